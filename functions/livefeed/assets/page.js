@@ -1,0 +1,160 @@
+// Shows the ledger's view of a fleet, once a second. Every name is written as text, never as markup.
+
+import { Chart, clock } from "/chart.js";
+
+const $ = (id) => document.getElementById(id);
+const POLL = 1000, MANY = 12;
+const charts = new Map(), boxes = new Map(), colours = new Map();
+let tag, world, seen, failures = 0;
+
+function element(name, className, text) {
+  const node = document.createElement(name);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+const colour = (service) => service === null ? 4 : colours.get(service) ?? 4;
+const replace = (parent, nodes, empty) => parent.replaceChildren(...(nodes.length ? nodes : [element("li", "empty", empty)]));
+
+async function poll() {
+  try {
+    const answer = await fetch("/api/view", { headers: tag ? { "If-None-Match": tag } : {} });
+    if (answer.status === 200) {
+      tag = answer.headers.get("ETag");
+      show(await answer.json());
+    } else if (answer.status !== 304) {
+      throw new Error((await answer.json()).error);
+    }
+    failures = 0;
+    $("notice").hidden = true;
+  } catch (error) {
+    failures += 1;
+    $("notice").textContent = `No data: ${error.message}`;
+    $("notice").hidden = false;
+  }
+  showAge();
+  setTimeout(poll, document.hidden ? 5 * POLL : Math.min(POLL * 2 ** Math.min(failures, 4), 15000));
+}
+
+function show(view) {
+  seen = { at: Date.parse(view.at), arrived: performance.now(), beat: view.beat_seconds };
+  $("fleet").textContent = view.fleet;
+  document.title = `Even Keel: ${view.fleet}`;
+  view.services.forEach((service, i) => colours.set(service.name, Math.min(i, 3)));
+  showHosts(view.hosts);
+  showServices(view.services, view.report.shortfall);
+  replace($("waits"), view.waits.map((wait) => element("li", "", wait)), "nothing");
+  replace($("feed"), view.decisions.map(decision), "nothing was decided yet");
+  for (const service of view.services) {
+    const chart = chartOf(service);
+    chart.add(seen.at, service.fill ? service.feasible : service.want, service.running);
+    chart.draw();
+  }
+}
+
+function chartOf(service) {
+  if (!charts.has(service.name)) charts.set(service.name, new Chart($("charts"), service.name, service.fill, colour(service.name)));
+  return charts.get(service.name);
+}
+
+function decision(entry) {
+  const line = element("li");
+  const failed = typeof entry.outcome === "object";
+  const time = element("time", "", clock(Date.parse(entry.at)));
+  time.dateTime = entry.at;
+  line.append(time, element("span", failed ? "failed" : "", entry.text));
+  return line;
+}
+
+function showHosts(hosts) {
+  document.body.classList.toggle("many", hosts.length > MANY);
+  const gone = new Set(boxes.keys());
+  for (const host of hosts) {
+    gone.delete(host.id);
+    if (!boxes.has(host.id)) boxes.set(host.id, newBox(host));
+    fill(boxes.get(host.id), host);
+  }
+  for (const id of gone) { boxes.get(id).node.remove(); boxes.delete(id); }
+  hosts.forEach((host, i) => { const { node } = boxes.get(host.id); if ($("hosts").children[i] !== node) $("hosts").insertBefore(node, $("hosts").children[i] ?? null); });
+}
+
+function newBox(host) {
+  const node = element("article", "host"), room = element("div", "room"), about = element("div", "about");
+  node.append(element("div", "name", host.id), about, room);
+  return { node, room, about, tasks: new Map() };
+}
+
+function fill(box, host) {
+  const away = host.status !== "ACTIVE" ? host.status.toLowerCase() : host.connected ? "" : "agent not connected";
+  box.node.classList.toggle("away", away !== "");
+  box.about.textContent = [host.purchase, host.zone, away].filter(Boolean).join(", ");
+  const share = (takes) => Math.max(takes.cpu / Math.max(1, host.registered.cpu), takes.memory / Math.max(1, host.registered.memory));
+  // A newcomer that waits for a stopping task shares its room: the box is full, not overfull.
+  const all = host.tasks.reduce((sum, task) => sum + share(task.takes), 0);
+  const scale = 100 / Math.max(1, all);
+  const gone = new Set(box.tasks.keys());
+  for (const task of host.tasks) {
+    gone.delete(task.id);
+    const known = box.tasks.get(task.id);
+    const node = known ?? element("div", "task enter");
+    node.className = `task s${colour(task.service)} ${task.phase}${known ? "" : " enter"}`;
+    node.style.height = `${share(task.takes) * scale}%`;
+    node.textContent = task.service ?? "standalone";
+    const expected = task.expected_start ? `, runs by ${clock(Date.parse(task.expected_start))}` : "";
+    const waits = task.waits_for_room ? ", waits for a stopping task" : "";
+    node.title = `${task.id}: ${task.phase.toLowerCase()}, ${task.takes.cpu} CPU units, ${task.takes.memory} MiB${waits}${expected}`;
+    if (!known) { box.tasks.set(task.id, node); box.room.append(node); requestAnimationFrame(() => node.classList.remove("enter")); }
+  }
+  for (const id of gone) { box.tasks.get(id).remove(); box.tasks.delete(id); }
+}
+
+function showServices(services, shortfall) {
+  const short = new Set(shortfall.map((entry) => entry.service));
+  const rows = services.map((service) => {
+    const row = element("tr", short.has(service.name) ? "short" : ""), name = element("td");
+    name.append(element("span", `key s${colour(service.name)}`), service.name);
+    const numbers = [service.fill ? `${service.priority}, fills` : service.priority, service.demand === null ? "–" : Math.round(service.demand * 10) / 10,
+      service.fill ? "–" : service.want, service.desired, service.running, service.pending, service.stopping, service.feasible, service.headroom];
+    row.append(name, ...numbers.map((number) => element("td", "", number)));
+    return row;
+  });
+  $("services").tBodies[0].replaceChildren(...rows);
+}
+
+function showAge() {
+  if (!seen) return;
+  const speed = world?.speed ?? 1;
+  const age = world ? (performance.now() - seen.arrived) / 1000 * speed : (Date.now() - seen.at) / 1000;
+  const beats = age / seen.beat;
+  $("age").className = failures > 2 || beats > 5 * Math.max(1, speed / 10) ? "lost" : beats > 2 * Math.max(1, speed / 10) ? "late" : "";
+  $("age").textContent = `${clock(seen.at)} UTC, ${Math.max(0, Math.round(age))} s old`;
+}
+
+async function begin() {
+  const answer = await fetch("/api/world").catch(() => undefined);
+  if (answer?.ok) {
+    world = await answer.json();
+    for (const control of world.controls) {
+      const button = element("button", "", control.label);
+      button.title = control.title;
+      button.addEventListener("click", () => fetch(`/api/world/${control.id}`, { method: "POST" }));
+      $("controls").append(button);
+    }
+    $("controls").append(element("span", "", `simulated, ${world.speed} times real time`));
+    $("controls").hidden = false;
+  }
+  const view = await fetch("/api/view").then((answer) => answer.ok ? answer.json() : undefined).catch(() => undefined);
+  const history = await fetch("/api/history").then((answer) => answer.ok ? answer.json() : []).catch(() => []);
+  view?.services.forEach((service, i) => {
+    colours.set(service.name, Math.min(i, 3));
+    const chart = chartOf(service);
+    for (const moment of history) {
+      const numbers = moment.services[service.name];
+      if (numbers) chart.add(Date.parse(moment.at), numbers.wanted, numbers.running);
+    }
+  });
+  poll();
+}
+
+begin();

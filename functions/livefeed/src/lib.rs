@@ -1,0 +1,98 @@
+//! The page: one router that works in Lambda and on loopback. It reads the ledger's view and changes nothing.
+//!
+//! Architecture invariant: no write route, no AWS, nothing from outside: all assets come from this binary.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+/// Where the page's data comes from. Reading only.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// The newest view as JSON.
+    fn view(&self) -> impl Future<Output = Result<Arc<str>, SourceError>> + Send;
+    /// What was wanted and what ran until now, as a JSON array of moments; empty where nothing is kept.
+    fn history(&self) -> impl Future<Output = Result<Arc<str>, SourceError>> + Send;
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// No turn has saved a view yet.
+    #[error("no turn has saved a view yet")]
+    NothingYet,
+    /// The ledger did not answer.
+    #[error("the ledger did not answer: {0}")]
+    Unavailable(String),
+}
+
+/// Scripts and styles come from the page's own routes only, and nobody may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The routes: `/`, `/page.css`, `/page.js`, `/chart.js`, `/api/view`, `/api/history`.
+pub fn router<S: Source>(source: S) -> Router {
+    Router::new()
+        .route("/", get(|| async { asset("text/html; charset=utf-8", include_str!("../assets/page.html")) }))
+        .route("/page.css", get(|| async { asset("text/css; charset=utf-8", include_str!("../assets/page.css")) }))
+        .route("/page.js", get(|| async { asset("text/javascript; charset=utf-8", include_str!("../assets/page.js")) }))
+        .route(
+            "/chart.js",
+            get(|| async { asset("text/javascript; charset=utf-8", include_str!("../assets/chart.js")) }),
+        )
+        .route("/api/view", get(view::<S>))
+        .route("/api/history", get(history::<S>))
+        .with_state(source)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, text).into_response()
+}
+
+async fn view<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
+    answer(source.view().await, &headers)
+}
+
+async fn history<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
+    answer(source.history().await, &headers)
+}
+
+/// JSON with a tag, or 304 where the reader has it already.
+fn answer(found: Result<Arc<str>, SourceError>, headers: &HeaderMap) -> Response {
+    let common = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    match found {
+        Ok(text) => {
+            let tag = format!("\"{:016x}\"", fingerprint(text.as_bytes()));
+            if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+                return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+            }
+            (common, [(ETAG, tag)], text.to_string()).into_response()
+        }
+        Err(error) => {
+            (StatusCode::SERVICE_UNAVAILABLE, common, json!({ "error": error.to_string() }).to_string()).into_response()
+        }
+    }
+}
+
+/// FNV-1a: equal texts have equal tags on every instance of the function.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,76 @@
+//! The routes answer as a browser and a cache expect.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use evenkeel_livefeed::{Source, SourceError, router};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+#[derive(Clone)]
+struct Fixed(Result<&'static str, SourceError>);
+
+impl Source for Fixed {
+    async fn view(&self) -> Result<Arc<str>, SourceError> {
+        self.0.clone().map(Arc::from)
+    }
+    async fn history(&self) -> Result<Arc<str>, SourceError> {
+        Ok(Arc::from("[]"))
+    }
+}
+
+async fn ask(source: Fixed, request: Request<Body>) -> Response<Body> {
+    router(source).oneshot(request).await.unwrap()
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+async fn text(response: Response<Body>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_known_view_is_not_sent_again() {
+    let source = Fixed(Ok("{\"fleet\":\"demo\"}"));
+    let first = ask(source.clone(), get("/api/view")).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let tag = first.headers()["etag"].clone();
+    assert_eq!(text(first).await, "{\"fleet\":\"demo\"}");
+    let again = Request::get("/api/view").header("if-none-match", &tag).body(Body::empty()).unwrap();
+    assert_eq!(ask(source, again).await.status(), StatusCode::NOT_MODIFIED);
+    let other = Request::get("/api/view").header("if-none-match", tag).body(Body::empty()).unwrap();
+    assert_eq!(ask(Fixed(Ok("{}")), other).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_missing_view_says_why() {
+    let response = ask(Fixed(Err(SourceError::NothingYet)), get("/api/view")).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(text(response).await, "{\"error\":\"no turn has saved a view yet\"}");
+}
+
+#[tokio::test]
+async fn there_is_no_write_route_and_no_other_page() {
+    for path in ["/", "/api/view", "/api/history"] {
+        let post = Request::post(path).body(Body::empty()).unwrap();
+        assert_eq!(ask(Fixed(Ok("{}")), post).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+    assert_eq!(ask(Fixed(Ok("{}")), get("/admin")).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere_and_writes_no_markup() {
+    for path in ["/", "/page.css", "/page.js", "/chart.js"] {
+        let response = ask(Fixed(Ok("{}")), get(path)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let body = text(response).await.replace("http://www.w3.org/2000/svg", "");
+        for foreign in ["http://", "https://", "innerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!body.contains(foreign), "{path} has {foreign}");
+        }
+    }
+}

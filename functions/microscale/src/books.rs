@@ -1,0 +1,276 @@
+//! Two books for every host. *Placeable* room is what ECS thinks is free, where a task that is stopping counts as gone:
+//! it decides what ECS will place. *Real* room counts everything not yet STOPPED: it decides when a task will run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_model::fleet::{Fleet, Service};
+use evenkeel_model::observed::{Constraint, EcsService, Host, Observed, Task, TaskPhase};
+use evenkeel_model::{InstanceId, Resources, Room, ServiceName, Timestamp};
+
+use crate::constraint::Expression;
+
+/// More tasks than this of one service on one host are not counted: no host runs so many, and sums stay small.
+const MOST_ON_A_HOST: u32 = 10_000;
+
+/// The whole fleet, counted.
+pub(crate) struct Books<'a> {
+    /// The hosts by id.
+    pub(crate) hosts: Vec<HostBook<'a>>,
+    /// The fleet file's services, the one that is served first in front.
+    pub(crate) services: Vec<ServiceBook<'a>>,
+}
+
+/// One host.
+pub(crate) struct HostBook<'a> {
+    pub(crate) host: &'a Host,
+    /// Registered minus live tasks.
+    pub(crate) placeable: Resources,
+    /// Registered minus all tasks that are not STOPPED.
+    pub(crate) free: Resources,
+    /// Static ports that live tasks or the agent hold.
+    pub(crate) ports: BTreeSet<u16>,
+}
+
+/// One service of the fleet file.
+pub(crate) struct ServiceBook<'a> {
+    pub(crate) file: &'a Service,
+    /// None where the cluster has no such service.
+    pub(crate) ecs: Option<&'a EcsService>,
+    /// What a stopped task is sure to give back: the smallest of those that live.
+    pub(crate) gives_back: Resources,
+    /// Live tasks by host index.
+    pub(crate) on: Vec<Live>,
+    /// Live tasks on hosts that were not seen: stopping them gives no room that is known of.
+    pub(crate) elsewhere: u32,
+    pub(crate) running: u32,
+    pub(crate) pending: u32,
+    pub(crate) stopping: u32,
+    /// When the newest live task was placed.
+    pub(crate) newest: Timestamp,
+    /// When the oldest pending task was placed.
+    pub(crate) oldest_pending: Option<Timestamp>,
+    /// Where tasks may be, one answer for each host; none means anywhere.
+    allowed: Option<Vec<bool>>,
+    distinct: bool,
+    /// A constraint that could not be read.
+    pub(crate) not_understood: Option<String>,
+}
+
+/// A service's live tasks on one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Live {
+    pub(crate) host: usize,
+    pub(crate) tasks: u32,
+    /// Those of them that task protection covers.
+    pub(crate) protected: u32,
+}
+
+impl ServiceBook<'_> {
+    /// Tasks that are placed and wanted.
+    pub(crate) const fn live(&self) -> u32 {
+        self.running + self.pending
+    }
+
+    /// What one new task needs.
+    pub(crate) fn need(&self) -> Option<&Room> {
+        self.ecs.map(|ecs| &ecs.task)
+    }
+
+    pub(crate) fn name(&self) -> &ServiceName {
+        &self.file.name
+    }
+
+    /// Where the order of services begins a new tier.
+    pub(crate) const fn tier(&self) -> u32 {
+        self.file.priority
+    }
+}
+
+impl<'a> Books<'a> {
+    /// Counts what was seen. Services come in the order in which they are served: by priority, fill last, then by name.
+    pub(crate) fn count(fleet: &'a Fleet, seen: &'a Observed) -> Self {
+        let mut hosts: Vec<HostBook<'a>> = seen.hosts.iter().map(HostBook::empty).collect();
+        hosts.sort_by(|a, b| a.host.id.cmp(&b.host.id));
+        let mut order: Vec<&Service> = fleet.services.iter().collect();
+        order.sort_by_key(|service| (service.priority, service.fill, &service.name));
+        let ecs: BTreeMap<&ServiceName, &EcsService> = seen.services.iter().map(|ecs| (&ecs.name, ecs)).collect();
+        let mut services: Vec<ServiceBook<'a>> =
+            order.iter().map(|file| ServiceBook::empty(file, ecs.get(&file.name).copied(), &hosts)).collect();
+        let rank: BTreeMap<&ServiceName, usize> =
+            order.iter().enumerate().map(|(rank, service)| (&service.name, rank)).collect();
+        let place: BTreeMap<&InstanceId, usize> =
+            hosts.iter().enumerate().map(|(index, book)| (&book.host.id, index)).collect();
+        for task in &seen.tasks {
+            // Hosts and tasks are read at the same time, not at one moment: a task on a host that is not there (any more,
+            // or yet) counts for its service, and the next turn sees more clearly.
+            let host = place.get(&task.host).copied();
+            if let Some(host) = host {
+                hosts[host].take(task);
+            }
+            if let Some(&rank) = task.service.as_ref().and_then(|name| rank.get(name)) {
+                services[rank].take(task, host);
+            }
+        }
+        for service in &mut services {
+            service.merge();
+        }
+        Self { hosts, services }
+    }
+
+    /// How many more tasks of `service` ECS would place on `host` if `placeable` were free there.
+    pub(crate) fn slots_with(&self, service: usize, host: usize, placeable: Resources, clear: Cleared<'_>) -> u32 {
+        let book = &self.services[service];
+        let Some(need) = book.need() else { return 0 };
+        let on = &self.hosts[host];
+        if !on.host.takes_tasks() || book.allowed.as_ref().is_some_and(|allowed| !allowed[host]) {
+            return 0;
+        }
+        let by_room = placeable.times(need.resources).min(MOST_ON_A_HOST);
+        if by_room == 0 {
+            return 0;
+        }
+        let ports_taken = || need.ports.iter().any(|port| on.ports.contains(port) && !clear.ports.contains(port));
+        let one_is_here = || book.on.binary_search_by_key(&host, |live| live.host).is_ok();
+        if (!need.ports.is_empty() && ports_taken()) || (book.distinct && one_is_here()) {
+            return 0;
+        }
+        if need.ports.is_empty() && !book.distinct { by_room } else { 1 }
+    }
+
+    /// How many more tasks of `service` ECS would place on `host` now.
+    pub(crate) fn slots_on(&self, service: usize, host: usize) -> u32 {
+        self.slots_with(service, host, self.hosts[host].placeable, Cleared::NONE)
+    }
+
+    /// How many more tasks of `service` alone ECS would place now. Tasks of one service are alike, so whichever host ECS
+    /// chooses first, the sum over the hosts is the number that fits.
+    pub(crate) fn slots(&self, service: usize) -> u32 {
+        (0..self.hosts.len()).map(|host| self.slots_on(service, host)).fold(0, u32::saturating_add)
+    }
+
+    /// The most slots of `hurt` that one new task of `mover` can take away, wherever ECS places it.
+    pub(crate) fn worst_damage(&self, mover: usize, hurt: usize) -> u32 {
+        let (Some(taken), Some(need)) = (self.services[mover].need(), self.services[hurt].need()) else { return 0 };
+        let by_kind = taken.resources.parts().into_iter().zip(need.resources.parts());
+        let by_room = by_kind.filter(|(_, need)| *need > 0).map(|(taken, need)| taken.div_ceil(need)).max();
+        let by_port = u32::from(!taken.ports.is_disjoint(&need.ports));
+        by_room.unwrap_or(0).max(by_port)
+    }
+
+    /// A number that changes whenever any host joins, leaves, changes its status, or has other placeable room.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        // FNV-1a: stable over versions and machines, because it is stored.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut eat = |bytes: &[u8]| {
+            for &byte in bytes {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for book in &self.hosts {
+            eat(book.host.id.as_str().as_bytes());
+            eat(&[u8::from(book.host.takes_tasks())]);
+            for part in book.placeable.parts() {
+                eat(&part.to_le_bytes());
+            }
+        }
+        hash
+    }
+}
+
+/// Ports that are given back on a host when tasks go.
+#[derive(Clone, Copy)]
+pub(crate) struct Cleared<'a> {
+    pub(crate) ports: &'a BTreeSet<u16>,
+}
+
+impl Cleared<'_> {
+    pub(crate) const NONE: Self = Self { ports: &BTreeSet::new() };
+}
+
+impl<'a> HostBook<'a> {
+    fn empty(host: &'a Host) -> Self {
+        Self { host, placeable: host.registered, free: host.registered, ports: host.reserved_ports.clone() }
+    }
+
+    fn take(&mut self, task: &Task) {
+        let Room { resources, ports } = &task.takes;
+        self.free = self.free.minus(*resources);
+        if task.is_live() {
+            self.placeable = self.placeable.minus(*resources);
+            self.ports.extend(ports);
+        }
+    }
+}
+
+impl<'a> ServiceBook<'a> {
+    fn empty(file: &'a Service, ecs: Option<&'a EcsService>, hosts: &[HostBook<'_>]) -> Self {
+        let mut book = Self {
+            file,
+            ecs,
+            gives_back: ecs.map_or(Resources::default(), |ecs| ecs.task.resources),
+            on: Vec::new(),
+            elsewhere: 0,
+            running: 0,
+            pending: 0,
+            stopping: 0,
+            newest: Timestamp::MIN,
+            oldest_pending: None,
+            allowed: None,
+            distinct: false,
+            not_understood: None,
+        };
+        for constraint in ecs.map_or(&[][..], |ecs| &ecs.constraints) {
+            match constraint {
+                Constraint::DistinctInstance => book.distinct = true,
+                Constraint::MemberOf(text) => match Expression::parse(text) {
+                    Ok(expression) => book.narrow(&expression, hosts),
+                    Err(_) => book.not_understood = Some(text.clone()),
+                },
+            }
+        }
+        book
+    }
+
+    fn narrow(&mut self, expression: &Expression, hosts: &[HostBook<'_>]) {
+        let mut allowed = self.allowed.take().unwrap_or_else(|| vec![true; hosts.len()]);
+        for (allowed, book) in allowed.iter_mut().zip(hosts) {
+            *allowed = *allowed && expression.matches(&book.host.attributes);
+        }
+        self.allowed = Some(allowed);
+    }
+
+    fn take(&mut self, task: &Task, host: Option<usize>) {
+        match task.phase {
+            TaskPhase::Stopping => {
+                self.stopping += 1;
+                return;
+            }
+            TaskPhase::Running => self.running += 1,
+            TaskPhase::Pending => {
+                self.pending += 1;
+                self.oldest_pending = Some(self.oldest_pending.map_or(task.created, |old| old.min(task.created)));
+            }
+        }
+        let Resources { cpu, memory, gpu } = task.takes.resources;
+        let least = &mut self.gives_back;
+        *least = Resources { cpu: least.cpu.min(cpu), memory: least.memory.min(memory), gpu: least.gpu.min(gpu) };
+        self.newest = self.newest.max(task.created);
+        match host {
+            Some(host) => self.on.push(Live { host, tasks: 1, protected: u32::from(task.protected) }),
+            None => self.elsewhere += 1,
+        }
+    }
+
+    /// One entry for each host, in the hosts' order.
+    fn merge(&mut self) {
+        self.on.sort_unstable_by_key(|live| live.host);
+        self.on.dedup_by(|next, kept| {
+            let same = next.host == kept.host;
+            if same {
+                kept.tasks += next.tasks;
+                kept.protected += next.protected;
+            }
+            same
+        });
+    }
+}

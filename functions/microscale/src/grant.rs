@@ -1,0 +1,323 @@
+//! Who may have how many new tasks, so that every one of them is certain to be placed.
+//!
+//! ECS places the tasks of several services in any order and wherever its strategies like. A grant therefore counts what
+//! the other grants of the same turn may take away at worst, wherever ECS puts them.
+
+use crate::books::Books;
+use crate::victims::{Lowering, Work, certain_slots};
+
+/// The grants of one turn, by service.
+#[derive(Clone)]
+pub(crate) struct Grants<'b, 'a> {
+    books: &'b Books<'a>,
+    /// Slots that each service is certain to have, before what others take of them.
+    room: Vec<u32>,
+    /// New tasks that each service was granted.
+    granted: Vec<u32>,
+    /// Live tasks that each service gives up.
+    lowered: Vec<u32>,
+    /// Slots that fill services leave free for each service.
+    headroom: Vec<u32>,
+    /// The damage that a fill service's grant may do to a service was measured exactly, once, and used up its margin.
+    spent: Vec<bool>,
+}
+
+/// Tasks to stop so that others can start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Preemption {
+    /// How many more live tasks of which service to give up.
+    pub(crate) lowerings: Vec<Lowering>,
+    /// How many tasks of the newcomer are certain to start.
+    pub(crate) starts: u32,
+}
+
+impl<'b, 'a> Grants<'b, 'a> {
+    pub(crate) fn new(books: &'b Books<'a>) -> Self {
+        let count = books.services.len();
+        Self {
+            books,
+            room: (0..count).map(|service| books.slots(service)).collect(),
+            granted: vec![0; count],
+            lowered: vec![0; count],
+            headroom: books.services.iter().map(|book| book.file.headroom_tasks).collect(),
+            spent: vec![false; count],
+        }
+    }
+
+    /// Slots of the service in the room that is free now, with nobody else in the way.
+    pub(crate) fn room(&self, service: usize) -> u32 {
+        self.room[service]
+    }
+
+    /// New tasks that were granted.
+    pub(crate) fn granted(&self, service: usize) -> u32 {
+        self.granted[service]
+    }
+
+    /// Live tasks that were given up.
+    pub(crate) fn lowered(&self, service: usize) -> u32 {
+        self.lowered[service]
+    }
+
+    /// Grants without asking: tasks that ECS will place whatever is decided here.
+    pub(crate) fn concede(&mut self, service: usize, tasks: u32) {
+        self.granted[service] += tasks;
+    }
+
+    /// Gives up live tasks because they are not wanted any more.
+    pub(crate) fn give_up(&mut self, service: usize, tasks: u32) {
+        self.lowered[service] += tasks;
+    }
+
+    /// Grants up to `tasks` in the room that is free, and gives the number.
+    pub(crate) fn grant(&mut self, service: usize, tasks: u32) -> u32 {
+        let own = self.certain(service, self.room[service]).saturating_sub(self.granted[service]);
+        let mut allowed = tasks.min(own);
+        for other in 0..self.granted.len() {
+            if allowed == 0 {
+                return 0;
+            }
+            allowed = self.allowed_by(other, service, allowed);
+        }
+        self.granted[service] += allowed;
+        allowed
+    }
+
+    /// What is left of `room` slots of a service when the other grants took all that they may take.
+    fn certain(&self, service: usize, room: u32) -> u32 {
+        let taken = (0..self.granted.len())
+            .filter(|&other| other != service && self.granted[other] > 0)
+            .map(|other| self.books.worst_damage(other, service).saturating_mul(self.granted[other]));
+        room.saturating_sub(taken.fold(0, u32::saturating_add))
+    }
+
+    /// How many of `tasks` new tasks of `mover` leave `other` what it was granted (and its headroom, if a fill service
+    /// moves).
+    fn allowed_by(&mut self, other: usize, mover: usize, tasks: u32) -> u32 {
+        let fills = self.books.services[mover].file.fill;
+        let above = self.books.services[other].tier() < self.books.services[mover].tier();
+        let headroom = if fills && above { self.headroom[other] } else { 0 };
+        if other == mover || self.granted[other] + headroom == 0 {
+            return tasks;
+        }
+        let damage = self.books.worst_damage(mover, other);
+        let margin = self.certain(other, self.room[other]).saturating_sub(self.granted[other] + headroom);
+        if damage == 0 || tasks <= margin / damage {
+            return tasks;
+        }
+        let roughly = margin / damage;
+        // The exact measure holds for the room as it is now: with tasks about to stop, or another exact measure
+        // before, it does not.
+        if self.spent[other] || self.lowered.iter().any(|&lowered| lowered > 0) {
+            return roughly;
+        }
+        let exactly = harmless(self.books, mover, other, margin).min(tasks);
+        if exactly > roughly {
+            self.spent[other] = true;
+            self.room[other] = self.room[other].saturating_sub(margin);
+        }
+        exactly.max(roughly)
+    }
+
+    /// The smallest sacrifice of lower tiers that is certain to start up to `tasks` more tasks of `newcomer`: lowest tier
+    /// first, then fewest, then youngest. None when no sacrifice is certain to start even one.
+    pub(crate) fn preempt(&mut self, newcomer: usize, tasks: u32, caps: &[u32], work: &mut Work) -> Option<Preemption> {
+        let victims = self.victims(newcomer, caps);
+        if tasks == 0 || victims.is_empty() {
+            return None;
+        }
+        let search = Search { grants: self, newcomer, tasks, victims: &victims };
+        let (kills, starts) = search.smallest(work)?;
+        for (victim, kills) in victims.iter().zip(&kills) {
+            self.lowered[victim.service] += kills;
+        }
+        self.room[newcomer] = certain_slots(self.books, newcomer, self.books.slots(newcomer), &self.lowerings(), work)
+            .max(self.room[newcomer]);
+        self.granted[newcomer] += starts;
+        let lowerings =
+            victims.iter().zip(kills).map(|(victim, count)| Lowering { service: victim.service, count }).collect();
+        Some(Preemption { lowerings, starts })
+    }
+
+    fn lowerings(&self) -> Vec<Lowering> {
+        let lowering = |(service, &count)| Lowering { service, count };
+        self.lowered.iter().enumerate().filter(|(_, count)| **count > 0).map(lowering).collect()
+    }
+
+    /// Services of lower tiers that may give up tasks: higher tiers first, and within a tier the one with the youngest
+    /// task last, because the last gives first.
+    fn victims(&self, newcomer: usize, caps: &[u32]) -> Vec<Victim> {
+        let tier = self.books.services[newcomer].tier();
+        let mut victims: Vec<Victim> = (0..caps.len())
+            .filter(|&service| self.books.services[service].tier() > tier && caps[service] > self.lowered[service])
+            .map(|service| Victim { service, cap: caps[service] - self.lowered[service] })
+            .collect();
+        victims.sort_by_key(|victim| {
+            let book = &self.books.services[victim.service];
+            (book.tier(), book.newest, victim.service)
+        });
+        victims
+    }
+}
+
+/// A service that may give up tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Victim {
+    service: usize,
+    cap: u32,
+}
+
+/// The search for the smallest sacrifice.
+struct Search<'s, 'b, 'a> {
+    grants: &'s Grants<'b, 'a>,
+    newcomer: usize,
+    tasks: u32,
+    victims: &'s [Victim],
+}
+
+/// Sacrifices that are all tried one by one; more are searched service by service.
+const MOST_TRIED: u64 = 256;
+
+impl Search<'_, '_, '_> {
+    fn smallest(&self, work: &mut Work) -> Option<(Vec<u32>, u32)> {
+        let ways = self.victims.iter().try_fold(1_u64, |ways, victim| {
+            ways.checked_mul(u64::from(victim.cap) + 1).filter(|&ways| ways <= MOST_TRIED)
+        });
+        let found = if ways.is_some() { self.by_trying_all(work) } else { self.by_service(work) };
+        found.filter(|(_, starts)| *starts > 0)
+    }
+
+    /// New tasks that this sacrifice is certain to start, up to those asked for; none where it breaks an earlier grant.
+    fn starts(&self, kills: &[u32], work: &mut Work) -> u32 {
+        let mut lowered = self.grants.lowered.clone();
+        for (victim, kills) in self.victims.iter().zip(kills) {
+            lowered[victim.service] += kills;
+        }
+        let lowerings: Vec<Lowering> =
+            lowered.iter().enumerate().map(|(service, &count)| Lowering { service, count }).collect();
+        let grants = self.grants;
+        let books = grants.books;
+        let room = certain_slots(books, self.newcomer, books.slots(self.newcomer), &lowerings, work);
+        let own = grants.certain(self.newcomer, room.max(grants.room[self.newcomer]));
+        let mut starts = own.saturating_sub(grants.granted[self.newcomer]).min(self.tasks);
+        for other in (0..grants.granted.len()).filter(|&other| other != self.newcomer && grants.granted[other] > 0) {
+            let damage = books.worst_damage(self.newcomer, other);
+            if damage == 0 || starts == 0 {
+                continue;
+            }
+            let room =
+                certain_slots(books, other, books.slots(other), &lowerings, work).max(grants.room_without_kills(other));
+            let margin = grants.certain(other, room).saturating_sub(grants.granted[other]);
+            starts = starts.min(margin / damage);
+        }
+        starts
+    }
+
+    /// Every sacrifice in the order of its price.
+    fn by_trying_all(&self, work: &mut Work) -> Option<(Vec<u32>, u32)> {
+        let mut ways: Vec<Vec<u32>> = vec![Vec::new()];
+        for victim in self.victims {
+            ways = ways
+                .into_iter()
+                .flat_map(|way| (0..=victim.cap).map(move |kills| [way.as_slice(), &[kills]].concat()))
+                .collect();
+        }
+        ways.sort_by_cached_key(|way| (self.by_tier(way), way.clone()));
+        let mut best: Option<(Vec<u32>, u32)> = None;
+        for way in ways {
+            let starts = self.starts(&way, work);
+            if best.as_ref().is_none_or(|(_, most)| starts > *most) {
+                best = Some((way, starts));
+            }
+            if starts >= self.tasks {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Kills tier by tier, the most important tier in front: the price of a sacrifice.
+    fn by_tier(&self, kills: &[u32]) -> Vec<u32> {
+        let tier = |victim: &Victim| self.grants.books.services[victim.service].tier();
+        let tiers = self.victims.chunk_by(|a, b| tier(a) == tier(b));
+        let mut rest = kills;
+        tiers
+            .map(|tier| {
+                let (these, others) = rest.split_at(tier.len());
+                rest = others;
+                these.iter().sum()
+            })
+            .collect()
+    }
+
+    /// Spares the more important services as far as possible, one after the other.
+    fn by_service(&self, work: &mut Work) -> Option<(Vec<u32>, u32)> {
+        let mut kills: Vec<u32> = self.victims.iter().map(|victim| victim.cap).collect();
+        let most = self.starts(&kills, work);
+        if most == 0 {
+            return None;
+        }
+        for index in 0..kills.len() {
+            let (mut enough, mut low) = (kills[index], 0);
+            while low < enough {
+                kills[index] = low.midpoint(enough);
+                if self.starts(&kills, work) >= most { enough = kills[index] } else { low = kills[index] + 1 }
+            }
+            kills[index] = enough;
+        }
+        Some((kills, most))
+    }
+}
+
+impl Grants<'_, '_> {
+    /// Slots in the room that is free now.
+    fn room_without_kills(&self, service: usize) -> u32 {
+        self.books.slots(service)
+    }
+}
+
+/// The most new tasks of `mover` that cost `hurt` no more than `margin` slots, wherever ECS places them.
+///
+/// Host by host, so many tasks must come to destroy so many slots; the lower convex hulls of these steps, cheapest
+/// stretches first, bound from below what `margin + 1` destroyed slots would take.
+fn harmless(books: &Books<'_>, mover: usize, hurt: usize, margin: u32) -> u32 {
+    let Some(size) = books.services[mover].need() else { return 0 };
+    let mut stretches: Vec<(f64, u32)> = Vec::new();
+    for host in 0..books.hosts.len() {
+        let (slots, fits) = (books.slots_on(hurt, host), books.slots_on(mover, host));
+        let mut from = (0, 0);
+        while from.1 < slots {
+            let after = |tasks: u32| {
+                let left = books.hosts[host].placeable.minus(size.resources.scaled(tasks));
+                slots - books.slots_with(hurt, host, left, crate::books::Cleared::NONE).min(slots)
+            };
+            let next = (from.0 + 1..=fits)
+                .map(|tasks| (tasks, after(tasks)))
+                .filter(|(_, gone)| *gone > from.1)
+                .min_by(|a, b| {
+                    let slope = |(tasks, gone): (u32, u32)| f64::from(tasks - from.0) / f64::from(gone - from.1);
+                    slope(*a).total_cmp(&slope(*b)).then(b.0.cmp(&a.0))
+                });
+            let Some((tasks, gone)) = next else { break };
+            stretches.push((f64::from(tasks - from.0) / f64::from(gone - from.1), gone - from.1));
+            from = (tasks, gone);
+        }
+    }
+    stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut missing = margin.saturating_add(1);
+    let mut price = 0.0;
+    for (each, slots) in stretches {
+        let taken = slots.min(missing);
+        price += each * f64::from(taken);
+        missing -= taken;
+        if missing == 0 {
+            return ceil(price).saturating_sub(1);
+        }
+    }
+    u32::MAX
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "prices are small and not negative")]
+fn ceil(value: f64) -> u32 {
+    (value - 1e-9).ceil().max(0.0) as u32
+}

@@ -1,0 +1,291 @@
+//! From a trigger to a turn of microscale: who is woken by what, and how it looks and acts.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use evenkeel_model::decision::{Planned, Step};
+use evenkeel_model::fleet::{Demand, Fleet, MetricSource};
+use evenkeel_model::observed::{Observed, Signal};
+use evenkeel_model::trigger::{Amount, DeploymentEvent, MicroscaleVerb, Request, ServiceEvent, Trigger};
+use evenkeel_model::view::View;
+use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
+use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
+use evenkeel_turn::{
+    Applied, FleetCache, FleetError, Function, Given, Limits, Outlook, Pushed, Summary, TurnError, dry_run,
+    push_demand, retry, run,
+};
+use futures_util::future::{Either, Ready, join, join3, ready, try_join3};
+
+use crate::plan::plan;
+use crate::state::State;
+use crate::view::view;
+
+/// The time between two ticks of the schedule; EventBridge has none shorter (EventBridge user guide, rate expressions).
+const TICK: Duration = Duration::from_secs(60);
+
+/// CloudWatch shows a high-resolution metric's period two or three seconds after its end.
+const METRICS_ARE_LATE: Duration = Duration::from_secs(3);
+
+/// The function.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Microscale;
+
+/// Everything that microscale needs of the world.
+pub trait Ports: Clock + ReadEcs + ChangeEcs + ReadSignals + Beats + Ledger + FleetFiles {}
+impl<P: Clock + ReadEcs + ChangeEcs + ReadSignals + Beats + Ledger + FleetFiles> Ports for P {}
+
+/// What a trigger led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Handled {
+    /// It says nothing to this function about this fleet.
+    NotForUs,
+    /// A turn was taken, or another one marked to go again.
+    Turned(Summary),
+    /// What a turn would do; nothing was changed.
+    Planned(Outlook<State>, View),
+}
+
+/// Why a trigger led to nothing. All of these are worth another try by the platform.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// There is no usable fleet file.
+    #[error("no fleet file in force")]
+    Fleet(#[from] FleetError),
+    /// The turn could not be taken.
+    #[error("turn not taken")]
+    Turn(#[from] TurnError),
+}
+
+impl Microscale {
+    /// Does what `trigger` asks for; `holder` is a name that no other invocation has.
+    ///
+    /// # Errors
+    /// [`HandleError`] when nothing could be decided or saved.
+    pub async fn handle<P: Ports>(
+        &self,
+        ports: &P,
+        fleets: &FleetCache,
+        trigger: &Trigger,
+        holder: &str,
+        limits: Limits,
+    ) -> Result<Handled, HandleError> {
+        let in_force = fleets.in_force(ports).await?;
+        let fleet = in_force.fleet.as_ref();
+        match self.call(fleet, trigger) {
+            Call::Nothing => return Ok(Handled::NotForUs),
+            Call::Turn => {}
+            Call::TurnAndBeats => self.ask_for_beats(ports, fleet).await,
+            Call::DryRun => {
+                let (outlook, view) = dry_run(self, ports, fleet, limits).await?;
+                return Ok(Handled::Planned(outlook, view.unwrap_or_else(|| View::empty(fleet, ports.now()))));
+            }
+            Call::Demand(amounts) => {
+                let at = trigger.at().unwrap_or_else(|| ports.now());
+                let sent =
+                    |(service, amount): (&ServiceName, &Amount)| (service.clone(), Pushed { value: amount.get(), at });
+                push_demand(ports, &fleet.name, &amounts.iter().map(sent).collect()).await?;
+            }
+        }
+        let mut summary = run(self, ports, fleet, holder, limits).await?;
+        summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
+        Ok(Handled::Turned(summary))
+    }
+
+    /// What a trigger asks of this function. Events only say "look now", so few of them are needed: ECS replaces stopped
+    /// tasks by itself, and hosts and counts are looked at with every beat.
+    fn call<'t>(&self, fleet: &Fleet, trigger: &'t Trigger) -> Call<'t> {
+        let turn_if = |yes: bool| if yes { Call::Turn } else { Call::Nothing };
+        let has = |service: &ServiceName| fleet.services.iter().any(|ours| ours.name == *service);
+        match trigger {
+            Trigger::Tick(_) => Call::TurnAndBeats,
+            Trigger::Beat(beat) => turn_if(beat.fleet == fleet.name),
+            Trigger::ContainerInstanceState(change) => turn_if(fleet.cluster.as_ref() == Some(&change.cluster)),
+            Trigger::ServiceAction(action) => turn_if(
+                action.event == ServiceEvent::ServiceTaskPlacementFailure
+                    && fleet.cluster.as_ref() == Some(&action.cluster)
+                    && has(&action.service),
+            ),
+            Trigger::DeploymentState(change) => turn_if(
+                change.event != DeploymentEvent::InProgress
+                    && change.cluster.as_ref().is_none_or(|cluster| fleet.cluster.as_ref() == Some(cluster))
+                    && has(&change.service),
+            ),
+            Trigger::Alarm(change) => {
+                turn_if(fleet.services.iter().any(
+                    |service| matches!(&service.demand, Some(Demand::Steps(steps)) if steps.alarm == change.alarm),
+                ))
+            }
+            Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
+                Request::Demand(amounts) => Call::Demand(amounts),
+                Request::Microscale(MicroscaleVerb::Status | MicroscaleVerb::Plan) => Call::DryRun,
+                Request::Backfill(_) | Request::Roll { .. } => Call::Nothing,
+            },
+            Trigger::Manual(_)
+            | Trigger::SpotInterruption(_)
+            | Trigger::RebalanceRecommendation(_)
+            | Trigger::InstanceState(_)
+            | Trigger::LifecycleAction(_)
+            | Trigger::ScalingActivity(_)
+            | Trigger::InstanceRefresh(_)
+            | Trigger::TaskState(_)
+            | Trigger::Health(_)
+            | Trigger::Finding(_)
+            | Trigger::Compliance(_)
+            | Trigger::Parameter(_) => Call::Nothing,
+        }
+    }
+
+    /// Fans a tick out into beats. A tick that comes twice makes twice the beats, which costs a little and harms nothing;
+    /// a tick without beats is made up for by the next, so a failure here does not stop the turn.
+    async fn ask_for_beats<P: Ports>(&self, ports: &P, fleet: &Fleet) {
+        let now = ports.now();
+        let delays = beats_after(now, fleet.beat);
+        if !delays.is_empty() {
+            let deadline = now + TICK / 30;
+            let _made_up_for_by_the_next = retry(ports, deadline, || ports.wake_after(&fleet.name, &delays)).await;
+        }
+    }
+}
+
+/// The waits until the beats of the next minute, in whole seconds as SQS takes them.
+///
+/// Beats keep step with the clock, as metric periods do, and come a little after a period's end: then its value can be
+/// read, and is as fresh as can be.
+fn beats_after(now: Timestamp, beat: Duration) -> Vec<Duration> {
+    let beat = beat.as_secs();
+    if beat == 0 || beat >= TICK.as_secs() {
+        return Vec::new();
+    }
+    let second = now.as_second().unsigned_abs();
+    let first = (second - second % beat) + METRICS_ARE_LATE.as_secs();
+    let first = if first <= second { first + beat } else { first };
+    (0..TICK.as_secs() / beat).map(|count| Duration::from_secs(first + count * beat - second)).collect()
+}
+
+/// What a trigger asks for.
+enum Call<'t> {
+    Nothing,
+    Turn,
+    TurnAndBeats,
+    DryRun,
+    Demand(&'t BTreeMap<ServiceName, Amount>),
+}
+
+impl<P: Ports> Function<P> for Microscale {
+    const NAME: FunctionName = FunctionName::Microscale;
+    type State = State;
+    type Seen = Observed;
+
+    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Observed> {
+        let fleet = given.fleet;
+        let Some(cluster) = &fleet.cluster else {
+            return Err(PortError::Refused("the fleet has no cluster, so there are no tasks to count".to_owned()));
+        };
+        let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
+        let cluster_now = try_join3(
+            retry(ports, deadline, || ports.hosts(cluster)),
+            retry(ports, deadline, || ports.tasks(cluster)),
+            retry(ports, deadline, || ports.services(cluster, &names)),
+        );
+        let (cluster_now, demand) = join(cluster_now, demand(fleet, ports, deadline)).await;
+        let (hosts, tasks, services) = cluster_now?;
+        Ok(Observed { at: given.now, hosts, tasks, services, demand })
+    }
+
+    fn plan(&self, given: &Given<'_, State>, seen: &Observed) -> Outlook<State> {
+        plan(given, seen)
+    }
+
+    async fn apply(&self, fleet: &Fleet, planned: &Planned, ports: &P) -> Answer<()> {
+        let Some(cluster) = &fleet.cluster else { return Err(PortError::Refused("no cluster".to_owned())) };
+        match &planned.step {
+            Step::SetDesiredCount { service, from: _, to } => ports.set_desired_count(cluster, service, *to).await,
+        }
+    }
+
+    fn settle(&self, state: &mut State, applied: &Applied<'_>) {
+        state.settle(applied);
+    }
+
+    fn view(&self, given: &Given<'_, State>, seen: &Observed, outlook: &Outlook<State>) -> Option<View> {
+        Some(view(given, seen, outlook))
+    }
+}
+
+/// Reads all demand sources at once. A source that cannot be read is unknown; it must not stop the turn.
+async fn demand<P: ReadSignals + Clock>(
+    fleet: &Fleet,
+    ports: &P,
+    deadline: Timestamp,
+) -> BTreeMap<ServiceName, Signal> {
+    let mut metrics: Asked<MetricSource> = Asked::default();
+    let mut queues: Asked<QueueName> = Asked::default();
+    let mut alarms: Asked<AlarmName> = Asked::default();
+    for service in &fleet.services {
+        match &service.demand {
+            Some(Demand::Metric(demand)) => metrics.ask(&service.name, &demand.source),
+            Some(Demand::Tracking(demand)) => metrics.ask(&service.name, &demand.source),
+            Some(Demand::Queue(demand)) => queues.ask(&service.name, &demand.queue),
+            Some(Demand::Steps(demand)) => alarms.ask(&service.name, &demand.alarm),
+            Some(Demand::Manual(_)) | None => {}
+        }
+    }
+    let (values, backlogs, states) = join3(
+        retry(ports, deadline, || metrics.if_any(|sources| ports.metrics(sources))),
+        retry(ports, deadline, || queues.if_any(|queues| ports.backlogs(queues))),
+        retry(ports, deadline, || alarms.if_any(|alarms| ports.alarms(alarms))),
+    )
+    .await;
+    metrics.pair(values).chain(queues.pair(backlogs)).chain(alarms.pair(states)).collect()
+}
+
+/// The services that ask sources of one kind.
+struct Asked<T> {
+    services: Vec<ServiceName>,
+    sources: Vec<T>,
+}
+
+impl<T> Default for Asked<T> {
+    fn default() -> Self {
+        Self { services: Vec::new(), sources: Vec::new() }
+    }
+}
+
+impl<T: Clone> Asked<T> {
+    fn ask(&mut self, service: &ServiceName, source: &T) {
+        self.services.push(service.clone());
+        self.sources.push(source.clone());
+    }
+
+    /// Makes the call, unless there is nothing to ask.
+    fn if_any<'s, F: Future<Output = Answer<Vec<Signal>>> + 's>(
+        &'s self,
+        call: impl FnOnce(&'s [T]) -> F,
+    ) -> Either<Ready<Answer<Vec<Signal>>>, F> {
+        if self.sources.is_empty() { Either::Left(ready(Ok(Vec::new()))) } else { Either::Right(call(&self.sources)) }
+    }
+
+    /// One answer for each service; all unknown where the call failed.
+    fn pair(self, answers: Answer<Vec<Signal>>) -> impl Iterator<Item = (ServiceName, Signal)> {
+        let answers = answers.unwrap_or_else(|error| vec![Signal::Unknown(error.to_string()); self.services.len()]);
+        self.services.into_iter().zip(answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beats_follow_the_ends_of_periods() {
+        let waits = |at: &str, beat| {
+            let now: Timestamp = at.parse().unwrap_or(Timestamp::MIN);
+            beats_after(now, Duration::from_secs(beat)).iter().map(Duration::as_secs).collect::<Vec<_>>()
+        };
+        assert_eq!(waits("2026-01-05T00:00:01Z", 10), [2, 12, 22, 32, 42, 52]);
+        assert_eq!(waits("2026-01-05T00:00:03.5Z", 10), [10, 20, 30, 40, 50, 60]);
+        assert_eq!(waits("2026-01-05T00:00:00Z", 30), [3, 33]);
+        assert!(waits("2026-01-05T00:00:00Z", 60).is_empty());
+    }
+}

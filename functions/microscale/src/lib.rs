@@ -1,0 +1,18 @@
+//! Microscale sets ECS task counts by priority: what is important runs first, what can wait fills the rest.
+//!
+//! Architecture invariant: everything but [`handler`] is pure. ECS places the tasks and picks the victims of a scale-in;
+//! this crate only decides on desired counts, and never asks for more than is certain to fit.
+
+mod books;
+pub mod constraint;
+mod demand;
+mod grant;
+pub mod handler;
+mod plan;
+mod state;
+mod victims;
+mod view;
+
+pub use handler::Microscale;
+pub use plan::plan;
+pub use state::{Memory, State};

@@ -1,0 +1,397 @@
+//! The plan of a turn: a desired count for every service.
+//!
+//! Every count is made anew from the tasks that live and the room there is, never from the count that was set before.
+//! So planning again gives nothing, and a turn that was lost is made up for by the next.
+
+use std::time::Duration;
+
+use evenkeel_model::decision::{Planned, Step, Why};
+use evenkeel_model::observed::Observed;
+use evenkeel_model::report::{Report, Shortfall, Wait};
+use evenkeel_model::{ServiceName, Timestamp};
+use evenkeel_turn::{Given, Outlook};
+
+use crate::books::Books;
+use crate::demand::{Want, want};
+use crate::grant::{Grants, Preemption};
+use crate::state::{Distrust, Extreme, Memory, State};
+use crate::victims::Work;
+
+/// After somebody else set a count, it is left alone this long: no tug of war, and no forgotten override either.
+const FOREIGN_HOLD: Duration = Duration::from_secs(60);
+/// ECS may try to place a task before it has stopped those that make room for it; a failure this soon says nothing.
+const SETTLING: Duration = Duration::from_secs(15);
+/// A task that is placed waits for the slowest victim and starts within seconds; a minute and a half later it is stuck
+/// (amazon-ecs-agent #5138: a task in a slot freed by a stopping one can stay PENDING for 15 to 20 minutes).
+const STUCK: Duration = Duration::from_secs(90);
+
+/// Plans a turn. Pure: the same arguments give the same plan.
+pub fn plan(given: &Given<'_, State>, seen: &Observed) -> Outlook<State> {
+    let books = Books::count(given.fleet, seen);
+    let mut state = given.state.clone();
+    state.services.retain(|name, _| books.services.iter().any(|book| book.name() == name));
+    let mut planning = Planning {
+        grants: Grants::new(&books),
+        work: Work::for_fleet(books.hosts.len()),
+        fingerprint: books.fingerprint(),
+        courses: Vec::new(),
+        report: Report::default(),
+        now: given.now,
+        books: &books,
+    };
+    planning.set_courses(given, seen, &mut state);
+    planning.grant_by_tier();
+    planning.fill(&mut state);
+    planning.note_shortfall();
+    let steps = planning.steps(&mut state);
+    let Planning { report, .. } = planning;
+    Outlook { steps, report, state }
+}
+
+/// What is to become of one service.
+enum Course {
+    /// Left alone: whatever its count lets ECS place will be placed.
+    HandsOff,
+    /// Led to its want.
+    Want {
+        want: Want,
+        /// The most that may be asked for: less than the want where ECS is not trusted to place more.
+        cap: u32,
+        /// Whom its tasks make room for.
+        makes_room: Option<(ServiceName, u32)>,
+    },
+    /// Fills what is left.
+    Fill { cap: u32, makes_room: Option<(ServiceName, u32)> },
+}
+
+struct Planning<'b, 'a> {
+    books: &'b Books<'a>,
+    grants: Grants<'b, 'a>,
+    work: Work,
+    fingerprint: u64,
+    courses: Vec<Course>,
+    report: Report,
+    now: Timestamp,
+}
+
+impl Planning<'_, '_> {
+    fn set_courses(&mut self, given: &Given<'_, State>, seen: &Observed, state: &mut State) {
+        for rank in 0..self.books.services.len() {
+            let book = &self.books.services[rank];
+            let name = book.name().clone();
+            let memory = state.services.entry(name.clone()).or_default();
+            let want =
+                book.file.demand.as_ref().map(|demand| {
+                    want(book, demand, seen.demand.get(&name), given.pushed.get(&name), memory, self.now)
+                });
+            let course = match self.hands_off(rank, memory) {
+                Some(wait) => {
+                    self.report.waits.push(wait);
+                    let placing = book.ecs.map_or(0, |ecs| ecs.desired.saturating_sub(book.live()));
+                    self.grants.concede(rank, placing);
+                    Course::HandsOff
+                }
+                None => self.course(rank, memory, want),
+            };
+            self.courses.push(course);
+        }
+    }
+
+    /// Why the service's count is not ours to set now.
+    fn hands_off(&self, rank: usize, memory: &mut Memory) -> Option<Wait> {
+        let book = &self.books.services[rank];
+        let service = book.name().clone();
+        let Some(ecs) = book.ecs else { return Some(Wait::NoSuchService { service }) };
+        if let Some(because) = ecs.hands_off {
+            // The count is somebody else's now; what they leave behind is not an intrusion.
+            memory.wrote = None;
+            memory.writing = None;
+            return Some(Wait::HandsOff { service, because });
+        }
+        let ours = memory.writing.is_some_and(|writing| writing == ecs.desired);
+        if let Some(wrote) = memory.wrote
+            && wrote != ecs.desired
+            && !ours
+        {
+            memory.foreign_until = Some(self.now + FOREIGN_HOLD);
+            memory.wrote = Some(ecs.desired);
+            memory.writing = None;
+            return Some(Wait::ForeignWriter { service, wrote, found: ecs.desired });
+        }
+        memory.wrote = Some(ecs.desired);
+        match memory.foreign_until {
+            Some(until) if self.now < until => {
+                Some(Wait::ForeignWriter { service, wrote: ecs.desired, found: ecs.desired })
+            }
+            _ => {
+                memory.foreign_until = None;
+                None
+            }
+        }
+    }
+
+    fn course(&mut self, rank: usize, memory: &mut Memory, want: Option<Want>) -> Course {
+        let book = &self.books.services[rank];
+        let service = book.name().clone();
+        let live = book.live();
+        let mut cap = book.file.ceiling();
+        if let Some(expression) = &book.not_understood {
+            cap = cap.min(live);
+            self.report.waits.push(Wait::Constraint { service: service.clone(), expression: expression.clone() });
+        }
+        self.judge_trust(rank, memory);
+        if let Some(distrust) = &memory.distrust {
+            cap = cap.min(distrust.cap.max(live));
+            let because = distrust.because.clone();
+            self.report.waits.push(Wait::Distrust { service: service.clone(), cap: distrust.cap, because });
+        }
+        let Some(want) = want else {
+            self.grants.give_up(rank, live.saturating_sub(book.file.ceiling()));
+            return Course::Fill { cap, makes_room: None };
+        };
+        if let Some(because) = want.unknown.clone() {
+            self.report.waits.push(Wait::UnknownDemand { service, held: want.held, because });
+        } else if want.now < want.held {
+            self.report.waits.push(Wait::ScaleDown { service, want: want.now, held: want.held });
+        }
+        self.grants.give_up(rank, live.saturating_sub(want.held));
+        Course::Want { want, cap, makes_room: None }
+    }
+
+    /// Believes less of the room where ECS did not use what seemed to be there, until a host changes.
+    fn judge_trust(&self, rank: usize, memory: &mut Memory) {
+        let book = &self.books.services[rank];
+        if memory.distrust.as_ref().is_some_and(|distrust| distrust.hosts != self.fingerprint) {
+            memory.distrust = None;
+        }
+        let failed = book.ecs.filter(|ecs| ecs.desired > book.live()).and_then(|ecs| ecs.placement_failed);
+        let too_soon =
+            memory.changed.map_or(Timestamp::MIN, |changed| changed.saturating_add(SETTLING).unwrap_or(changed));
+        let failed = failed.filter(|&failed| failed > too_soon && memory.failure.is_none_or(|known| known < failed));
+        let asked_and_refused = failed.map(|_| "ECS could not place a task".to_owned());
+        memory.failure = failed.or(memory.failure);
+        let stuck = book.oldest_pending.and_then(|placed| {
+            let longest = self.books.services.iter().filter_map(|book| book.ecs).map(|ecs| ecs.stop_timeout).max();
+            let waited = self.now.duration_since(placed).unsigned_abs();
+            (waited > longest.unwrap_or_default() + STUCK)
+                .then(|| format!("a task is PENDING for {} s", waited.as_secs()))
+        });
+        if let Some(because) = asked_and_refused.or(stuck) {
+            memory.distrust = Some(Distrust { cap: book.live(), hosts: self.fingerprint, because });
+        }
+    }
+
+    /// Tasks that a service with a demand still misses.
+    fn missing(&self, rank: usize) -> u32 {
+        let there = self.books.services[rank].live() + self.grants.granted(rank);
+        match &self.courses[rank] {
+            Course::Want { want, cap, .. } => want.held.min(*cap).saturating_sub(there),
+            Course::HandsOff | Course::Fill { .. } => 0,
+        }
+    }
+
+    fn grant_by_tier(&mut self) {
+        let caps: Vec<u32> = (0..self.books.services.len()).map(|rank| self.may_give(rank)).collect();
+        let mut first = 0;
+        while first < self.books.services.len() {
+            let tier = self.books.services[first].tier();
+            let length = self.books.services[first..].iter().take_while(|book| book.tier() == tier).count();
+            self.share_out(first..first + length);
+            for rank in first..first + length {
+                let missing = self.missing(rank);
+                if let Some(Preemption { lowerings, starts }) =
+                    self.grants.preempt(rank, missing, &caps, &mut self.work)
+                {
+                    let newcomer = self.books.services[rank].name();
+                    for lowering in lowerings.into_iter().filter(|lowering| lowering.count > 0) {
+                        self.note_sacrifice(lowering.service, newcomer, starts);
+                    }
+                }
+            }
+            first += length;
+        }
+    }
+
+    /// Live tasks that a service may lose to higher tiers: all but `min_tasks`.
+    fn may_give(&self, rank: usize) -> u32 {
+        let book = &self.books.services[rank];
+        match self.courses[rank] {
+            Course::HandsOff => 0,
+            Course::Want { .. } | Course::Fill { .. } => book.live().saturating_sub(book.file.min_tasks),
+        }
+    }
+
+    fn note_sacrifice(&mut self, victim: usize, newcomer: &ServiceName, starts: u32) {
+        match &mut self.courses[victim] {
+            Course::HandsOff => {}
+            Course::Want { makes_room, .. } | Course::Fill { makes_room, .. } => {
+                makes_room.get_or_insert_with(|| (newcomer.clone(), starts));
+            }
+        }
+    }
+
+    /// Grants free room to the services of a tier, whoever is furthest from its want first.
+    fn share_out(&mut self, ranks: std::ops::Range<usize>) {
+        let mut open: Vec<usize> = ranks.filter(|&rank| self.missing(rank) > 0).collect();
+        while !open.is_empty() {
+            // Alone, a service takes what it misses at once; together they take turns, in a few dozen rounds at most.
+            let all: u32 = open.iter().map(|&rank| self.missing(rank)).fold(0, u32::saturating_add);
+            let portion = if open.len() == 1 { all } else { all.div_ceil(64) };
+            let furthest = |&rank: &usize| {
+                let there = u64::from(self.books.services[rank].live() + self.grants.granted(rank));
+                let wanted = there + u64::from(self.missing(rank));
+                (there * 1_000_000 / wanted.max(1), rank)
+            };
+            let Some(rank) = open.iter().copied().min_by_key(furthest) else { return };
+            let asked = self.missing(rank).min(portion);
+            let given = self.grants.grant(rank, asked);
+            if given < asked || self.missing(rank) == 0 {
+                open.retain(|&other| other != rank);
+            }
+        }
+    }
+
+    /// Lets the fill services take what was open long enough.
+    fn fill(&mut self, state: &mut State) {
+        for rank in 0..self.books.services.len() {
+            let Course::Fill { cap, .. } = self.courses[rank] else { continue };
+            let book = &self.books.services[rank];
+            let live = book.live() - self.grants.lowered(rank);
+            let Some(memory) = state.services.get_mut(book.name()) else { continue };
+            let dwell = book.file.refill_after;
+            // What would fit is known by granting it to a copy.
+            let mut trial = self.grants.clone();
+            let open = match self.grants.lowered(rank) {
+                0 => trial.grant(rank, cap.saturating_sub(live)),
+                // A service that is giving way takes nothing in the same turn.
+                _ => 0,
+            };
+            let fits = live + open;
+            if memory.window.is_empty() {
+                // Nothing is remembered: holes count from now on.
+                memory.window.sample(self.now, live, dwell, Extreme::Smallest);
+            }
+            let lasting = memory.window.sample(self.now, fits, dwell, Extreme::Smallest);
+            let least = book.file.min_tasks.min(fits);
+            let granted = self.grants.grant(rank, lasting.max(least).saturating_sub(live).min(open));
+            if granted < open {
+                let service = book.name().clone();
+                self.report.waits.push(Wait::Refill { service, holes: open - granted, dwell });
+            }
+        }
+    }
+
+    /// Says of every service with a demand what it misses and why.
+    fn note_shortfall(&mut self) {
+        for rank in 0..self.books.services.len() {
+            let Course::Want { want, .. } = &self.courses[rank] else { continue };
+            let book = &self.books.services[rank];
+            let there = book.live() + self.grants.granted(rank);
+            let (short, Some(need)) = (want.held.saturating_sub(there), book.need()) else { continue };
+            if short == 0 {
+                continue;
+            }
+            let service = book.name().clone();
+            let waiting = short.min(self.grants.room(rank).saturating_sub(self.grants.granted(rank)));
+            if waiting > 0 {
+                self.report.waits.push(Wait::Placement { service: service.clone(), tasks: waiting });
+            }
+            if short > waiting {
+                let because = self.why_no_room(rank);
+                self.report.waits.push(Wait::NoRoom { service: service.clone(), short: short - waiting, because });
+                let missing = Shortfall { service, tasks: short - waiting, task: need.resources };
+                self.report.shortfall.push(missing);
+            }
+        }
+    }
+
+    /// What is free, what is needed, and why stopping others does not help.
+    fn why_no_room(&self, rank: usize) -> String {
+        let book = &self.books.services[rank];
+        let Some(need) = book.need() else { return String::new() };
+        let open = self.books.hosts.iter().filter(|book| book.host.takes_tasks());
+        let pieces: Vec<_> = open.map(|book| book.placeable).collect();
+        let (cpu, memory) = (need.resources.cpu, need.resources.memory);
+        let total = |part: fn(&evenkeel_model::Resources) -> u32| {
+            pieces.iter().map(|piece| u64::from(part(piece))).sum::<u64>()
+        };
+        let mut text = format!(
+            "{} MiB and {} CPU units are free in {} pieces; {} needs {memory} MiB and {cpu} CPU units",
+            total(|piece| piece.memory),
+            total(|piece| piece.cpu),
+            pieces.iter().filter(|piece| piece.memory > 0 && piece.cpu > 0).count(),
+            book.name(),
+        );
+        for port in &need.ports {
+            text.push_str(&format!(" and port {port}"));
+        }
+        let tier = book.tier();
+        let below = (0..self.books.services.len()).filter(|&other| self.books.services[other].tier() > tier);
+        let could: u32 = below.map(|other| self.may_give(other).saturating_sub(self.grants.lowered(other))).sum();
+        match could {
+            0 => text.push_str(" in one; lower tiers have nothing to give"),
+            could => text.push_str(&format!(
+                " in one; whichever of {could} tasks of lower tiers ECS stops, none is sure to make room"
+            )),
+        }
+        text
+    }
+
+    /// The steps that lead from the counts there are to those that were decided: lowers first, lowest tier first, then
+    /// raises, highest tier first.
+    fn steps(&self, state: &mut State) -> Vec<Planned> {
+        let changes: Vec<Change> = (0..self.books.services.len()).filter_map(|rank| self.change(rank)).collect();
+        let (raises, lowers): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.to > change.from);
+        let mut steps = Vec::new();
+        let mut freed: Vec<(u32, usize)> = Vec::new();
+        for change in lowers.into_iter().rev().chain(raises) {
+            let book = &self.books.services[change.rank];
+            let service = book.name().clone();
+            if let Some(memory) = state.services.get_mut(&service) {
+                memory.writing = Some(change.to);
+                memory.changed = Some(self.now);
+            }
+            let (from, to) = (change.from, change.to);
+            let needs = if to > from {
+                freed.iter().filter(|(tier, _)| *tier > book.tier()).map(|(_, index)| *index).collect()
+            } else {
+                if matches!(change.why, Why::MakesRoom { .. } | Why::AskedTooMuch { .. }) {
+                    freed.push((book.tier(), steps.len()));
+                }
+                Vec::new()
+            };
+            steps.push(Planned { step: Step::SetDesiredCount { service, from, to }, why: change.why, needs });
+        }
+        steps
+    }
+
+    fn change(&self, rank: usize) -> Option<Change> {
+        let book = &self.books.services[rank];
+        let from = book.ecs?.desired;
+        let live = book.live();
+        let granted = self.grants.granted(rank);
+        let to = live - self.grants.lowered(rank) + granted;
+        let why = match &self.courses[rank] {
+            Course::HandsOff => return None,
+            Course::Want { makes_room: Some((service, starts)), .. }
+            | Course::Fill { makes_room: Some((service, starts)), .. }
+                if to < live =>
+            {
+                Why::MakesRoom { service: service.clone(), starts: *starts }
+            }
+            Course::Want { .. } | Course::Fill { .. } if to >= live && to < from => Why::AskedTooMuch { feasible: to },
+            Course::Want { want, .. } if to > from => Why::WantRose { want: want.held, live },
+            Course::Want { want, .. } => Why::WantFell { want: want.held, dwell: book.file.scale_down_after },
+            Course::Fill { .. } if to > from => Why::FillsHoles { holes: granted, dwell: book.file.refill_after },
+            Course::Fill { cap, .. } => Why::Limits { want: *cap },
+        };
+        (to != from).then_some(Change { rank, from, to, why })
+    }
+}
+
+struct Change {
+    rank: usize,
+    from: u32,
+    to: u32,
+    why: Why,
+}

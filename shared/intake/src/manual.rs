@@ -1,0 +1,101 @@
+//! Requests of people and applications, and our own beat. Unlike AWS's events they are read strictly: who sends them can
+//! mend them, and a field that is ignored in silence would be a wish that is not granted.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::ids::{FleetName, InvalidId, ServiceName};
+use evenkeel_model::trigger::{Amount, Beat, Manual, Request, Trigger};
+use jiff::Timestamp;
+
+use crate::Reading;
+use crate::malformed::{Malformed, Reason};
+use crate::object::Object;
+
+const VERBS: [&str; 5] = ["beat", "demand", "microscale", "backfill", "roll"];
+const VERB_LIST: &str = "beat, demand, microscale, backfill, roll";
+
+/// The most services that one demand may name: an ECS cluster holds at most 5,000 (ECS developer guide, "Service quotas").
+const MAX_SERVICES: usize = 5_000;
+
+/// Whether the object is meant as a request, perhaps a broken one.
+pub(crate) fn asks(object: &Object<'_>) -> bool {
+    object.has("fleet") || VERBS.iter().any(|verb| object.has(verb))
+}
+
+/// Reads `{"fleet":…, VERB:…}`.
+pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
+    let fleet: FleetName = object.id("fleet")?;
+    let mut verbs = VERBS.into_iter().filter(|verb| object.has(verb));
+    let verb = verbs.next().ok_or_else(|| Malformed::here(Reason::NoVerb { verbs: VERB_LIST }))?;
+    if let Some(second) = verbs.next() {
+        return Err(Malformed::here(Reason::SeveralVerbs { first: verb, second }));
+    }
+    let with = match verb {
+        "demand" => Some("at"),
+        "roll" => Some("pool"),
+        _ => None,
+    };
+    only(object, verb, with)?;
+    let request = match verb {
+        "beat" => {
+            return Ok(Reading::Trigger(Trigger::Beat(Beat { fleet, at: exact_time(object, verb)? })));
+        }
+        "demand" => Request::Demand(demand(object)?),
+        "microscale" => Request::Microscale(object.word(verb)?),
+        "backfill" => Request::Backfill(object.word(verb)?),
+        _ => {
+            // A pool may be left out, but not left empty: the pool `""` is not meant for every pool.
+            let pool = object.has("pool").then(|| object.id("pool")).transpose()?;
+            Request::Roll { verb: object.word(verb)?, pool }
+        }
+    };
+    let at = object.has("at").then(|| exact_time(object, "at")).transpose()?;
+    Ok(Reading::Trigger(Trigger::Manual(Manual { at, fleet, request })))
+}
+
+/// Refuses fields that the verb has no use for, that are `null`, or that are there twice.
+fn only(object: &Object<'_>, verb: &str, with: Option<&str>) -> Result<(), Malformed> {
+    let mut seen: Vec<&str> = Vec::new();
+    for name in object.names() {
+        let place: String = name.chars().take(80).collect();
+        if name != "fleet" && name != verb && Some(name) != with {
+            let allowed = ["fleet", verb].into_iter().chain(with).collect::<Vec<_>>().join(", ");
+            return Err(Malformed::at(&place, Reason::UnknownField { allowed }));
+        }
+        if !object.has(name) {
+            return Err(Malformed::at(&place, Reason::Missing));
+        }
+        if seen.contains(&name) {
+            return Err(Malformed::at(&place, Reason::Twice));
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
+fn demand(object: &Object<'_>) -> Result<BTreeMap<ServiceName, Amount>, Malformed> {
+    let services = Object::parse(object.raw("demand").unwrap_or("{}")).map_err(|problem| problem.inside("demand"))?;
+    let mut demand = BTreeMap::new();
+    for (name, json) in services.fields() {
+        let refused = |reason| Malformed::at(&name.chars().take(80).collect::<String>(), reason).inside("demand");
+        if demand.len() == MAX_SERVICES {
+            return Err(Malformed::at("demand", Reason::NotA { expected: "at most 5,000 services" }));
+        }
+        let service: ServiceName = name.parse().map_err(|problem: InvalidId| refused(problem.into()))?;
+        let number: f64 = serde_json::from_str(json).map_err(|_| refused(Reason::NotA { expected: "a number" }))?;
+        let amount = Amount::try_from(number).map_err(|problem| refused(problem.into()))?;
+        if demand.insert(service, amount).is_some() {
+            return Err(refused(Reason::Twice));
+        }
+    }
+    if demand.is_empty() {
+        return Err(Malformed::at("demand", Reason::Missing));
+    }
+    Ok(demand)
+}
+
+/// A time that has to be right: a demand with a wrong one would be taken for a fresh one.
+fn exact_time(object: &Object<'_>, name: &str) -> Result<Timestamp, Malformed> {
+    let text = object.required_text(name)?;
+    text.parse().map_err(|_| Malformed::at(name, Reason::NotATime { text: text.chars().take(80).collect() }))
+}

@@ -1,0 +1,165 @@
+//! Steps a turn takes, and the decision that is recorded before each.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ServiceName;
+
+/// A function of Even Keel that decides something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FunctionName {
+    /// Sets task counts by priority.
+    Microscale,
+    /// Rides out spot loss and peaks with on-demand hosts.
+    Backfill,
+    /// Replaces hosts wave by wave.
+    Patchroll,
+}
+
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Microscale => "microscale",
+            Self::Backfill => "backfill",
+            Self::Patchroll => "patchroll",
+        })
+    }
+}
+
+/// One change to AWS. Absolute, so that taking it twice does no harm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// ECS UpdateService with this desired count.
+    SetDesiredCount {
+        /// The service.
+        service: ServiceName,
+        /// The count that was observed.
+        from: u32,
+        /// The count that is set.
+        to: u32,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetDesiredCount { service, from, to } => write!(f, "{service} {from} -> {to}"),
+        }
+    }
+}
+
+/// A step with its reason, before it is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// What is done.
+    pub step: Step,
+    /// Why.
+    pub why: Why,
+    /// The steps, by their place in the plan, without which this one would do harm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<usize>,
+}
+
+/// Why a step is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The service's want rose and there is room.
+    WantRose {
+        /// The tasks wanted.
+        want: u32,
+        /// The tasks that are there.
+        live: u32,
+    },
+    /// The highest want of the dwell fell.
+    WantFell {
+        /// The tasks wanted.
+        want: u32,
+        /// How long the want stayed at or below this.
+        dwell: Duration,
+    },
+    /// A higher tier's tasks do not fit otherwise, and with this they do.
+    MakesRoom {
+        /// The service that gets the room.
+        service: ServiceName,
+        /// The tasks of it that this step lets start, together with the other steps for it.
+        starts: u32,
+    },
+    /// Holes were open long enough.
+    FillsHoles {
+        /// How many holes, of this service's size.
+        holes: u32,
+        /// How long they were open at least.
+        dwell: Duration,
+    },
+    /// The count asked for more than fits; nothing that runs is stopped by asking for less.
+    AskedTooMuch {
+        /// What fits, running tasks included.
+        feasible: u32,
+    },
+    /// `min_tasks` or `max_tasks` of the fleet file say so.
+    Limits {
+        /// The tasks wanted within the limits.
+        want: u32,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WantRose { want, live } => write!(f, "{want} wanted, {live} there, and there is room"),
+            Self::WantFell { want, dwell } => write!(f, "no more than {want} wanted for {} s", dwell.as_secs()),
+            Self::MakesRoom { service, starts } => write!(f, "so that {service} can start {starts}"),
+            Self::FillsHoles { holes, dwell } => write!(f, "{holes} free for {} s or longer", dwell.as_secs()),
+            Self::AskedTooMuch { feasible } => write!(f, "only {feasible} fit"),
+            Self::Limits { want } => write!(f, "the fleet file allows {want}"),
+        }
+    }
+}
+
+/// A recorded step: written before it is taken, completed afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// By which function.
+    pub function: FunctionName,
+    /// What is done.
+    pub step: Step,
+    /// Why.
+    pub why: Why,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at: _, function: _, step, why, outcome } = self;
+        write!(f, "{step}: {why}")?;
+        match outcome {
+            Outcome::Undone => write!(f, " (not known whether it was done)"),
+            Outcome::Done => Ok(()),
+            Outcome::Failed(reason) => write!(f, " (failed: {reason})"),
+            Outcome::Left(reason) => write!(f, " (left for the next turn: {reason})"),
+        }
+    }
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Recorded, nothing known yet; stays so when the turn was killed.
+    Undone,
+    /// AWS took it.
+    Done,
+    /// AWS refused it or did not answer.
+    Failed(String),
+    /// Not tried any more in this turn.
+    Left(String),
+}

@@ -1,0 +1,467 @@
+//! The fleet file: what the owner of a fleet wants, as types.
+//!
+//! [`Fleet`] is the whole file. [`read()`] turns TOML or JSON into it and reports *all* problems at once; [`schema()`]
+//! is the JSON schema for editors, made from the same types.
+
+pub mod read;
+pub mod window;
+pub mod words;
+
+mod check;
+mod field;
+mod kinds;
+mod limits;
+mod parts;
+mod place;
+mod schema;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use read::{Format, Problem, Problems, read};
+pub use schema::schema;
+pub use window::{InvalidWindow, Window};
+
+use crate::ids::{AlarmName, ClusterName, FleetName, GroupName, MetricName, PoolName, QueueName, ServiceName};
+
+/// One fleet: an ECS cluster (optional), its pools of hosts and its services.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fleet {
+    /// The fleet's name: part of every ledger key.
+    pub name: FleetName,
+    /// The ECS cluster; absent for a fleet of groups behind a load balancer only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
+    /// Time between turns of microscale: 5 s to 60 s, a whole part of a minute.
+    #[serde(with = "words", default = "default_beat")]
+    #[schemars(schema_with = "words::schema")]
+    pub beat: Duration,
+    /// How many hosts the fleet has.
+    pub hosts: Hosts,
+    /// The Auto Scaling groups, each with a purchase kind; on-demand pools are tried in this order.
+    #[serde(rename = "pool")]
+    #[schemars(length(min = 1, max = limits::POOLS))]
+    pub pools: Vec<Pool>,
+    /// What backfill may do; absent: backfill leaves this fleet alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
+    /// The ECS services that microscale sets the counts of.
+    #[serde(rename = "service", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = limits::SERVICES))]
+    pub services: Vec<Service>,
+    /// What a patch roll may do; absent: no rolls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Patch>,
+    /// The disruption budget that all functions share.
+    #[serde(default)]
+    pub disruption: Disruption,
+}
+
+/// How many hosts the fleet has, over all pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hosts {
+    /// Never voluntarily fewer hosts in service than this.
+    #[schemars(range(min = 1, max = limits::HOSTS))]
+    pub minimum: u32,
+    /// The number the fleet runs best on.
+    #[schemars(range(min = 1, max = limits::HOSTS))]
+    pub steady: u32,
+    /// Never more than this.
+    #[schemars(range(min = 1, max = limits::HOSTS))]
+    pub maximum: u32,
+}
+
+/// How the hosts of a pool are bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purchase {
+    /// Paid for whether used or not; always there.
+    Reserved,
+    /// Cheap, and taken away at two minutes' notice or none.
+    Spot,
+    /// Dear, and there when asked for.
+    OnDemand,
+}
+
+/// One Auto Scaling group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// The name that reports and decisions use.
+    pub name: PoolName,
+    /// How its hosts are bought.
+    pub purchase: Purchase,
+    /// The Auto Scaling group.
+    pub auto_scaling_group: GroupName,
+    /// What one host of this pool counts for where pools differ in size.
+    #[serde(default = "default_units")]
+    #[schemars(range(min = 1, max = limits::UNITS))]
+    pub units: u32,
+}
+
+/// What backfill may do: on-demand hosts that stand in for lost or overloaded capacity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backfill {
+    /// CloudWatch alarms that ask for more hosts while in ALARM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = limits::ALARMS))]
+    pub alarms: Vec<AlarmName>,
+    /// Hosts added for each cooldown that an alarm stays in ALARM.
+    #[serde(default = "default_step")]
+    #[schemars(range(min = 1, max = limits::HOSTS))]
+    pub step: u32,
+    /// The time between two such steps.
+    #[serde(with = "words", default = "default_cooldown")]
+    #[schemars(schema_with = "words::schema")]
+    pub cooldown: Duration,
+    /// Alarms quiet and spot whole for this long before an on-demand host goes.
+    #[serde(with = "words", default = "default_release_after")]
+    #[schemars(schema_with = "words::schema")]
+    pub release_after: Duration,
+    /// The answer to a rebalance recommendation.
+    #[serde(default)]
+    pub rebalance: Rebalance,
+}
+
+/// The answer to EC2's hint that a spot host is at elevated risk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rebalance {
+    /// Do nothing: the hint is often noise.
+    Ignore,
+    /// Start a replacement, and leave the host until it is taken.
+    #[default]
+    Replace,
+    /// Start a replacement and drain the host at once.
+    Drain,
+}
+
+/// One ECS service whose count microscale sets.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The ECS service's name.
+    pub name: ServiceName,
+    /// 1 is served first.
+    #[schemars(range(min = 1, max = limits::PRIORITY))]
+    pub priority: u32,
+    /// Takes every hole that is left, instead of having a demand.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fill: bool,
+    /// Never asked to run fewer.
+    #[serde(default)]
+    #[schemars(range(max = limits::TASKS))]
+    pub min_tasks: u32,
+    /// Never asked to run more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = limits::TASKS))]
+    pub max_tasks: Option<u32>,
+    /// Where the wanted number of tasks comes from; absent exactly for `fill` services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
+    /// Slots that `fill` services leave free for this service.
+    #[serde(default)]
+    #[schemars(range(max = limits::TASKS))]
+    pub headroom_tasks: u32,
+    /// The count follows the highest want of this long: up at once, down late.
+    #[serde(with = "words", default = "default_scale_down_after")]
+    #[schemars(schema_with = "words::schema")]
+    pub scale_down_after: Duration,
+    /// A hole must have been open this long before a `fill` service takes it.
+    #[serde(with = "words", default = "default_refill_after")]
+    #[schemars(schema_with = "words::schema")]
+    pub refill_after: Duration,
+}
+
+impl Service {
+    /// `max_tasks`, or no limit.
+    #[must_use]
+    pub fn ceiling(&self) -> u32 {
+        self.max_tasks.unwrap_or(u32::MAX)
+    }
+}
+
+/// Where a service's wanted number of tasks comes from. The keys that are present tell the kind.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Demand {
+    /// A CloudWatch metric divided by what one task serves.
+    Metric(MetricDemand),
+    /// The running tasks times a utilisation metric over its target.
+    Tracking(TrackingDemand),
+    /// A queue's backlog, to be worked off in a given time.
+    Queue(QueueDemand),
+    /// Sent with a trigger by the application itself.
+    Manual(ManualDemand),
+    /// An alarm in ALARM adds tasks, OK takes them away.
+    Steps(StepsDemand),
+}
+
+/// Which CloudWatch metric, and how it is read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricSource {
+    /// `namespace/name`.
+    pub metric: MetricName,
+    /// How the data points of a period become one value.
+    #[serde(default)]
+    pub statistic: Statistic,
+    /// One of CloudWatch's periods: 1, 5, 10, 20 or 30 s, or whole minutes.
+    #[serde(with = "words", default = "default_period")]
+    #[schemars(schema_with = "words::schema")]
+    pub period: Duration,
+    /// The metric's dimensions, such as `LoadBalancer`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = limits::DIMENSIONS))]
+    pub dimensions: BTreeMap<String, String>,
+}
+
+/// How the data points of a period become one value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub enum Statistic {
+    /// All values added up.
+    Sum,
+    /// Their mean.
+    #[default]
+    Average,
+    /// The largest.
+    Maximum,
+    /// The smallest.
+    Minimum,
+    /// How many there were.
+    SampleCount,
+}
+
+/// `value / per_task` tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricDemand {
+    /// The metric.
+    #[serde(flatten)]
+    pub source: MetricSource,
+    /// What one task serves, in the metric's own unit and statistic.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = limits::POSITIVE.1))]
+    pub per_task: f64,
+}
+
+/// `running * value / target` tasks, unless the value is within `tolerance` of the target.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrackingDemand {
+    /// The metric.
+    #[serde(flatten)]
+    pub source: MetricSource,
+    /// What the metric should be, such as 60 (% CPU).
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = limits::POSITIVE.1))]
+    pub target: f64,
+    /// The part of the target that the value may be off before anything changes, such as 0.1.
+    #[serde(default = "default_tolerance")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub tolerance: f64,
+}
+
+/// `backlog / (per_task * drain_within)` tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueDemand {
+    /// The SQS queue.
+    pub queue: QueueName,
+    /// Messages that one task works off in a second.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = limits::POSITIVE.1))]
+    pub per_task: f64,
+    /// The time in which the backlog should be gone.
+    #[serde(with = "words")]
+    #[schemars(schema_with = "words::schema")]
+    pub drain_within: Duration,
+}
+
+/// A value that the application sends with a manual request, divided by `per_task`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManualDemand {
+    /// Always true: says that the demand is sent, not read.
+    #[schemars(extend("const" = true))]
+    pub manual: bool,
+    /// What one task serves.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = limits::POSITIVE.1))]
+    pub per_task: f64,
+    /// A value older than this is unknown.
+    #[serde(with = "words", default = "default_valid_for")]
+    #[schemars(schema_with = "words::schema")]
+    pub valid_for: Duration,
+}
+
+/// `add` tasks more for each cooldown that the alarm stays in ALARM, `remove` fewer for each that it stays OK.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepsDemand {
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// Tasks added at a time.
+    #[schemars(range(min = 1, max = limits::TASKS))]
+    pub add: u32,
+    /// Tasks taken away at a time.
+    #[serde(default = "default_step")]
+    #[schemars(range(min = 1, max = limits::TASKS))]
+    pub remove: u32,
+    /// The time between two steps.
+    #[serde(with = "words", default = "default_cooldown")]
+    #[schemars(schema_with = "words::schema")]
+    pub cooldown: Duration,
+}
+
+/// How hosts are replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Patch {
+    /// When a roll may start a wave, such as `Sun 02:00-05:00 Europe/London`; empty: only by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = limits::WINDOWS))]
+    pub windows: Vec<Window>,
+    /// Which comes first: the new host or the end of the old one.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Hosts that are out together, as a number or a share of the fleet.
+    #[serde(default)]
+    pub wave: Wave,
+    /// Which hosts a roll replaces.
+    #[serde(default)]
+    pub refresh: Refresh,
+    /// Quiet time after each wave.
+    #[serde(with = "words", default = "default_settle")]
+    #[schemars(schema_with = "words::schema")]
+    pub settle: Duration,
+    /// Alarms that stop a roll.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = limits::ALARMS))]
+    pub halt_alarms: Vec<AlarmName>,
+    /// Go back to the previous launch template version when a roll is halted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub roll_back: bool,
+    /// The longest that a host may take to become empty.
+    #[serde(with = "words", default = "default_drain_timeout")]
+    #[schemars(schema_with = "words::schema")]
+    pub drain_timeout: Duration,
+    /// The longest that a replacement may take until it is in service.
+    #[serde(with = "words", default = "default_replace_timeout")]
+    #[schemars(schema_with = "words::schema")]
+    pub replace_timeout: Duration,
+    /// Ask backfill for a host when a wave does not fit otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub borrow: bool,
+    /// Bake a fresh image before the roll; absent: hosts update when they boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bake: Option<Bake>,
+}
+
+/// Which comes first in a wave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The old host ends, then its group launches a new one.
+    #[default]
+    TerminateFirst,
+    /// The group grows by the new host, then the old one ends.
+    LaunchFirst,
+}
+
+/// Which hosts a roll replaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refresh {
+    /// Those with an older template version or image than their group would use now.
+    #[default]
+    Outdated,
+    /// Also those that were launched before the roll started, so that boot-time updates count.
+    All,
+}
+
+/// Hosts that are out together: `1` or `"10%"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Wave {
+    /// So many hosts.
+    Hosts(#[schemars(range(min = 1, max = limits::HOSTS))] u32),
+    /// So many of a hundred, rounded down, at least one.
+    #[serde(serialize_with = "words::percent")]
+    Percent(#[schemars(schema_with = "words::percent_schema")] u32),
+}
+
+impl Default for Wave {
+    fn default() -> Self {
+        Self::Hosts(1)
+    }
+}
+
+/// How an image is baked before a roll.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bake {
+    /// The SSM parameter that names the base image.
+    #[schemars(length(min = 1, max = limits::PARAMETER_NAME))]
+    pub base_image_parameter: String,
+    /// Shell commands that install the updates on the builder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = limits::COMMANDS))]
+    pub commands: Vec<String>,
+    /// The baked images that are kept; older ones are deleted.
+    #[serde(default = "default_keep")]
+    #[schemars(range(min = 1, max = limits::KEEP))]
+    pub keep: u32,
+    /// The longest that a bake may take.
+    #[serde(with = "words", default = "default_bake_timeout")]
+    #[schemars(schema_with = "words::schema")]
+    pub timeout: Duration,
+}
+
+/// The disruption budget: one for patch, release, repair and return to spot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Disruption {
+    /// Hosts out at once on purpose; hosts that were taken from the fleet count too.
+    #[serde(default = "default_max_out")]
+    #[schemars(range(min = 1, max = limits::HOSTS))]
+    pub max_out: u32,
+}
+
+impl Default for Disruption {
+    fn default() -> Self {
+        Self { max_out: default_max_out() }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+// The defaults, one function each because serde and the schema name them; `read` calls the same functions.
+macro_rules! defaults {
+    ($($name:ident: $type:ty = $value:expr;)*) => { $(pub(crate) const fn $name() -> $type { $value })* };
+}
+
+defaults! {
+    default_beat: Duration = Duration::from_secs(60);
+    default_units: u32 = 1;
+    default_step: u32 = 1;
+    default_cooldown: Duration = Duration::from_secs(180);
+    default_release_after: Duration = Duration::from_secs(600);
+    default_scale_down_after: Duration = Duration::from_secs(60);
+    default_refill_after: Duration = Duration::from_secs(30);
+    default_period: Duration = Duration::from_secs(60);
+    default_tolerance: f64 = 0.1;
+    default_valid_for: Duration = Duration::from_secs(300);
+    default_settle: Duration = Duration::from_secs(60);
+    default_drain_timeout: Duration = Duration::from_secs(600);
+    default_replace_timeout: Duration = Duration::from_secs(900);
+    default_keep: u32 = 3;
+    default_bake_timeout: Duration = Duration::from_secs(3600);
+    default_max_out: u32 = 1;
+}

@@ -1,0 +1,23 @@
+//! The words of Even Keel: typed ids, the fleet file, the observed fleet, steps, reports and decisions.
+//!
+//! Architecture invariant: this crate does no I/O and reads no clock; everything here is a value.
+
+pub mod decision;
+pub mod fleet;
+pub mod ids;
+pub mod observed;
+pub mod report;
+pub mod resources;
+pub mod trigger;
+pub mod view;
+
+pub use decision::FunctionName;
+pub use fleet::Fleet;
+pub use ids::{
+    AlarmName, ClusterName, FleetName, GroupName, InstanceId, MetricName, PoolName, QueueName, ServiceName, TaskId,
+    Zone,
+};
+pub use resources::{Resources, Room};
+
+/// A moment, always in UTC. Re-exported so that every crate means the same type.
+pub use jiff::Timestamp;

@@ -1,0 +1,242 @@
+//! The fleet as it was seen: hosts, tasks, services and demand, straight from AWS's answers and nothing added.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{InstanceId, PoolName, ServiceName, TaskId, Zone};
+use crate::resources::{Resources, Room};
+
+/// What one turn of microscale saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observed {
+    /// When the answers were asked for.
+    pub at: Timestamp,
+    /// The cluster's container instances.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+    /// All tasks on them that are not STOPPED yet, also those of daemons and of nobody.
+    #[serde(default)]
+    pub tasks: Vec<Task>,
+    /// The fleet file's services that exist.
+    #[serde(default)]
+    pub services: Vec<EcsService>,
+    /// What the services' demand sources said.
+    #[serde(default)]
+    pub demand: BTreeMap<ServiceName, Signal>,
+}
+
+/// An ECS container instance on its EC2 instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// The EC2 instance.
+    pub id: InstanceId,
+    /// Its availability zone, from the attribute `ecs.availability-zone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
+    /// Its pool, from the attribute `evenkeel.pool` where the host's user data sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
+    /// What the agent registered: less than the machine has (90 to 97.5 % of the memory).
+    pub registered: Resources,
+    /// Ports that the agent keeps for itself (22, 2375, 2376, 51678, 51679 on Linux).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reserved_ports: BTreeSet<u16>,
+    /// Whether ECS places tasks on it.
+    pub status: HostStatus,
+    /// Whether the agent is connected; it drops several times an hour in normal operation.
+    #[serde(default = "yes")]
+    pub connected: bool,
+    /// All ECS attributes, for placement constraints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Host {
+    /// ECS places tasks only on hosts that are ACTIVE and whose agent is connected.
+    #[must_use]
+    pub const fn takes_tasks(&self) -> bool {
+        matches!(self.status, HostStatus::Active) && self.connected
+    }
+}
+
+/// A container instance's status (ECS API reference, ContainerInstance).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum HostStatus {
+    /// Takes tasks.
+    Active,
+    /// Takes none, and its service tasks move away.
+    Draining,
+    /// Any other: registering, deregistering, failed, inactive.
+    Leaving,
+}
+
+/// An ECS task on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The task.
+    pub id: TaskId,
+    /// The EC2 instance that it is on.
+    pub host: InstanceId,
+    /// The service that it belongs to, of the fleet file or not; none for a standalone task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+    /// What it takes of its host.
+    pub takes: Room,
+    /// How far it is.
+    pub phase: TaskPhase,
+    /// When ECS placed it.
+    pub created: Timestamp,
+    /// When its containers ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// Whether UpdateTaskProtection protects it from scale-in.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub protected: bool,
+}
+
+impl Task {
+    /// Whether the task counts for its service: a task that is told to stop counts as gone, for ECS's placement too.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.phase, TaskPhase::Pending | TaskPhase::Running)
+    }
+}
+
+/// `lastStatus` and `desiredStatus` of a task, as far as they matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TaskPhase {
+    /// Placed, wanted, not running yet.
+    Pending,
+    /// Running and wanted.
+    Running,
+    /// Told to stop, and not STOPPED yet: free for placement, in the way of the next task.
+    Stopping,
+}
+
+/// An ECS service with what of its task definition matters for placement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EcsService {
+    /// Its name.
+    pub name: ServiceName,
+    /// `desiredCount`.
+    pub desired: u32,
+    /// What one task needs: resources and static host ports.
+    pub task: Room,
+    /// How ECS places and which victims it takes; empty means its default, spread over zones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strategy: Vec<Placement>,
+    /// Where tasks may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
+    /// The largest `stopTimeout` of the task's containers; 30 s by default on EC2.
+    #[serde(default = "default_stop_timeout")]
+    pub stop_timeout: Duration,
+    /// Why its count is not ours to set now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hands_off: Option<HandsOff>,
+    /// The newest "was unable to place a task" among its service events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_failed: Option<Timestamp>,
+}
+
+/// Why a service's count is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandsOff {
+    /// More than one deployment: ECS starts and stops tasks on its own.
+    Deploying,
+    /// A scalable target of Application Auto Scaling sets the count.
+    ScaledElsewhere,
+    /// The DAEMON scheduling strategy: one task on each host.
+    Daemon,
+    /// The service is being deleted.
+    Deleted,
+}
+
+/// One placement strategy of a service; several narrow the choice one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// Onto the host with the least of this left; a scale-in takes the task whose host has most left afterwards.
+    Binpack(Field),
+    /// Evenly over the values of an attribute (`ecs.availability-zone`) or over hosts (`instanceId`).
+    Spread(String),
+    /// Anywhere.
+    Random,
+}
+
+/// The field of a binpack strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Field {
+    /// CPU units.
+    Cpu,
+    /// Memory.
+    Memory,
+}
+
+impl Field {
+    /// This field's part of `resources`.
+    #[must_use]
+    pub const fn of(self, resources: Resources) -> u32 {
+        match self {
+            Self::Cpu => resources.cpu,
+            Self::Memory => resources.memory,
+        }
+    }
+}
+
+/// A placement constraint of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Constraint {
+    /// At most one task of the service on a host.
+    DistinctInstance,
+    /// An expression of the cluster query language over the host's attributes.
+    MemberOf(String),
+}
+
+/// What a demand source said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signal {
+    /// A metric's value for the period that ended at `at`, a backlog read at `at`, or a value sent at `at`.
+    Value {
+        /// The value, in its source's unit.
+        value: f64,
+        /// When it was true.
+        at: Timestamp,
+    },
+    /// An alarm's state.
+    Alarm {
+        /// In ALARM; OK otherwise.
+        firing: bool,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Nothing usable, and why.
+    Unknown(String),
+}
+
+/// ECS's default on EC2 where the task definition and the agent say nothing (ECS developer guide, `stopTimeout`).
+const fn default_stop_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}

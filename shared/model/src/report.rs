@@ -1,0 +1,154 @@
+//! What a plan is waiting for, and why nothing more was done: a value, not a log line.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ServiceName;
+use crate::observed::HandsOff;
+use crate::resources::Resources;
+
+/// What a turn's plan could not do, or does not do yet.
+#[must_use]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Everything that is waited for, in the order of the services.
+    pub waits: Vec<Wait>,
+    /// Wanted tasks that fit nowhere: a reason for backfill.
+    pub shortfall: Vec<Shortfall>,
+}
+
+/// Wanted tasks of one service that fit nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortfall {
+    /// The service.
+    pub service: ServiceName,
+    /// The tasks that are missing.
+    pub tasks: u32,
+    /// What one of them needs.
+    pub task: Resources,
+}
+
+/// One thing that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// Tasks do not fit, and no guaranteed preemption helps.
+    NoRoom {
+        /// The service.
+        service: ServiceName,
+        /// The tasks that are missing.
+        short: u32,
+        /// What is free, what is needed, and why stopping others does not help.
+        because: String,
+    },
+    /// Room was asked of ECS for other tasks in this turn; the next turn knows where they went.
+    Placement {
+        /// The service that waits.
+        service: ServiceName,
+        /// Its tasks that wait.
+        tasks: u32,
+    },
+    /// The demand is not known: the last want is held.
+    UnknownDemand {
+        /// The service.
+        service: ServiceName,
+        /// The want that is held.
+        held: u32,
+        /// Why it is not known.
+        because: String,
+    },
+    /// The want fell, and the dwell is not over.
+    ScaleDown {
+        /// The service.
+        service: ServiceName,
+        /// The want now.
+        want: u32,
+        /// The highest want of the dwell, which is kept.
+        held: u32,
+    },
+    /// Holes are open, not long enough yet.
+    Refill {
+        /// The service.
+        service: ServiceName,
+        /// The holes of its size.
+        holes: u32,
+        /// How long a hole must have been open.
+        dwell: Duration,
+    },
+    /// The service's count is not ours to set now.
+    HandsOff {
+        /// The service.
+        service: ServiceName,
+        /// Why.
+        because: HandsOff,
+    },
+    /// The fleet file names a service that the cluster does not have.
+    NoSuchService {
+        /// The service.
+        service: ServiceName,
+    },
+    /// A placement constraint that is not understood: the service is not raised.
+    Constraint {
+        /// The service.
+        service: ServiceName,
+        /// The expression.
+        expression: String,
+    },
+    /// Somebody else changed the count.
+    ForeignWriter {
+        /// The service.
+        service: ServiceName,
+        /// The count that was last written by us.
+        wrote: u32,
+        /// The count that is there.
+        found: u32,
+    },
+    /// ECS does not place or start tasks where there seems to be room: no more is asked until a host changes.
+    Distrust {
+        /// The service.
+        service: ServiceName,
+        /// The most that is asked for.
+        cap: u32,
+        /// What was seen.
+        because: String,
+    },
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoom { service, short, because } => write!(f, "{service} is {short} short: {because}"),
+            Self::Placement { service, tasks } => {
+                write!(f, "{service} waits with {tasks} until ECS has placed the tasks before it")
+            }
+            Self::UnknownDemand { service, held, because } => {
+                write!(f, "{service} holds {held}: {because}")
+            }
+            Self::ScaleDown { service, want, held } => {
+                write!(f, "{service} keeps {held} although {want} would do, until its dwell is over")
+            }
+            Self::Refill { service, holes, dwell } => {
+                write!(f, "{service} waits until {holes} holes were open for {} s", dwell.as_secs())
+            }
+            Self::HandsOff { service, because } => {
+                let because = match because {
+                    HandsOff::Deploying => "a deployment is in progress",
+                    HandsOff::ScaledElsewhere => "Application Auto Scaling sets its count",
+                    HandsOff::Daemon => "it is a daemon",
+                    HandsOff::Deleted => "it is being deleted",
+                };
+                write!(f, "{service} is left alone: {because}")
+            }
+            Self::NoSuchService { service } => write!(f, "{service} is not in the cluster"),
+            Self::Constraint { service, expression } => {
+                write!(f, "{service} is not raised: its constraint {expression:?} is not understood")
+            }
+            Self::ForeignWriter { service, wrote, found } => {
+                write!(f, "{service} was set to {found} by somebody else, after we set {wrote}")
+            }
+            Self::Distrust { service, cap, because } => write!(f, "{service} is held at {cap}: {because}"),
+        }
+    }
+}

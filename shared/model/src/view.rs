@@ -1,0 +1,157 @@
+//! The snapshot of a fleet that the page reads: everything it shows, and nothing that would need AWS.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::Decision;
+use crate::fleet::Fleet;
+use crate::ids::{FleetName, InstanceId, PoolName, ServiceName, TaskId, Zone};
+use crate::observed::{HostStatus, TaskPhase};
+use crate::report::Report;
+use crate::resources::Resources;
+
+/// A fleet at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// Seconds until the next view is due.
+    pub beat_seconds: u64,
+    /// Its hosts, by pool and id.
+    pub hosts: Vec<HostView>,
+    /// Its services, highest priority first.
+    pub services: Vec<ServiceView>,
+    /// What is waited for, in sentences.
+    pub waits: Vec<String>,
+    /// The same as values, with the shortfall.
+    pub report: Report,
+    /// The newest decisions, newest first, at most [`View::MOST_DECISIONS`].
+    pub decisions: Vec<DecisionView>,
+}
+
+impl View {
+    /// A page shows no more than this at once; the ledger keeps the others for 14 days.
+    pub const MOST_DECISIONS: usize = 40;
+
+    /// A fleet of which nothing was seen.
+    #[must_use]
+    pub fn empty(fleet: &Fleet, at: Timestamp) -> Self {
+        Self {
+            fleet: fleet.name.clone(),
+            at,
+            beat_seconds: fleet.beat.as_secs(),
+            hosts: Vec::new(),
+            services: Vec::new(),
+            waits: Vec::new(),
+            report: Report::default(),
+            decisions: Vec::new(),
+        }
+    }
+}
+
+/// A host and the tasks on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// The EC2 instance.
+    pub id: InstanceId,
+    /// Its zone.
+    pub zone: Option<Zone>,
+    /// Its pool, where known.
+    pub pool: Option<PoolName>,
+    /// How it is bought (`reserved`, `spot`, `on-demand`), where the pool is known.
+    pub purchase: Option<crate::fleet::Purchase>,
+    /// Whether ECS places tasks on it.
+    pub status: HostStatus,
+    /// Whether its agent is connected.
+    pub connected: bool,
+    /// What it has.
+    pub registered: Resources,
+    /// What ECS takes for free: a task that is stopping counts as gone.
+    pub placeable: Resources,
+    /// What is really free: a task counts until it is STOPPED.
+    pub free: Resources,
+    /// All tasks on it.
+    pub tasks: Vec<TaskView>,
+}
+
+/// A task on a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// The task.
+    pub id: TaskId,
+    /// Its service; none for a standalone task.
+    pub service: Option<ServiceName>,
+    /// How far it is.
+    pub phase: TaskPhase,
+    /// What it takes.
+    pub takes: Resources,
+    /// Pending although placed, because a task that is stopping is still in its way.
+    pub waits_for_room: bool,
+    /// When it should run at the latest, going by `stopTimeout` and the starts seen lately; for pending tasks only.
+    pub expected_start: Option<Timestamp>,
+}
+
+/// A service's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: ServiceName,
+    /// 1 is served first.
+    pub priority: u32,
+    /// Whether it takes what is left.
+    pub fill: bool,
+    /// The demand in its source's unit, where there is one and it is known.
+    pub demand: Option<f64>,
+    /// Wanted tasks.
+    pub want: u32,
+    /// The desired count after this turn.
+    pub desired: u32,
+    /// Tasks that run.
+    pub running: u32,
+    /// Tasks that are placed and not running yet.
+    pub pending: u32,
+    /// Tasks that are stopping.
+    pub stopping: u32,
+    /// The most that would fit, its own tasks included and lower tiers left as they are.
+    pub feasible: u32,
+    /// Slots kept free for it.
+    pub headroom: u32,
+}
+
+/// A decision as the feed shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// The decision as a sentence.
+    pub text: String,
+}
+
+impl From<Decision> for DecisionView {
+    fn from(decision: Decision) -> Self {
+        Self { text: decision.to_string(), decision }
+    }
+}
+
+/// One moment of a chart: for each service what was asked for and what there was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// The numbers of each service.
+    pub services: BTreeMap<ServiceName, MomentOfService>,
+}
+
+/// One service's numbers at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct MomentOfService {
+    /// Tasks that the demand needs; for a fill service the tasks that would fit.
+    pub wanted: f64,
+    /// Tasks that run.
+    pub running: f64,
+}

@@ -1,0 +1,140 @@
+//! The fleet file at run time: read by age, and the last good one stays in force when a new one is bad.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use evenkeel_model::fleet::{self, Format, Problems};
+use evenkeel_model::{Fleet, FleetName, Timestamp};
+
+use crate::ledger::{Expect, Key, LedgerError, Write};
+use crate::ports::{Clock, FleetFiles, Ledger, PortError};
+
+/// A process reads a fleet file again after this long, so that an edit acts within a minute.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// Why a fleet has no usable file.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// It could not be read.
+    #[error("fleet file of {fleet} not read")]
+    Unread {
+        /// The fleet.
+        fleet: FleetName,
+        /// Why.
+        source: PortError,
+    },
+    /// It is bad, and there never was a good one.
+    #[error("fleet file of {fleet} is invalid, and no earlier one is known")]
+    Invalid {
+        /// The fleet.
+        fleet: FleetName,
+        /// All that is wrong with it.
+        source: Problems,
+    },
+    /// The last good one could not be read or kept.
+    #[error("last good fleet file of {fleet} not available")]
+    Ledger {
+        /// The fleet.
+        fleet: FleetName,
+        /// Why.
+        source: LedgerError,
+    },
+}
+
+/// The fleet file that is in force, and what is wrong with the newest one if it is not that.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The file.
+    pub fleet: Arc<Fleet>,
+    /// Why the newest text is not in force.
+    pub refused: Option<Arc<Problems>>,
+}
+
+struct Cached {
+    read_at: Timestamp,
+    text: String,
+    in_force: InForce,
+}
+
+/// One fleet's file, kept by a process between turns.
+pub struct FleetCache {
+    name: FleetName,
+    cached: Mutex<Option<Cached>>,
+}
+
+impl FleetCache {
+    /// Nothing read yet.
+    #[must_use]
+    pub const fn new(name: FleetName) -> Self {
+        Self { name, cached: Mutex::new(None) }
+    }
+
+    /// The fleet's name.
+    #[must_use]
+    pub const fn name(&self) -> &FleetName {
+        &self.name
+    }
+
+    /// The file in force, read again when it is older than a minute.
+    ///
+    /// # Errors
+    /// [`FleetError`] where there is no good file, now or earlier.
+    pub async fn in_force<P: Clock + FleetFiles + Ledger>(&self, ports: &P) -> Result<InForce, FleetError> {
+        let now = ports.now();
+        if let Some(cached) = self.lock().as_ref()
+            && now.duration_since(cached.read_at).unsigned_abs() < REFRESH
+        {
+            return Ok(cached.in_force.clone());
+        }
+        let text = match ports.text(&self.name).await {
+            Ok(text) => text,
+            // A file that cannot be read now is no reason to stop working by the one that could.
+            Err(error) if error.is_passing() => match self.lock().as_ref() {
+                Some(cached) => return Ok(cached.in_force.clone()),
+                None => return Err(FleetError::Unread { fleet: self.name.clone(), source: error }),
+            },
+            Err(source) => return Err(FleetError::Unread { fleet: self.name.clone(), source }),
+        };
+        if let Some(cached) = self.lock().as_mut()
+            && cached.text == text
+        {
+            cached.read_at = now;
+            return Ok(cached.in_force.clone());
+        }
+        let in_force = self.judge(ports, &text).await?;
+        *self.lock() = Some(Cached { read_at: now, text, in_force: in_force.clone() });
+        Ok(in_force)
+    }
+
+    /// Takes a good text and keeps it in the ledger; falls back to the kept one for a bad text.
+    async fn judge<P: Ledger>(&self, ports: &P, text: &str) -> Result<InForce, FleetError> {
+        let name = &self.name;
+        let key = Key::only(name, "good-file");
+        let lost = |source: LedgerError| FleetError::Ledger { fleet: name.clone(), source };
+        match read(text) {
+            Ok(fleet) => {
+                ports.write(vec![Write::put(key, text.to_owned(), Expect::Anything)]).await.map_err(lost)?;
+                Ok(InForce { fleet: Arc::new(fleet), refused: None })
+            }
+            Err(problems) => {
+                let kept = ports.get(&[key]).await.map_err(|error| lost(error.into()))?;
+                let kept = kept.into_iter().flatten().next().and_then(|item| read(&item.body).ok());
+                match kept {
+                    Some(fleet) => Ok(InForce { fleet: Arc::new(fleet), refused: Some(Arc::new(problems)) }),
+                    None => Err(FleetError::Invalid { fleet: name.clone(), source: problems }),
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Cached>> {
+        // A panic elsewhere cannot leave half a value here: the lock only guards one assignment.
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// JSON starts with a brace, TOML never does.
+fn read(text: &str) -> Result<Fleet, Problems> {
+    let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Toml };
+    fleet::read(text.as_bytes(), format)
+}

@@ -1,0 +1,159 @@
+//! One turn at a time for each fleet and function: a conditional write with an epoch and an expiry.
+//!
+//! Who finds the lease taken leaves the `again` mark, and the holder takes another turn before it ends. So no wake-up
+//! is lost, and nobody waits.
+
+use std::time::Duration;
+
+use evenkeel_model::{FleetName, FunctionName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Expect, Item, Key, LedgerError, Write};
+use crate::ports::{Ledger, PortError};
+
+/// Two turns that start together conflict once or twice; more often means that something else is wrong.
+const MOST_TRIES: usize = 8;
+
+/// The lease as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stored {
+    /// Who has it; none when it was given back.
+    holder: Option<String>,
+    /// One more with each claim: fences off a holder that was thought dead.
+    epoch: u64,
+    /// A dead holder's lease is free from here on.
+    expires: Timestamp,
+    /// Somebody was woken meanwhile: take another turn.
+    again: bool,
+}
+
+/// A lease that this turn holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    key: Key,
+    stored: Stored,
+    version: u64,
+}
+
+/// What came of asking for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is ours.
+    Held(Lease),
+    /// Somebody else has it, and will take another turn.
+    Marked,
+}
+
+/// What came of giving a lease back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// It was written with everything else; nobody was woken meanwhile.
+    Done,
+    /// Somebody was woken meanwhile: everything else was written, the lease is still ours and the mark is gone.
+    Again(Lease),
+    /// The lease has another holder; nothing was written.
+    Lost,
+}
+
+impl Lease {
+    /// The number of this claim.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.stored.epoch
+    }
+
+    /// The key of a function's lease.
+    pub(crate) fn key(fleet: &FleetName, function: FunctionName) -> Key {
+        Key::of(fleet, "lease", function)
+    }
+
+    /// Claims the lease for `holder` (a name of its own for each turn), `found` being what was read last.
+    pub(crate) async fn claim<L: Ledger>(
+        ledger: &L,
+        key: &Key,
+        mut found: Option<Item>,
+        holder: &str,
+        now: Timestamp,
+        length: Duration,
+    ) -> Result<Claim, LedgerError> {
+        for _ in 0..MOST_TRIES {
+            let old = parse(found.as_ref())?;
+            let expect = Expect::same(found.as_ref());
+            let version = found.as_ref().map_or(0, |item| item.version);
+            let stored = match old {
+                // Our own claim whose answer was lost.
+                Some(stored) if stored.holder.as_deref() == Some(holder) && stored.expires > now => {
+                    return Ok(Claim::Held(Self { key: key.clone(), stored, version }));
+                }
+                Some(stored) if stored.holder.is_some() && stored.expires > now => {
+                    if stored.again {
+                        return Ok(Claim::Marked);
+                    }
+                    Stored { again: true, ..stored }
+                }
+                old => Stored {
+                    holder: Some(holder.to_owned()),
+                    epoch: old.map_or(0, |stored| stored.epoch) + 1,
+                    expires: now + length,
+                    again: false,
+                },
+            };
+            match ledger.write(vec![Write::put(key.clone(), to_json(&stored)?, expect)]).await {
+                Ok(()) if stored.again => return Ok(Claim::Marked),
+                Ok(()) => return Ok(Claim::Held(Self { key: key.clone(), stored, version: version + 1 })),
+                Err(LedgerError::Conflict) => {}
+                Err(LedgerError::Port(error)) if error.is_passing() => {}
+                Err(error) => return Err(error),
+            }
+            found = ledger.get(std::slice::from_ref(key)).await?.pop().flatten();
+        }
+        Err(LedgerError::Conflict)
+    }
+
+    /// Takes `writes` and gives the lease back: all of it happens, or none. Where the `again` mark was set meanwhile,
+    /// the lease is kept and only the mark goes.
+    pub(crate) async fn hand_over<L: Ledger>(self, ledger: &L, writes: Vec<Write>) -> Result<Handover, LedgerError> {
+        for _ in 0..MOST_TRIES {
+            let free = Stored { holder: None, ..self.stored.clone() };
+            let mut all = writes.clone();
+            all.push(Write::put(self.key.clone(), to_json(&free)?, Expect::Version(self.version)));
+            match ledger.write(all).await {
+                Ok(()) => return Ok(Handover::Done),
+                Err(LedgerError::Conflict) => {}
+                Err(LedgerError::Port(error)) if error.is_passing() => {}
+                Err(error) => return Err(error),
+            }
+            // A conflict, or an answer that was lost: the lease itself tells which.
+            let found = ledger.get(std::slice::from_ref(&self.key)).await?.pop().flatten();
+            let Some(stored) = parse(found.as_ref())? else { return Ok(Handover::Lost) };
+            let version = found.map_or(0, |item| item.version);
+            if stored.epoch != self.stored.epoch {
+                return Ok(Handover::Lost);
+            }
+            if stored.holder.is_none() {
+                return Ok(Handover::Done);
+            }
+            if stored.again {
+                let stored = Stored { again: false, ..stored };
+                let mut all = writes;
+                all.push(Write::put(self.key.clone(), to_json(&stored)?, Expect::Version(version)));
+                ledger.write(all).await?;
+                return Ok(Handover::Again(Self { key: self.key, stored, version: version + 1 }));
+            }
+            if version != self.version {
+                return Ok(Handover::Lost);
+            }
+        }
+        Err(LedgerError::Conflict)
+    }
+}
+
+fn parse(item: Option<&Item>) -> Result<Option<Stored>, LedgerError> {
+    item.map(|item| serde_json::from_str(&item.body))
+        .transpose()
+        .map_err(|error| LedgerError::Port(PortError::Refused(format!("lease item: {error}"))))
+}
+
+fn to_json(stored: &Stored) -> Result<String, LedgerError> {
+    serde_json::to_string(stored).map_err(|error| LedgerError::Port(PortError::Refused(format!("lease item: {error}"))))
+}

@@ -1,0 +1,280 @@
+//! The independent auditor: after every turn it re-derives the rules from what the turn was told and what it did.
+//!
+//! It counts and never simulates, and shares no code with the planners. What it can only bound, it bounds so that every
+//! violation that it reports is one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use evenkeel_model::decision::{Decision, Outcome, Step};
+use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
+use evenkeel_model::observed::{EcsService, Host, Signal, Task};
+use evenkeel_model::report::Wait;
+use evenkeel_model::{Resources, ServiceName};
+use evenkeel_turn::Summary;
+use evenkeel_turn::ledger::Write;
+use serde::Serialize;
+
+use crate::clock::{Ms, seconds};
+use crate::cluster::ServiceNo;
+use crate::turns::{TurnNo, Under};
+
+/// One broken invariant, by its number in the design.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Violation {
+    /// The invariant's number.
+    pub invariant: u8,
+    /// When, in seconds since the world began.
+    pub at_seconds: f64,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What one turn was told, and what it did.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) services: Vec<EcsService>,
+    pub(crate) signals: Vec<(MetricSource, Signal)>,
+    /// The counts that were set, in order.
+    pub(crate) sets: Vec<(ServiceName, u32)>,
+}
+
+/// The auditor.
+pub(crate) struct Audit {
+    fleet: Arc<Fleet>,
+    pub(crate) violations: Vec<Violation>,
+    /// Decisions that each turn has recorded and not completed.
+    recorded: BTreeMap<TurnNo, BTreeSet<(ServiceName, u32)>>,
+    /// When somebody else set a count last.
+    meddled: BTreeMap<ServiceNo, Ms>,
+}
+
+impl Audit {
+    pub(crate) fn new(fleet: &Arc<Fleet>) -> Self {
+        Self { fleet: Arc::clone(fleet), violations: Vec::new(), recorded: BTreeMap::new(), meddled: BTreeMap::new() }
+    }
+
+    pub(crate) fn meddled(&mut self, service: ServiceNo, now: Ms) {
+        self.meddled.insert(service, now);
+    }
+
+    /// Notes the decisions among what a turn has written.
+    pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write]) {
+        for write in writes.iter().filter(|write| write.key.sort.starts_with("decision#")) {
+            let decisions: Vec<Decision> =
+                write.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+            for decision in decisions.into_iter().filter(|decision| decision.outcome == Outcome::Undone) {
+                let Step::SetDesiredCount { service, from: _, to } = decision.step;
+                self.recorded.entry(turn).or_default().insert((service, to));
+            }
+        }
+    }
+
+    /// A count is about to be set.
+    pub(crate) fn effect(&mut self, turn: TurnNo, service: &ServiceName, count: u32, now: Ms) {
+        let known = self.recorded.get(&turn).is_some_and(|known| known.contains(&(service.clone(), count)));
+        if !known {
+            self.violated(11, now, format!("{service} set to {count} without a recorded decision"));
+        }
+        if !self.fleet.services.iter().any(|ours| ours.name == *service) {
+            self.violated(6, now, format!("{service} is not in the fleet file"));
+        }
+    }
+
+    fn violated(&mut self, invariant: u8, now: Ms, detail: String) {
+        self.violations.push(Violation { invariant, at_seconds: seconds(now), detail });
+    }
+
+    /// Judges a turn that has ended, in whatever way.
+    pub(crate) fn turn_ended(&mut self, turn: TurnNo, under: &Under, summary: Option<&Summary>, now: Ms) {
+        let recorded = self.recorded.remove(&turn).unwrap_or_default();
+        let fleet = Arc::clone(&self.fleet);
+        let clean = summary.is_some() && under.failed_calls == 0;
+        // What a turn that was cut short meant to do is what it recorded; the next turn goes on from there.
+        let meant = if clean { BTreeSet::new() } else { recorded };
+        for seen in under.earlier.iter().chain([&under.seen]) {
+            let count = Count { fleet: &fleet, seen, meant: &meant };
+            for problem in count.raises().chain(count.lowers()) {
+                self.violated(problem.0, now, problem.1);
+            }
+        }
+        let count = Count { fleet: &fleet, seen: &under.seen, meant: &meant };
+        if clean
+            && let Some(summary) = summary
+            && summary.held
+            && summary.rounds == 1
+            && let Some(detail) = count.preemption_not_taken(summary)
+        {
+            self.violated(4, now, detail);
+        }
+    }
+}
+
+/// Counting on what a turn was told.
+struct Count<'a> {
+    fleet: &'a Fleet,
+    seen: &'a Seen,
+    /// Counts that were recorded and perhaps not set any more.
+    meant: &'a BTreeSet<(ServiceName, u32)>,
+}
+
+impl Count<'_> {
+    fn file(&self, name: &ServiceName) -> Option<&Service> {
+        self.fleet.services.iter().find(|service| service.name == *name)
+    }
+
+    fn ecs(&self, name: &ServiceName) -> Option<&EcsService> {
+        self.seen.services.iter().find(|service| service.name == *name)
+    }
+
+    fn live(&self, name: &ServiceName) -> u32 {
+        let own = self.seen.tasks.iter().filter(|task| task.service.as_ref() == Some(name) && task.is_live());
+        u32::try_from(own.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The count that a turn left a service with.
+    fn left_at(&self, name: &ServiceName) -> u32 {
+        let set = self.seen.sets.iter().rev().find(|(service, _)| service == name).map(|(_, count)| *count);
+        set.or(self.ecs(name).map(|ecs| ecs.desired)).unwrap_or(0)
+    }
+
+    /// How many more tasks fit if those of the services in `gone` were not there.
+    fn slots_without(&self, name: &ServiceName, gone: &BTreeSet<&ServiceName>) -> u32 {
+        let Some(ecs) = self.ecs(name) else { return 0 };
+        let on_host = |host: &Host| {
+            if !host.takes_tasks() {
+                return 0;
+            }
+            let stays = |task: &&Task| {
+                task.host == host.id
+                    && task.is_live()
+                    && !task.service.as_ref().is_some_and(|other| gone.contains(other))
+            };
+            let mut left = host.registered;
+            let mut ports = host.reserved_ports.clone();
+            for task in self.seen.tasks.iter().filter(stays) {
+                left = left.minus(task.takes.resources);
+                ports.extend(&task.takes.ports);
+            }
+            let mut fits = 0;
+            while fits < 10_000 && self.holds(left, ecs.task.resources) {
+                left = left.minus(ecs.task.resources);
+                fits += 1;
+            }
+            if ecs.task.ports.is_empty() { fits } else { fits.min(u32::from(ports.is_disjoint(&ecs.task.ports))) }
+        };
+        self.seen.hosts.iter().map(on_host).sum()
+    }
+
+    fn holds(&self, room: Resources, need: Resources) -> bool {
+        need != Resources::default() && room.cpu >= need.cpu && room.memory >= need.memory && room.gpu >= need.gpu
+    }
+
+    /// Invariant 2: no count above what fits, even if all tasks of the services that give some up were gone; none outside
+    /// min..max as far as that fits.
+    fn raises(&self) -> impl Iterator<Item = (u8, String)> {
+        let given_up: BTreeSet<&ServiceName> = self
+            .fleet
+            .services
+            .iter()
+            .map(|file| &file.name)
+            .filter(|name| self.left_at(name) < self.live(name))
+            .collect();
+        self.seen.sets.iter().flat_map(move |(name, count)| {
+            let (live, slots) = (self.live(name), self.slots_without(name, &given_up));
+            let feasible = live.saturating_add(slots);
+            let ceiling = self.file(name).map_or(u32::MAX, Service::ceiling);
+            let floor = self.file(name).map_or(0, |file| file.min_tasks).min(live);
+            let over = (*count > feasible)
+                .then(|| format!("{name} set to {count}, but {live} live and at most {slots} more fit"));
+            let above = (*count > ceiling).then(|| format!("{name} set to {count}, above max_tasks {ceiling}"));
+            let below = (*count < floor).then(|| format!("{name} set to {count}, below min_tasks {floor}"));
+            over.into_iter().chain(above).chain(below).map(|detail| (2, detail))
+        })
+    }
+
+    /// Invariant 3: no task that its service still wants is stopped, unless a higher tier starts something.
+    fn lowers(&self) -> impl Iterator<Item = (u8, String)> {
+        self.seen.sets.iter().filter_map(|(name, count)| {
+            let file = self.file(name)?;
+            let live = self.live(name);
+            let wanted = self.wanted(file).unwrap_or(live).min(file.ceiling());
+            let higher_starts = || {
+                let higher = self.fleet.services.iter().filter(|other| other.priority < file.priority);
+                higher.map(|other| &other.name).any(|other| {
+                    let meant = self.meant.iter().filter(|(name, _)| name == other).map(|(_, count)| *count).max();
+                    self.left_at(other).max(meant.unwrap_or(0)) > self.live(other)
+                })
+            };
+            (*count < live.min(wanted) && !higher_starts()).then(|| {
+                (3, format!("{name} set to {count}: {live} live, {wanted} wanted, and no higher tier starts one"))
+            })
+        })
+    }
+
+    /// What the service wants by the signal that the turn saw; a fill service wants all that it has.
+    fn wanted(&self, file: &Service) -> Option<u32> {
+        match &file.demand {
+            None => Some(u32::MAX),
+            Some(Demand::Metric(demand)) => {
+                let (_, signal) = self.seen.signals.iter().find(|(source, _)| *source == demand.source)?;
+                match signal {
+                    Signal::Value { value, at: _ } => Some(tasks(value / demand.per_task).max(file.min_tasks)),
+                    Signal::Alarm { .. } | Signal::Unknown(_) => None,
+                }
+            }
+            // The other kinds remember levels; what they want now cannot be told from one turn.
+            Some(Demand::Tracking(_) | Demand::Queue(_) | Demand::Manual(_) | Demand::Steps(_)) => Some(0),
+        }
+    }
+
+    /// Invariant 4, where it is plain: the highest tier's only service is short, and stopping every task of the lower
+    /// tiers, where all may go, is certain to start more of it.
+    fn preemption_not_taken(&self, summary: &Summary) -> Option<String> {
+        let top = self.fleet.services.iter().map(|service| service.priority).min()?;
+        let mut first = self.fleet.services.iter().filter(|service| service.priority == top);
+        let (service, None) = (first.next()?, first.next()) else { return None };
+        let held_back = |wait: &Wait| match wait {
+            Wait::NoSuchService { service }
+            | Wait::HandsOff { service, .. }
+            | Wait::ForeignWriter { service, .. }
+            | Wait::Constraint { service, .. }
+            | Wait::Distrust { service, .. }
+            | Wait::UnknownDemand { service, .. } => Some(service.clone()),
+            Wait::NoRoom { .. } | Wait::Placement { .. } | Wait::ScaleDown { .. } | Wait::Refill { .. } => None,
+        };
+        let held_back: BTreeSet<ServiceName> = summary.report.waits.iter().filter_map(held_back).collect();
+        let uncertain = self.seen.services.iter().any(|ecs| !ecs.constraints.is_empty() || !ecs.task.ports.is_empty());
+        if held_back.contains(&service.name) || uncertain {
+            return None;
+        }
+        // Somebody else's placements in flight may take the room.
+        let in_flight = |name: &ServiceName| self.ecs(name).is_some_and(|ecs| ecs.desired > self.live(name));
+        if held_back.iter().any(in_flight) {
+            return None;
+        }
+        let wanted = self.wanted(service)?.min(service.ceiling());
+        let left_at = self.left_at(&service.name);
+        let may_go: BTreeSet<&ServiceName> = self
+            .fleet
+            .services
+            .iter()
+            .filter(|other| other.priority > top && other.min_tasks == 0 && !held_back.contains(&other.name))
+            .map(|other| &other.name)
+            .collect();
+        let could = self.live(&service.name).saturating_add(self.slots_without(&service.name, &may_go));
+        (left_at < wanted.min(could)).then(|| {
+            format!(
+                "{} left at {left_at}: {wanted} wanted, and {could} would fit without the lower tiers",
+                service.name
+            )
+        })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast stops at the type's limits")]
+fn tasks(value: f64) -> u32 {
+    (value - 1e-6).ceil().max(0.0) as u32
+}

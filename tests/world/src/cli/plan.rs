@@ -1,0 +1,99 @@
+//! `evenkeel plan`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use evenkeel_microscale::{State, plan as decide};
+use evenkeel_model::Timestamp;
+use evenkeel_model::fleet::Fleet;
+use evenkeel_model::observed::{Observed, Signal};
+use evenkeel_turn::{Given, Outlook};
+use evenkeel_world::Faults;
+use evenkeel_world::setup::millis;
+
+use super::world::{DemandOptions, Made, duration};
+use super::{FleetOptions, read_file, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The fleet file.
+    #[arg(value_name = "FLEET_FILE")]
+    file: PathBuf,
+    /// The fleet as it was seen (JSON); the simulated cloud without it.
+    #[arg(long, value_name = "FILE")]
+    observed: Option<PathBuf>,
+    /// The simulated cloud after this long.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration, conflicts_with = "observed")]
+    at: Duration,
+    /// What a service's demand is now, instead of what was seen.
+    #[arg(long, value_name = "SERVICE=VALUE")]
+    want: Vec<String>,
+    #[command(flatten)]
+    demand: DemandOptions,
+    /// Host types, task sizes and times of the simulated cloud (TOML).
+    #[arg(long, value_name = "FILE")]
+    setup: Option<PathBuf>,
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The plan as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
+    let Options { file, observed, at, want, demand, setup, seed, json } = options;
+    let fleet = FleetOptions { fleet: Some(file.clone()), setup: setup.clone(), seed: *seed };
+    let made = Made::read(&fleet, demand)?;
+    let fleet = made.fleet.clone();
+    let (mut seen, state) = match observed {
+        Some(path) => {
+            let place = || path.display().to_string();
+            let seen: Observed = serde_json::from_slice(&read_file(path)?).with_context(place)?;
+            (seen, State::default())
+        }
+        None => {
+            let mut world = made.world(Faults::default());
+            world.run_until(millis(*at));
+            (world.observe(), world.microscale_state())
+        }
+    };
+    for text in want {
+        override_demand(&mut seen, &fleet, text)?;
+    }
+    let given = Given { fleet: &fleet, state: &state, pushed: &BTreeMap::new(), now: seen.at };
+    let outlook = decide(&given, &seen);
+    let text = if *json {
+        serde_json::to_string_pretty(&serde_json::json!({ "steps": outlook.steps, "report": outlook.report }))?
+    } else {
+        in_words(&outlook, seen.at)
+    };
+    say(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn override_demand(seen: &mut Observed, fleet: &Fleet, text: &str) -> Result<()> {
+    let parts = text.split_once('=').and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?)));
+    let Some((name, value)) = parts.filter(|(_, value)| value.is_finite() && *value >= 0.0) else {
+        bail!("--want {text}: expected SERVICE=VALUE with a number that is not negative");
+    };
+    let Some(service) = fleet.services.iter().find(|service| service.name.as_str() == name) else {
+        bail!("--want {text}: the fleet has no service {name}");
+    };
+    seen.demand.insert(service.name.clone(), Signal::Value { value, at: seen.at });
+    Ok(())
+}
+
+fn in_words(outlook: &Outlook<State>, at: Timestamp) -> String {
+    let mut lines = vec![format!("A turn at {at:.0} would take {} steps.", outlook.steps.len())];
+    lines.extend(outlook.steps.iter().map(|planned| format!("  {}: {}", planned.step, planned.why)));
+    if !outlook.report.waits.is_empty() {
+        lines.push("It would wait:".to_owned());
+        lines.extend(outlook.report.waits.iter().map(|wait| format!("  {wait}")));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,113 @@
+//! From options to a world.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use evenkeel_model::ServiceName;
+use evenkeel_model::fleet::Fleet;
+use evenkeel_world::demand::{self, DemandOption, Scale, Series, Walk};
+use evenkeel_world::setup::Setup;
+use evenkeel_world::{Faults, Source, World, room_for};
+
+use super::{FleetOptions, read_file, read_fleet};
+
+/// Where demand comes from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemandOptions {
+    /// A service's demand from a CSV file (`timestamp,value`, or arrivals), as it is, times a factor, or fitted to the
+    /// fleet (the default): its 99th percentile then needs 90 % of the room. Without it, demand is random.
+    #[arg(long, value_name = "SERVICE=FILE[:FACTOR|:fit]")]
+    demand: Vec<String>,
+}
+
+/// What a run is made of.
+pub(crate) struct Made {
+    pub(crate) fleet: Fleet,
+    pub(crate) setup: Setup,
+    pub(crate) demand: BTreeMap<ServiceName, Series>,
+    pub(crate) seed: u64,
+    /// What was odd about the demand files.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Made {
+    /// Reads all files; nothing is simulated before all of them are good.
+    pub(crate) fn read(fleet: &FleetOptions, demand: &DemandOptions) -> Result<Self> {
+        let seed = fleet.seed;
+        let (fleet, setup) = read_setup(fleet)?;
+        let mut made = Self { fleet, setup, demand: BTreeMap::new(), seed, notes: Vec::new() };
+        for option in &demand.demand {
+            made.add_demand(option)?;
+        }
+        Ok(made)
+    }
+
+    fn add_demand(&mut self, option: &str) -> Result<()> {
+        let DemandOption { service: name, path, scale } = option.parse()?;
+        let Some(service) = self.fleet.services.iter().find(|service| service.name == name) else {
+            bail!("--demand {option}: the fleet has no service {name}");
+        };
+        if service.demand.is_none() {
+            bail!("--demand {option}: {name} fills what is left, so it has no demand");
+        }
+        let (series, notes) = demand::read(&path)?;
+        self.notes.extend(notes.into_iter().map(|note| format!("{}: {note}", path.display())));
+        let series = match scale {
+            Scale::Factor(factor) => series.scaled(factor),
+            Scale::Fit => {
+                let room = room_for(&self.fleet, &self.setup, service);
+                demand::fit(series, room, demand::per_task(service)).with_context(|| path.display().to_string())?
+            }
+        };
+        if self.demand.insert(name.clone(), series).is_some() {
+            bail!("--demand {option}: {name} has a demand already");
+        }
+        Ok(())
+    }
+
+    /// The longest of the demand files.
+    pub(crate) fn whole(&self) -> Option<Duration> {
+        self.demand.values().map(Series::length).max()
+    }
+
+    /// The world at its beginning.
+    pub(crate) fn world(self, faults: Faults) -> World {
+        let Self { fleet, setup, mut demand, seed, notes: _ } = self;
+        let rooms: BTreeMap<ServiceName, f64> = fleet
+            .services
+            .iter()
+            .map(|service| {
+                (service.name.clone(), f64::from(room_for(&fleet, &setup, service)) * demand::per_task(service))
+            })
+            .collect();
+        let mut purpose = 100;
+        World::new(fleet, setup, seed, faults, |service| {
+            purpose += 1;
+            service.demand.as_ref()?;
+            Some(match demand.remove(&service.name) {
+                Some(series) => Source::Series(series),
+                None => Source::Walk(Walk::new(seed, purpose, rooms.get(&service.name).copied().unwrap_or(0.0) * 0.9)),
+            })
+        })
+    }
+}
+
+fn read_setup(options: &FleetOptions) -> Result<(Fleet, Setup)> {
+    let fleet = read_fleet(options.fleet.as_deref())?;
+    let setup = match &options.setup {
+        None => Setup::for_fleet(&fleet),
+        Some(path) => {
+            let place = || path.display().to_string();
+            let text = String::from_utf8(read_file(path)?).with_context(place)?;
+            Setup::read(&text, &fleet).with_context(place)?
+        }
+    };
+    Ok((fleet, setup))
+}
+
+/// A duration in words, such as `24h` or `90s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    evenkeel_model::fleet::words::parse(text).map_err(|error| error.to_string())
+}

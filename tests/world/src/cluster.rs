@@ -1,0 +1,353 @@
+//! The simulated ECS cluster: hosts, tasks, services. What is where, and how much room that leaves.
+//!
+//! Nothing here decides; `scheduler` does what ECS does, `agent` what the agent on a host does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use evenkeel_microscale::constraint::Expression;
+use evenkeel_model::observed::{Constraint, EcsService, HandsOff, Host, HostStatus, Placement, Task, TaskPhase};
+use evenkeel_model::{InstanceId, Resources, Room, ServiceName, TaskId, Timestamp};
+
+use crate::clock::Ms;
+use crate::setup::Spread;
+
+/// A host's number in the cluster; numbers are never used again.
+pub type HostNo = u32;
+/// A task's number in the cluster.
+pub type TaskNo = u32;
+/// A service's place in [`Cluster::services`].
+pub type ServiceNo = usize;
+
+/// The whole cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// Hosts that exist.
+    pub hosts: BTreeMap<HostNo, SimHost>,
+    /// Tasks that are not STOPPED.
+    pub tasks: BTreeMap<TaskNo, SimTask>,
+    /// Services, in the fleet file's order, with services that are nobody's behind them.
+    pub services: Vec<SimService>,
+    next_host: HostNo,
+    next_task: TaskNo,
+}
+
+/// A host with its agent.
+#[derive(Debug, Clone)]
+pub struct SimHost {
+    /// What ECS would tell.
+    pub seen: Host,
+    /// Its tasks, in the order in which they were placed.
+    pub tasks: Vec<TaskNo>,
+    /// USD an hour and host if it were on-demand.
+    pub on_demand_usd: f64,
+    /// How it is bought.
+    pub purchase: evenkeel_model::fleet::Purchase,
+}
+
+/// How far the agent is with a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// It waits until its host really has room (agent 1.73 and later).
+    Queued,
+    /// The agent forgot it, until something else happens on the host (amazon-ecs-agent #5138).
+    Forgotten,
+    /// Its containers are being made.
+    Starting,
+    /// Its containers run.
+    Running,
+    /// Its containers were told to end.
+    Stopping,
+}
+
+/// A task.
+#[derive(Debug, Clone)]
+pub struct SimTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Its service; none for a standalone task.
+    pub service: Option<ServiceNo>,
+    /// Its host.
+    pub host: HostNo,
+    /// What it takes.
+    pub takes: Room,
+    /// How far it is.
+    pub agent: Agent,
+    /// When it was placed.
+    pub created: Ms,
+    /// When it ran.
+    pub started: Option<Ms>,
+    /// Protected from scale-in.
+    pub protected: bool,
+    /// The service's revision that it was made from.
+    pub revision: u32,
+}
+
+impl SimTask {
+    /// Whether ECS counts it for its service.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.agent != Agent::Stopping
+    }
+
+    /// Whether its host's room is really in use.
+    #[must_use]
+    pub fn holds_room(&self) -> bool {
+        match self.agent {
+            Agent::Queued | Agent::Forgotten => false,
+            Agent::Starting | Agent::Running | Agent::Stopping => true,
+        }
+    }
+}
+
+/// A service.
+#[derive(Debug, Clone)]
+pub struct SimService {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its place in the fleet file; none for services that are nobody's.
+    pub in_fleet: bool,
+    /// `desiredCount`.
+    pub desired: u32,
+    /// What one task needs.
+    pub task: Room,
+    /// Placement strategies.
+    pub strategy: Vec<Placement>,
+    /// Placement constraints.
+    pub constraints: Vec<Constraint>,
+    /// The constraints' expressions, read.
+    pub expressions: Vec<Arc<Expression>>,
+    /// From the agent's begin to RUNNING.
+    pub start: Spread,
+    /// From the stop order to STOPPED.
+    pub stop: Spread,
+    /// Tasks in 1,000 that ignore SIGTERM.
+    pub stubborn_per_mille: u32,
+    /// `stopTimeout`.
+    pub stop_timeout: std::time::Duration,
+    /// Why its count is not to be touched.
+    pub hands_off: Option<HandsOff>,
+    /// The newest placement failure.
+    pub placement_failed: Option<Ms>,
+    /// Since when tasks could not be placed, without a break.
+    pub failing_since: Option<Ms>,
+    /// Until when ECS does not try.
+    pub backs_off_until: Ms,
+    /// The revision of new tasks.
+    pub revision: u32,
+}
+
+impl Cluster {
+    /// Adds a host.
+    pub fn add_host(&mut self, host: SimHost) -> HostNo {
+        self.next_host += 1;
+        self.hosts.insert(self.next_host, host);
+        self.next_host
+    }
+
+    /// The number that the next host gets.
+    #[must_use]
+    pub const fn next_host(&self) -> HostNo {
+        self.next_host + 1
+    }
+
+    /// Puts a task on a host.
+    pub fn add_task(&mut self, host: HostNo, service: Option<ServiceNo>, takes: Room, now: Ms) -> TaskNo {
+        self.next_task += 1;
+        let number = self.next_task;
+        let name = service.map_or("alone", |service| self.services[service].name.as_str());
+        // Names are cut so that the id stays one; the number keeps it unique.
+        let stem: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+        let id = TaskId::new(&format!("{stem}-{number}")).unwrap_or_else(|_| unreachable!("letters, digits, hyphens"));
+        let revision = service.map_or(0, |service| self.services[service].revision);
+        let task = SimTask {
+            id,
+            service,
+            host,
+            takes,
+            agent: Agent::Queued,
+            created: now,
+            started: None,
+            protected: false,
+            revision,
+        };
+        self.tasks.insert(number, task);
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.tasks.push(number);
+        }
+        number
+    }
+
+    /// Forgets a task.
+    pub fn remove_task(&mut self, number: TaskNo) -> Option<SimTask> {
+        let task = self.tasks.remove(&number)?;
+        if let Some(host) = self.hosts.get_mut(&task.host) {
+            host.tasks.retain(|&other| other != number);
+        }
+        Some(task)
+    }
+
+    /// Forgets a host and its tasks, and gives the tasks.
+    pub fn remove_host(&mut self, number: HostNo) -> Vec<SimTask> {
+        let Some(host) = self.hosts.remove(&number) else { return Vec::new() };
+        host.tasks.iter().filter_map(|task| self.tasks.remove(task)).collect()
+    }
+
+    /// A service's live tasks.
+    pub fn live(&self, service: ServiceNo) -> impl Iterator<Item = (TaskNo, &SimTask)> {
+        let own = move |(_, task): &(&TaskNo, &SimTask)| task.service == Some(service) && task.is_live();
+        self.tasks.iter().filter(own).map(|(number, task)| (*number, task))
+    }
+
+    /// What ECS takes for free on a host: registered minus live tasks.
+    #[must_use]
+    pub fn placeable(&self, host: &SimHost) -> Resources {
+        let live = host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.is_live());
+        live.fold(host.seen.registered, |room, task| room.minus(task.takes.resources))
+    }
+
+    /// What is really free on a host: registered minus everything the agent has begun and not seen the end of.
+    #[must_use]
+    pub fn free(&self, host: &SimHost) -> Room {
+        let mut ports: BTreeSet<u16> = BTreeSet::new();
+        let mut resources = host.seen.registered;
+        for task in host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.holds_room()) {
+            resources = resources.minus(task.takes.resources);
+            ports.extend(&task.takes.ports);
+        }
+        Room { resources, ports }
+    }
+
+    /// Whether ECS would place one more task of `service` on this host.
+    #[must_use]
+    pub fn fits(&self, service: ServiceNo, host: &SimHost) -> bool {
+        let wanted = &self.services[service];
+        if !host.seen.takes_tasks() || self.placeable(host).times(wanted.task.resources) == 0 {
+            return false;
+        }
+        let live = || host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.is_live());
+        let port_taken =
+            |port: &u16| host.seen.reserved_ports.contains(port) || live().any(|task| task.takes.ports.contains(port));
+        if wanted.task.ports.iter().any(port_taken) {
+            return false;
+        }
+        let distinct = wanted.constraints.contains(&Constraint::DistinctInstance);
+        if distinct && live().any(|task| task.service == Some(service)) {
+            return false;
+        }
+        wanted.expressions.iter().all(|expression| expression.matches(&host.seen.attributes))
+    }
+
+    /// DescribeContainerInstances.
+    #[must_use]
+    pub fn describe_hosts(&self) -> Vec<Host> {
+        self.hosts.values().map(|host| host.seen.clone()).collect()
+    }
+
+    /// DescribeTasks of all tasks.
+    #[must_use]
+    pub fn describe_tasks(&self, at: impl Fn(Ms) -> Timestamp) -> Vec<Task> {
+        let describe = |task: &SimTask| {
+            let host: InstanceId = self.hosts.get(&task.host)?.seen.id.clone();
+            let phase = match task.agent {
+                Agent::Queued | Agent::Forgotten | Agent::Starting => TaskPhase::Pending,
+                Agent::Running => TaskPhase::Running,
+                Agent::Stopping => TaskPhase::Stopping,
+            };
+            Some(Task {
+                id: task.id.clone(),
+                host,
+                service: task.service.map(|service| self.services[service].name.clone()),
+                takes: task.takes.clone(),
+                phase,
+                created: at(task.created),
+                started: task.started.map(&at),
+                protected: task.protected,
+            })
+        };
+        self.tasks.values().filter_map(describe).collect()
+    }
+
+    /// DescribeServices and DescribeTaskDefinition.
+    #[must_use]
+    pub fn describe_services(&self, names: &[ServiceName], at: impl Fn(Ms) -> Timestamp) -> Vec<EcsService> {
+        let asked = self.services.iter().filter(|service| names.contains(&service.name));
+        let describe = |service: &SimService| EcsService {
+            name: service.name.clone(),
+            desired: service.desired,
+            task: service.task.clone(),
+            strategy: service.strategy.clone(),
+            constraints: service.constraints.clone(),
+            stop_timeout: service.stop_timeout,
+            hands_off: service.hands_off,
+            placement_failed: service.placement_failed.map(&at),
+        };
+        asked.map(describe).collect()
+    }
+
+    /// Sets a host's status.
+    pub fn set_status(&mut self, host: HostNo, status: HostStatus) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.seen.status = status;
+        }
+    }
+}
+
+impl SimHost {
+    /// The `number`-th host of the cluster, in `pool`.
+    #[must_use]
+    pub fn new(
+        number: HostNo,
+        pool: &evenkeel_model::PoolName,
+        purchase: Option<evenkeel_model::fleet::Purchase>,
+        setup: &crate::setup::PoolSetup,
+    ) -> Self {
+        let zone = setup.zones.get((number as usize + setup.zones.len() - 1) % setup.zones.len().max(1)).cloned();
+        let mut attributes = BTreeMap::from([("evenkeel.pool".to_owned(), pool.to_string())]);
+        if let Some(zone) = &zone {
+            attributes.insert("ecs.availability-zone".to_owned(), zone.to_string());
+        }
+        let id = InstanceId::new(&format!("i-{:.40}-{number}", pool.as_str()).replace('_', "-"));
+        let seen = Host {
+            id: id.unwrap_or_else(|_| unreachable!("pool names are shorter than ids")),
+            zone,
+            pool: Some(pool.clone()),
+            registered: setup.registers,
+            reserved_ports: BTreeSet::from([22, 2375, 2376, 51678, 51679]),
+            status: HostStatus::Active,
+            connected: true,
+            attributes,
+        };
+        let purchase = purchase.unwrap_or(evenkeel_model::fleet::Purchase::OnDemand);
+        Self { seen, tasks: Vec::new(), on_demand_usd: setup.on_demand_usd.usd(), purchase }
+    }
+}
+
+impl SimService {
+    /// A service that runs nothing yet.
+    #[must_use]
+    pub fn new(name: ServiceName, in_fleet: bool, setup: &crate::setup::ServiceSetup, desired: u32) -> Self {
+        let expression = |constraint: &Constraint| match constraint {
+            Constraint::DistinctInstance => None,
+            Constraint::MemberOf(text) => Expression::parse(text).ok().map(Arc::new),
+        };
+        Self {
+            name,
+            in_fleet,
+            desired,
+            task: Room { resources: setup.task, ports: setup.ports.iter().copied().collect() },
+            strategy: setup.strategy.clone(),
+            constraints: setup.constraints.clone(),
+            expressions: setup.constraints.iter().filter_map(expression).collect(),
+            start: setup.start,
+            stop: setup.stop,
+            stubborn_per_mille: setup.stubborn_per_mille,
+            stop_timeout: std::time::Duration::from_secs(setup.stop_timeout_seconds.into()),
+            hands_off: None,
+            placement_failed: None,
+            failing_since: None,
+            backs_off_until: 0,
+            revision: 1,
+        }
+    }
+}

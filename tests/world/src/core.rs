@@ -1,0 +1,249 @@
+//! The state of the world, and the queue of what happens next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_model::fleet::Fleet;
+use evenkeel_model::{Room, ServiceName};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::api::Apis;
+use crate::audit::Audit;
+use crate::clock::{MINUTE, Ms, SECOND, timestamp};
+use crate::cluster::{Agent, Cluster, HostNo, ServiceNo, SimHost, SimService, TaskNo};
+use crate::faults::Faults;
+use crate::ledger::Table;
+use crate::measure::Measure;
+use crate::setup::Setup;
+use crate::signals::Signals;
+use crate::trouble::Trouble;
+use crate::turns::{Newest, TurnNo, Under};
+
+/// What happens next.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// A call of a turn is answered.
+    Resume(TurnNo),
+    /// A message reaches the function; so often it was tried before.
+    Deliver { bytes: Arc<[u8]>, tries: u32 },
+    /// The schedule's minute.
+    Tick,
+    /// ECS looks at a service.
+    Reconcile(ServiceNo),
+    /// A task's containers run.
+    Runs(TaskNo),
+    /// A task's containers have ended.
+    Ended(TaskNo),
+    /// The agent remembers a task that it forgot.
+    Remember(TaskNo),
+    /// A service's demand changes.
+    Demand(ServiceNo),
+    /// An application sends its demand.
+    Push(ServiceNo),
+    /// CloudWatch evaluates the alarms.
+    Alarms,
+    /// Something goes wrong, or comes back.
+    Trouble(Trouble),
+}
+
+/// One random stream for each purpose, so that a change in one leaves the others as they were.
+pub(crate) struct Streams {
+    pub(crate) ecs: ChaCha8Rng,
+    pub(crate) agent: ChaCha8Rng,
+    pub(crate) api: ChaCha8Rng,
+    pub(crate) faults: ChaCha8Rng,
+    pub(crate) trouble: ChaCha8Rng,
+    pub(crate) delivery: ChaCha8Rng,
+}
+
+impl Streams {
+    fn new(seed: u64) -> Self {
+        Self {
+            ecs: stream(seed, 1),
+            agent: stream(seed, 2),
+            api: stream(seed, 3),
+            faults: stream(seed, 4),
+            trouble: stream(seed, 5),
+            delivery: stream(seed, 6),
+        }
+    }
+}
+
+/// The random stream of a seed for one purpose.
+#[must_use]
+pub(crate) fn stream(seed: u64, purpose: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(purpose);
+    rng
+}
+
+/// Everything in the world but the turns that are under way.
+pub(crate) struct Core {
+    pub(crate) now: Ms,
+    queue: BTreeMap<(Ms, u64), Event>,
+    queued: u64,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) fleet_text: String,
+    pub(crate) setup: Setup,
+    pub(crate) cluster: Cluster,
+    pub(crate) signals: Signals,
+    pub(crate) table: Table,
+    pub(crate) apis: Apis,
+    pub(crate) faults: Faults,
+    pub(crate) rng: Streams,
+    pub(crate) measure: Measure,
+    pub(crate) audit: Audit,
+    /// The turns under way.
+    pub(crate) under: BTreeMap<TurnNo, Under>,
+    /// What the newest reads were answered with.
+    pub(crate) newest: Newest,
+}
+
+impl Core {
+    pub(crate) fn new(fleet: Fleet, setup: Setup, signals: Signals, faults: Faults, seed: u64) -> Self {
+        let fleet = Arc::new(fleet);
+        let mut core = Self {
+            now: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            fleet_text: serde_json::to_string(fleet.as_ref()).unwrap_or_default(),
+            cluster: Cluster::default(),
+            table: Table::default(),
+            apis: Apis::default(),
+            rng: Streams::new(seed),
+            measure: Measure::new(&fleet),
+            audit: Audit::new(&fleet),
+            under: BTreeMap::new(),
+            newest: Newest::default(),
+            fleet,
+            setup,
+            signals,
+            faults,
+        };
+        core.populate();
+        core.begin();
+        core
+    }
+
+    /// Hosts, services, daemons and the tasks that run at the start.
+    fn populate(&mut self) {
+        let fleet = Arc::clone(&self.fleet);
+        for pool in &fleet.pools {
+            let (_, hosts) = self.setup.hosts_of(&fleet, &pool.name);
+            for _ in 0..hosts {
+                self.launch(&pool.name);
+            }
+        }
+        for service in &fleet.services {
+            let made =
+                SimService::new(service.name.clone(), true, &self.setup.service(&service.name), service.min_tasks);
+            self.cluster.services.push(made);
+        }
+        for number in 0..self.setup.unmanaged_tasks {
+            let hosts: Vec<HostNo> = self.cluster.hosts.keys().copied().collect();
+            let Some(&host) = hosts.get(number as usize % hosts.len().max(1)) else { break };
+            let task = self.cluster.add_task(host, None, Room::from(evenkeel_model::Resources::new(128, 256)), 0);
+            self.runs_already(task);
+        }
+        for service in 0..self.cluster.services.len() {
+            let name = self.cluster.services[service].name.clone();
+            let running = self.setup.service(&name).running.unwrap_or(self.cluster.services[service].desired);
+            self.cluster.services[service].desired = running;
+            for _ in 0..running {
+                let Some(host) = self.choose_host(service) else { break };
+                let takes = self.cluster.services[service].task.clone();
+                let task = self.cluster.add_task(host, Some(service), takes, 0);
+                self.runs_already(task);
+            }
+            let live = u32::try_from(self.cluster.live(service).count()).unwrap_or(u32::MAX);
+            self.cluster.services[service].desired = live;
+        }
+    }
+
+    fn runs_already(&mut self, task: TaskNo) {
+        if let Some(task) = self.cluster.tasks.get_mut(&task) {
+            task.agent = Agent::Running;
+            task.started = Some(0);
+        }
+    }
+
+    /// The first events of every kind.
+    fn begin(&mut self) {
+        // Ticks come at whole minutes; the first one soon, so that a short run shows something.
+        self.at(SECOND, Event::Tick);
+        self.at(MINUTE, Event::Alarms);
+        for service in 0..self.fleet.services.len() {
+            self.at(0, Event::Demand(service));
+            if self.signals.is_pushed(service) {
+                self.at(2 * SECOND, Event::Push(service));
+            }
+        }
+        if let Some(wait) = self.faults.next_trouble(&mut self.rng.trouble) {
+            self.at(wait, Event::Trouble(Trouble::Next));
+        }
+    }
+
+    /// Has `event` happen at `at`.
+    pub(crate) fn at(&mut self, at: Ms, event: Event) {
+        self.queued += 1;
+        self.queue.insert((at.max(self.now), self.queued), event);
+    }
+
+    /// Has `event` happen after `wait`.
+    pub(crate) fn after(&mut self, wait: Ms, event: Event) {
+        self.at(self.now + wait, event);
+    }
+
+    /// When the next event happens.
+    pub(crate) fn next_at(&self) -> Option<Ms> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Moves time to the next event and takes it.
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        let ((at, _), event) = self.queue.pop_first()?;
+        self.pass(at);
+        Some(event)
+    }
+
+    /// Lets time pass in which nothing happens.
+    pub(crate) fn pass(&mut self, until: Ms) {
+        if until > self.now {
+            self.measure.pass(until - self.now, &self.cluster, &self.signals, &self.fleet);
+            self.now = until;
+        }
+    }
+
+    /// Adds a host to a pool.
+    pub(crate) fn launch(&mut self, pool: &evenkeel_model::PoolName) -> HostNo {
+        let number = self.cluster.next_host();
+        let (setup, _) = self.setup.hosts_of(&self.fleet, pool);
+        let purchase = self.fleet.pools.iter().find(|known| known.name == *pool).map(|pool| pool.purchase);
+        let host = SimHost::new(number, pool, purchase, &setup);
+        let registered = host.seen.registered;
+        let added = self.cluster.add_host(host);
+        if self.setup.daemon != evenkeel_model::Resources::default() {
+            let daemon = self.setup.daemon;
+            debug_assert!(registered.times(daemon) > 0, "a daemon fits every host");
+            let task = self.cluster.add_task(added, None, Room::from(daemon), self.now);
+            self.runs_already(task);
+        }
+        added
+    }
+
+    /// The service of the fleet file with this name.
+    pub(crate) fn service_no(&self, name: &ServiceName) -> Option<ServiceNo> {
+        self.cluster.services.iter().position(|service| service.name == *name)
+    }
+
+    /// True with the given chance.
+    pub(crate) fn chance(rng: &mut ChaCha8Rng, rate: f64) -> bool {
+        rate > 0.0 && rng.random_bool(rate.min(1.0))
+    }
+
+    /// The world's time as AWS would write it.
+    pub(crate) fn stamp(&self) -> String {
+        format!("{:.3}", timestamp(self.now))
+    }
+}

@@ -1,0 +1,156 @@
+//! Events as AWS sends them: real JSON, that comes once, twice, late, or not at all.
+
+use std::sync::Arc;
+
+use evenkeel_model::FleetName;
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use crate::clock::{Ms, timestamp};
+use crate::cluster::{HostNo, ServiceNo};
+use crate::core::{Core, Event};
+use crate::faults::EventFault;
+
+/// The account of all simulated ARNs.
+const ACCOUNT: &str = "123456789012";
+/// The region of all simulated ARNs.
+const REGION: &str = "eu-west-1";
+
+/// How sure AWS is that an event arrives (aws-facts: best effort, or at least once).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promise {
+    BestEffort,
+    AtLeastOnce,
+}
+
+impl Core {
+    /// Sends a payload on its way to the function.
+    pub(crate) fn send(&mut self, payload: &Value, promise: Promise, delay: Ms) {
+        let bytes: Arc<[u8]> = payload.to_string().into_bytes().into();
+        let own = delay + self.rng.delivery.random_range(100..900);
+        let deliver = |bytes: &Arc<[u8]>| Event::Deliver { bytes: Arc::clone(bytes), tries: 0 };
+        match self.faults.of_event(&mut self.rng.faults, promise == Promise::BestEffort) {
+            EventFault::None => self.after(own, deliver(&bytes)),
+            EventFault::Lost => {}
+            EventFault::Late(more) => self.after(own + more, deliver(&bytes)),
+            EventFault::Doubled => {
+                let again = own + self.rng.delivery.random_range(0..5_000);
+                self.after(own, deliver(&bytes));
+                self.after(again, deliver(&bytes));
+            }
+        }
+    }
+
+    fn envelope(&self, source: &str, detail_type: &str, resources: Value, detail: Value) -> Value {
+        json!({
+            "version": "0",
+            "id": format!("00000000-0000-4000-8000-{:012x}", self.now),
+            "detail-type": detail_type,
+            "source": source,
+            "account": ACCOUNT,
+            "time": self.stamp(),
+            "region": REGION,
+            "resources": resources,
+            "detail": detail,
+        })
+    }
+
+    fn arn(&self, kind: &str, name: &str) -> String {
+        let cluster = self.fleet.cluster.as_ref().map_or("none", |cluster| cluster.as_str());
+        match kind {
+            "cluster" => format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{cluster}"),
+            kind => format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{kind}/{cluster}/{name}"),
+        }
+    }
+
+    /// The schedule's minute.
+    pub(crate) fn send_tick(&mut self) {
+        let rule = format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/evenkeel-tick");
+        let payload = self.envelope("aws.events", "Scheduled Event", json!([rule]), json!({}));
+        self.send(&payload, Promise::AtLeastOnce, 0);
+    }
+
+    /// A beat, as a delayed message of a standard queue.
+    pub(crate) fn send_beat(&mut self, fleet: &FleetName, delay: Ms) {
+        let at = timestamp(self.now + delay);
+        let body = json!({ "fleet": fleet, "beat": format!("{at:.0}") }).to_string();
+        let message = json!({ "Records": [{
+            "messageId": format!("beat-{}", self.now + delay),
+            "receiptHandle": "r",
+            "body": body,
+            "attributes": { "ApproximateReceiveCount": "1" },
+            "messageAttributes": {},
+            "md5OfBody": "",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:evenkeel-beats"),
+            "awsRegion": REGION,
+        }] });
+        self.send(&message, Promise::AtLeastOnce, delay);
+    }
+
+    /// An application's own demand.
+    pub(crate) fn send_demand(&mut self, service: ServiceNo, value: f64) {
+        let name = &self.fleet.services[service].name;
+        let request = json!({ "fleet": self.fleet.name, "demand": { name.as_str(): value }, "at": self.stamp() });
+        self.send(&request, Promise::AtLeastOnce, 0);
+    }
+
+    /// An alarm's direct Lambda action and its EventBridge event are the same news; this is the event.
+    pub(crate) fn send_alarm(&mut self, alarm: &str, firing: bool) {
+        let word = |firing: bool| if firing { "ALARM" } else { "OK" };
+        let detail = json!({
+            "alarmName": alarm,
+            "state": { "value": word(firing), "reason": "Threshold Crossed", "timestamp": self.stamp() },
+            "previousState": { "value": word(!firing), "reason": "Threshold Crossed", "timestamp": self.stamp() },
+            "configuration": {},
+        });
+        let arn = format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{alarm}");
+        let payload = self.envelope("aws.cloudwatch", "CloudWatch Alarm State Change", json!([arn]), detail);
+        self.send(&payload, Promise::AtLeastOnce, 0);
+    }
+
+    /// ECS Container Instance State Change.
+    pub(crate) fn announce_host(&mut self, host: HostNo, status: &str) {
+        let Some(found) = self.cluster.hosts.get(&host) else { return };
+        let arn = self.arn("container-instance", &format!("{host:032x}"));
+        let detail = json!({
+            "clusterArn": self.arn("cluster", ""),
+            "containerInstanceArn": arn,
+            "ec2InstanceId": found.seen.id,
+            "status": status,
+            "agentConnected": found.seen.connected,
+            "version": self.now,
+        });
+        let payload = self.envelope("aws.ecs", "ECS Container Instance State Change", json!([arn]), detail);
+        self.send(&payload, Promise::AtLeastOnce, 0);
+    }
+
+    /// ECS Service Action, SERVICE_TASK_PLACEMENT_FAILURE.
+    pub(crate) fn announce_placement_failure(&mut self, service: ServiceNo) {
+        let arn = self.arn("service", self.cluster.services[service].name.as_str());
+        let detail = json!({
+            "eventType": "ERROR",
+            "eventName": "SERVICE_TASK_PLACEMENT_FAILURE",
+            "clusterArn": self.arn("cluster", ""),
+            "reason": "RESOURCE:CPU",
+            "createdAt": self.stamp(),
+        });
+        let payload = self.envelope("aws.ecs", "ECS Service Action", json!([arn]), detail);
+        self.send(&payload, Promise::AtLeastOnce, 0);
+    }
+
+    /// ECS Deployment State Change, SERVICE_DEPLOYMENT_COMPLETED.
+    pub(crate) fn announce_deployment(&mut self, service: ServiceNo) {
+        let state = &self.cluster.services[service];
+        let arn = self.arn("service", state.name.as_str());
+        let detail = json!({
+            "eventType": "INFO",
+            "eventName": "SERVICE_DEPLOYMENT_COMPLETED",
+            "deploymentId": format!("ecs-svc/{}", state.revision),
+            "updatedAt": self.stamp(),
+            "reason": "ECS deployment completed.",
+        });
+        let payload = self.envelope("aws.ecs", "ECS Deployment State Change", json!([arn]), detail);
+        self.send(&payload, Promise::AtLeastOnce, 0);
+    }
+}

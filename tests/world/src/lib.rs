@@ -1,0 +1,29 @@
+//! The simulated cloud: deterministic from a seed, in virtual time, seen by the functions through the ports of `turn`.
+//!
+//! It delivers events as AWS's real JSON, so that the handlers run whole, and takes their calls through the same traits
+//! that the AWS adapters implement. What is known of AWS only as a number is a parameter in [`setup`].
+
+mod api;
+mod audit;
+pub mod clock;
+pub mod cluster;
+mod core;
+mod delivery;
+pub mod demand;
+pub mod faults;
+pub mod ledger;
+mod measure;
+pub mod report;
+mod scheduler;
+pub mod setup;
+mod signals;
+mod sim;
+mod trouble;
+mod turns;
+
+pub use audit::Violation;
+pub use faults::Faults;
+pub use report::Report;
+pub use setup::room_for;
+pub use signals::Source;
+pub use sim::{LIMITS, Tally, World};

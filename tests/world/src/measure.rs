@@ -1,0 +1,296 @@
+//! Measures a world while it goes on: who wanted, who ran, how fast, and which holes stayed empty.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use evenkeel_model::fleet::{Fleet, Purchase};
+use evenkeel_model::view::{Moment, MomentOfService};
+use evenkeel_model::{Resources, ServiceName};
+
+use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
+use crate::cluster::{Agent, Cluster, ServiceNo};
+use crate::setup::millis;
+use crate::signals::Signals;
+
+/// A wanted task that was never served and not wanted for this long counts as a reaction of that length; one that was
+/// gone sooner says nothing about how fast we are.
+const GIVEN_UP: Ms = MINUTE;
+
+/// Everything that is measured.
+pub(crate) struct Measure {
+    pub(crate) services: Vec<Measured>,
+    pub(crate) passed: Ms,
+    /// Host hours by purchase kind, in host-milliseconds, and USD.
+    pub(crate) reserved: u64,
+    pub(crate) spot: u64,
+    pub(crate) on_demand: u64,
+    pub(crate) cost_usd: f64,
+    pub(crate) all_on_demand_usd: f64,
+    pub(crate) below_minimum: Ms,
+    pub(crate) over_asked_task_ms: u64,
+    pub(crate) course: Course,
+}
+
+/// One service's figures. Integrals are in task-milliseconds.
+#[derive(Default)]
+pub(crate) struct Measured {
+    fill: bool,
+    refill_after: Ms,
+    pub(crate) wanted: u64,
+    pub(crate) short: u64,
+    pub(crate) floor_short: u64,
+    pub(crate) running: u64,
+    /// Task-milliseconds of holes that were open longer than the dwell, and of those that were used.
+    pub(crate) holes: u64,
+    pub(crate) holes_used: u64,
+    pub(crate) reactions: Vec<Ms>,
+    pub(crate) starts: u64,
+    pub(crate) stops: u64,
+    /// When tasks were told to stop after others had been started, in the last minute and altogether.
+    pub(crate) flaps: u64,
+    pub(crate) most_flaps_in_a_minute: u64,
+    recent_flaps: VecDeque<Ms>,
+    rose: bool,
+    /// Tasks that are wanted and were not running when they began to be: which, and since when.
+    open: Vec<(u32, Ms)>,
+    want: u32,
+    most: u32,
+    usual_start: Ms,
+    /// Room for the fill service in the last dwell: samples that can still be the least.
+    room: VecDeque<(Ms, u32)>,
+}
+
+impl Measure {
+    pub(crate) fn new(fleet: &Fleet) -> Self {
+        let measured = |service: &evenkeel_model::fleet::Service| Measured {
+            fill: service.fill,
+            refill_after: millis(service.refill_after),
+            ..Measured::default()
+        };
+        Self {
+            services: fleet.services.iter().map(measured).collect(),
+            passed: 0,
+            reserved: 0,
+            spot: 0,
+            on_demand: 0,
+            cost_usd: 0.0,
+            all_on_demand_usd: 0.0,
+            below_minimum: 0,
+            over_asked_task_ms: 0,
+            course: Course::default(),
+        }
+    }
+
+    /// A service's true want has changed to `want`; `most` could run at best.
+    pub(crate) fn wants(&mut self, service: ServiceNo, want: u32, most: u32, now: Ms, cluster: &Cluster) {
+        let running = count(cluster, service, |agent| agent == Agent::Running);
+        let usual_start = cluster.services[service].start.usual;
+        let measured = &mut self.services[service];
+        measured.usual_start = usual_start;
+        measured.most = most;
+        let reachable = want.min(most);
+        for task in measured.want.max(running) + 1..=reachable {
+            measured.open.push((task, now));
+            measured.floor_short += usual_start;
+        }
+        let given_up: Vec<Ms> =
+            measured.open.iter().filter(|(task, _)| *task > reachable).map(|(_, at)| now - at).collect();
+        measured.open.retain(|(task, _)| *task <= reachable);
+        for waited in given_up {
+            // The floor could not have been short for longer than the task was wanted.
+            measured.floor_short = measured.floor_short.saturating_sub(usual_start.saturating_sub(waited));
+            if waited >= GIVEN_UP {
+                measured.reactions.push(waited);
+            }
+        }
+        measured.want = want;
+        self.note_running(service, running, now);
+    }
+
+    fn note_running(&mut self, service: ServiceNo, running: u32, now: Ms) {
+        let measured = &mut self.services[service];
+        let served = measured.open.iter().filter(|(task, _)| *task <= running).map(|(_, since)| now - since);
+        measured.reactions.extend(served);
+        measured.open.retain(|(task, _)| *task > running);
+    }
+
+    /// A task of the service runs.
+    pub(crate) fn started(&mut self, service: ServiceNo) {
+        if let Some(measured) = self.services.get_mut(service) {
+            measured.starts += 1;
+            measured.rose = true;
+        }
+    }
+
+    /// A task of the service was told to stop.
+    pub(crate) fn stopped(&mut self, service: ServiceNo, now: Ms) {
+        let Some(measured) = self.services.get_mut(service) else { return };
+        measured.stops += 1;
+        if std::mem::take(&mut measured.rose) {
+            measured.flaps += 1;
+            measured.recent_flaps.push_back(now);
+            while measured.recent_flaps.front().is_some_and(|&at| at + MINUTE <= now) {
+                measured.recent_flaps.pop_front();
+            }
+            measured.most_flaps_in_a_minute = measured.most_flaps_in_a_minute.max(measured.recent_flaps.len() as u64);
+        }
+    }
+
+    /// Lets `span` pass with everything as it is. Also takes note of what changed just before.
+    pub(crate) fn pass(&mut self, span: Ms, cluster: &Cluster, signals: &Signals, fleet: &Fleet) {
+        let now = self.passed;
+        self.passed += span;
+        // A lowered count that ECS has not acted on yet makes room within a second or so: what was asked for together
+        // is judged together.
+        let surplus =
+            |service| count(cluster, service, |agent| agent != Agent::Stopping) > cluster.services[service].desired;
+        let lowering = (0..cluster.services.len()).any(surplus);
+        let due = self.course.is_due(self.passed);
+        let mut sampled = BTreeMap::new();
+        self.count_hosts(span, cluster, fleet);
+        for (service, file) in fleet.services.iter().enumerate() {
+            let running = count(cluster, service, |agent| agent == Agent::Running);
+            self.note_running(service, running, now);
+            let live = count(cluster, service, |agent| agent != Agent::Stopping);
+            let missing = cluster.services[service].desired.saturating_sub(live);
+            if missing > 0 && !lowering {
+                let fits = slots(cluster, service);
+                self.over_asked_task_ms += u64::from(missing.saturating_sub(fits)) * span;
+            }
+            let measured = &mut self.services[service];
+            measured.running += u64::from(running) * span;
+            let mut wanted = measured.want;
+            if measured.fill {
+                let room = live + holes(cluster, service, fleet, signals);
+                let lasting = measured.lasting_room(now, room);
+                wanted = room.min(file.ceiling());
+                measured.holes += u64::from(lasting) * span;
+                measured.holes_used += u64::from(lasting.min(live)) * span;
+                measured.wanted += u64::from(lasting.min(file.ceiling())) * span;
+                measured.short += u64::from(lasting.min(file.ceiling()).saturating_sub(running)) * span;
+            } else {
+                measured.wanted += u64::from(measured.want) * span;
+                measured.short += u64::from(measured.want.saturating_sub(running)) * span;
+                measured.floor_short += u64::from(measured.want.saturating_sub(measured.most)) * span;
+            }
+            if due {
+                let of_service = MomentOfService { wanted: f64::from(wanted), running: f64::from(running) };
+                sampled.insert(file.name.clone(), of_service);
+            }
+        }
+        self.finish_sample(sampled);
+    }
+
+    fn finish_sample(&mut self, sampled: BTreeMap<ServiceName, MomentOfService>) {
+        if !sampled.is_empty() {
+            self.course.add(self.passed, sampled);
+        }
+    }
+
+    fn count_hosts(&mut self, span: Ms, cluster: &Cluster, fleet: &Fleet) {
+        let in_service = cluster.hosts.values().filter(|host| host.seen.takes_tasks()).count();
+        if in_service < fleet.hosts.minimum as usize {
+            self.below_minimum += span;
+        }
+        let hours = seconds(span) / 3_600.0;
+        for host in cluster.hosts.values() {
+            let usd = host.on_demand_usd * hours;
+            self.all_on_demand_usd += usd;
+            let (sum, part) = match host.purchase {
+                // Typical discounts: a one-year standard reservation about 37 %, spot about 65 % below on-demand.
+                Purchase::Reserved => (&mut self.reserved, 0.63),
+                Purchase::Spot => (&mut self.spot, 0.35),
+                Purchase::OnDemand => (&mut self.on_demand, 1.0),
+            };
+            *sum += span;
+            self.cost_usd += usd * part;
+        }
+    }
+}
+
+/// What was wanted and what ran, over time: fine at first, coarser the longer it goes on, so that it stays small.
+pub(crate) struct Course {
+    pub(crate) moments: Vec<Moment>,
+    every: Ms,
+    due_at: Ms,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { moments: Vec::new(), every: 10 * SECOND, due_at: 0 }
+    }
+}
+
+impl Course {
+    /// Enough for a chart of any width, and for a day at full detail.
+    const MOST: usize = 10_000;
+
+    const fn is_due(&self, now: Ms) -> bool {
+        now >= self.due_at
+    }
+
+    fn add(&mut self, now: Ms, services: BTreeMap<ServiceName, MomentOfService>) {
+        self.moments.push(Moment { at: timestamp(now), services });
+        if self.moments.len() > Self::MOST {
+            let mut index = 0;
+            self.moments.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+            self.every *= 2;
+        }
+        self.due_at = (now / self.every + 1) * self.every;
+    }
+}
+
+impl Measured {
+    /// The least room of the last dwell: what was open all the time.
+    fn lasting_room(&mut self, now: Ms, room: u32) -> u32 {
+        while self.room.back().is_some_and(|(_, old)| *old >= room) {
+            self.room.pop_back();
+        }
+        self.room.push_back((now, room));
+        // A sample holds until the next one, so the last one before the dwell still counts.
+        while self.room.len() > 1 && self.room[0].0 + self.refill_after < now {
+            self.room.pop_front();
+        }
+        self.room.front().map_or(room, |(_, least)| *least)
+    }
+}
+
+fn count(cluster: &Cluster, service: ServiceNo, is: impl Fn(Agent) -> bool) -> u32 {
+    let own = cluster.tasks.values().filter(|task| task.service == Some(service) && is(task.agent));
+    u32::try_from(own.count()).unwrap_or(u32::MAX)
+}
+
+/// How many more tasks of a service ECS would place now.
+fn slots(cluster: &Cluster, service: ServiceNo) -> u32 {
+    let need = cluster.services[service].task.resources;
+    let single = !cluster.services[service].task.ports.is_empty();
+    let fits = |host: &crate::cluster::SimHost| match cluster.fits(service, host) {
+        false => 0,
+        true if single => 1,
+        true => cluster.placeable(host).times(need).min(10_000),
+    };
+    cluster.hosts.values().map(fits).sum()
+}
+
+/// Holes of a fill service's size, hole by hole, after the unmet wants and the headroom of all higher tiers were set
+/// aside where they leave most.
+fn holes(cluster: &Cluster, service: ServiceNo, fleet: &Fleet, signals: &Signals) -> u32 {
+    let need = cluster.services[service].task.resources;
+    let mut rooms: Vec<Resources> =
+        cluster.hosts.values().filter(|host| cluster.fits(service, host)).map(|host| cluster.placeable(host)).collect();
+    let own = &fleet.services[service];
+    for (other, file) in fleet.services.iter().enumerate().filter(|(_, file)| file.priority < own.priority) {
+        let size = cluster.services[other].task.resources;
+        let live = count(cluster, other, |agent| agent != Agent::Stopping);
+        let wanted = signals.needs(other).unwrap_or(live).max(file.min_tasks).min(file.ceiling());
+        for _ in 0..wanted.saturating_sub(live) + file.headroom_tasks {
+            let tightest =
+                rooms.iter_mut().filter(|room| room.times(size) > 0).min_by_key(|room| (room.cpu, room.memory));
+            let Some(room) = tightest else { break };
+            *room = room.minus(size);
+        }
+    }
+    rooms.iter().map(|room| room.times(need).min(10_000)).sum()
+}

@@ -1,0 +1,259 @@
+//! The report of a run, as JSON, text or a page.
+
+pub mod html;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use evenkeel_model::ServiceName;
+use serde::Serialize;
+
+use crate::audit::Violation;
+use crate::clock::{Ms, seconds};
+use crate::core::Core;
+use crate::measure::Measured;
+use crate::sim::Tally;
+
+/// Everything that was measured. Field names are part of the interface: other tools read them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The policy that ran the fleet.
+    pub policy: &'static str,
+    /// The fleet.
+    pub fleet: String,
+    /// How long the world went on.
+    pub simulated_seconds: f64,
+    /// Turns that were taken.
+    pub turns: u64,
+    /// Turns that were killed by a fault.
+    pub killed_turns: u64,
+    /// Turns that ended with an error.
+    pub failed_turns: u64,
+    /// Wake-ups that found another turn under way.
+    pub marked_turns: u64,
+    /// Messages that could not be read.
+    pub malformed: u64,
+    /// Messages that were given up.
+    pub dead_letters: u64,
+    /// API calls by action.
+    pub api_calls: BTreeMap<&'static str, u64>,
+    /// Calls that were refused because of their rate.
+    pub throttled: u64,
+    /// The services, in the fleet file's order.
+    pub services: Vec<ServiceReport>,
+    /// The hosts.
+    pub hosts: HostReport,
+    /// Losses of spot hosts; none before backfill is built.
+    pub losses: LossReport,
+    /// Patch rolls; none before patchroll is built.
+    pub rolls: Vec<()>,
+    /// Task-seconds for which a desired count asked for more than fitted.
+    pub over_asked_task_seconds: f64,
+    /// Times the disruption budget was overdrawn on purpose.
+    pub budget_violations: u64,
+    /// Broken invariants.
+    pub invariant_violations: Vec<Violation>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: ServiceName,
+    /// 1 is served first.
+    pub priority: u32,
+    /// Whether it takes what is left.
+    pub fill: bool,
+    /// Task-seconds that were wanted; for a fill service, those that fitted for longer than its dwell.
+    pub wanted_task_seconds: f64,
+    /// Task-seconds that were wanted and did not run.
+    pub short_task_seconds: f64,
+    /// What no controller could beat: the time a container takes to start, and wants beyond the hosts' room.
+    pub floor_short_task_seconds: f64,
+    /// Task-seconds that ran.
+    pub running_task_seconds: f64,
+    /// From a change of demand to the task that it needs running.
+    pub reaction_seconds: Percentiles,
+    /// Tasks that started.
+    pub starts: u64,
+    /// Tasks that were told to stop.
+    pub stops: u64,
+    /// Times that tasks were stopped after others had been started.
+    pub flaps: u64,
+    /// The most of those in any minute.
+    pub most_flaps_in_a_minute: u64,
+    /// For a fill service: task-seconds of holes that were open longer than its dwell.
+    pub hole_task_seconds: f64,
+    /// For a fill service: the share of them that it used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holes_used: Option<f64>,
+}
+
+/// The middle and the tail of a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// How many there were.
+    pub count: usize,
+    /// The median.
+    pub p50: Option<f64>,
+    /// 99 of 100 are no longer.
+    pub p99: Option<f64>,
+}
+
+impl Percentiles {
+    fn of(times: &[Ms]) -> Self {
+        let mut sorted = times.to_vec();
+        sorted.sort_unstable();
+        // The nearest-rank percentile: a time that was really measured.
+        let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1));
+        let at = |percent: usize| rank(percent).map(|&time| seconds(time));
+        Self { count: sorted.len(), p50: at(50), p99: at(99) }
+    }
+}
+
+/// The hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HostReport {
+    /// Hours of reserved hosts.
+    pub reserved_hours: f64,
+    /// Hours of spot hosts.
+    pub spot_hours: f64,
+    /// Hours of on-demand hosts.
+    pub on_demand_hours: f64,
+    /// What they cost.
+    pub cost_usd: f64,
+    /// What they would cost if all were on-demand.
+    pub all_on_demand_cost_usd: f64,
+    /// Seconds with fewer hosts in service than the fleet file's minimum.
+    pub below_minimum_seconds: f64,
+}
+
+/// Losses of spot hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LossReport {
+    /// With a warning.
+    pub warned: u64,
+    /// Without one.
+    pub unwarned: u64,
+    /// Drained before they went.
+    pub drained_in_time: u64,
+    /// From the loss to a replacement in service.
+    pub replacement_seconds: Percentiles,
+}
+
+impl Report {
+    pub(crate) fn of(core: &Core, seed: u64, tally: Tally) -> Self {
+        let Tally { turns, marked, killed, failed, dead_letters, ignored: _, malformed } = tally;
+        let measure = &core.measure;
+        let hours = |host_ms: u64| seconds(host_ms) / 3_600.0;
+        let services = core.fleet.services.iter().zip(&measure.services);
+        Self {
+            seed,
+            policy: "evenkeel",
+            fleet: core.fleet.name.to_string(),
+            simulated_seconds: seconds(core.now),
+            turns,
+            killed_turns: killed,
+            failed_turns: failed,
+            marked_turns: marked,
+            malformed,
+            dead_letters,
+            api_calls: core.apis.calls.iter().map(|(api, calls)| (api.name(), *calls)).collect(),
+            throttled: core.apis.throttled,
+            services: services.map(|(file, measured)| ServiceReport::of(file, measured)).collect(),
+            hosts: HostReport {
+                reserved_hours: hours(measure.reserved),
+                spot_hours: hours(measure.spot),
+                on_demand_hours: hours(measure.on_demand),
+                cost_usd: cents(measure.cost_usd),
+                all_on_demand_cost_usd: cents(measure.all_on_demand_usd),
+                below_minimum_seconds: seconds(measure.below_minimum),
+            },
+            losses: LossReport {
+                warned: 0,
+                unwarned: 0,
+                drained_in_time: 0,
+                replacement_seconds: Percentiles::of(&[]),
+            },
+            rolls: Vec::new(),
+            over_asked_task_seconds: seconds(measure.over_asked_task_ms),
+            budget_violations: 0,
+            invariant_violations: core.audit.violations.clone(),
+        }
+    }
+}
+
+impl ServiceReport {
+    fn of(file: &evenkeel_model::fleet::Service, measured: &Measured) -> Self {
+        let used = || seconds(measured.holes_used) / seconds(measured.holes);
+        Self {
+            name: file.name.clone(),
+            priority: file.priority,
+            fill: file.fill,
+            wanted_task_seconds: seconds(measured.wanted),
+            short_task_seconds: seconds(measured.short),
+            floor_short_task_seconds: seconds(measured.floor_short),
+            running_task_seconds: seconds(measured.running),
+            reaction_seconds: Percentiles::of(&measured.reactions),
+            starts: measured.starts,
+            stops: measured.stops,
+            flaps: measured.flaps,
+            most_flaps_in_a_minute: measured.most_flaps_in_a_minute,
+            hole_task_seconds: seconds(measured.holes),
+            holes_used: (measured.holes > 0).then(used),
+        }
+    }
+}
+
+/// Rounded to a hundredth of a cent: sums of doubles are not exact below that.
+fn cents(usd: f64) -> f64 {
+    (usd * 10_000.0).round() / 10_000.0
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.simulated_seconds / 3_600.0;
+        writeln!(f, "{}: {hours:.1} h simulated, seed {}, policy {}", self.fleet, self.seed, self.policy)?;
+        let calls: u64 = self.api_calls.values().sum();
+        let Self { turns, killed_turns, failed_turns, marked_turns, throttled, .. } = self;
+        writeln!(
+            f,
+            "{turns} turns ({marked_turns} handed over, {failed_turns} failed, {killed_turns} killed), {calls} API calls, \
+             {throttled} throttled"
+        )?;
+        for service in &self.services {
+            writeln!(f, "\n{service}")?;
+        }
+        let HostReport { cost_usd, all_on_demand_cost_usd, below_minimum_seconds, .. } = self.hosts;
+        writeln!(f, "\nhosts: {cost_usd:.2} USD, all on-demand {all_on_demand_cost_usd:.2} USD")?;
+        writeln!(f, "  {below_minimum_seconds:.0} s below the minimum")?;
+        writeln!(f, "over-asked: {:.0} task-seconds", self.over_asked_task_seconds)?;
+        write!(f, "invariants violated: {}", self.invariant_violations.len())?;
+        for Violation { invariant, at_seconds, detail } in self.invariant_violations.iter().take(20) {
+            write!(f, "\n  {invariant} at {at_seconds:.1} s: {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ServiceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.fill { ", fills what is left" } else { "" };
+        writeln!(f, "{} (priority {}{kind})", self.name, self.priority)?;
+        let hours = |task_seconds: f64| task_seconds / 3_600.0;
+        let [wanted, short, floor] =
+            [self.wanted_task_seconds, self.short_task_seconds, self.floor_short_task_seconds].map(hours);
+        writeln!(f, "  task-hours: {wanted:.1} wanted, {short:.2} short ({floor:.2} is the floor)")?;
+        let Self { starts, stops, flaps, most_flaps_in_a_minute, .. } = self;
+        write!(f, "  {starts} starts, {stops} stops, {flaps} flaps, at most {most_flaps_in_a_minute} in a minute")?;
+        if let Percentiles { count, p50: Some(p50), p99: Some(p99) } = self.reaction_seconds {
+            write!(f, "\n  reaction: {p50:.1} s median, {p99:.1} s for 99 of 100 ({count} measured)")?;
+        }
+        if let Some(used) = self.holes_used {
+            write!(f, "\n  {:.1} % of the holes that stayed open were used", used * 100.0)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,359 @@
+//! What ECS and its agents do: place and stop tasks to meet desired counts, start and end their containers.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::observed::{HandsOff, HostStatus, Placement};
+use rand::RngExt;
+
+use crate::clock::{Ms, SECOND};
+use crate::cluster::{Agent, HostNo, ServiceNo, SimTask, TaskNo};
+use crate::core::{Core, Event};
+
+/// ECS tries a task that it could not place again after about this long.
+const RETRY: Ms = 10 * SECOND;
+/// A task that never started its containers ends at once.
+const QUICK_END: Ms = 200;
+
+impl Core {
+    /// UpdateService with a desired count.
+    pub(crate) fn set_desired(&mut self, service: ServiceNo, count: u32) {
+        self.cluster.services[service].desired = count;
+        self.look_soon(service);
+    }
+
+    /// Has ECS look at a service after its scheduler's usual delay.
+    pub(crate) fn look_soon(&mut self, service: ServiceNo) {
+        let wait = self.setup.ecs.scheduler.draw(&mut self.rng.ecs);
+        self.after(wait, Event::Reconcile(service));
+    }
+
+    /// Has ECS look at every service that misses tasks.
+    pub(crate) fn look_at_short_services(&mut self) {
+        for service in 0..self.cluster.services.len() {
+            let live = self.cluster.live(service).count();
+            if live < self.cluster.services[service].desired as usize || self.deploying(service) {
+                self.look_soon(service);
+            }
+        }
+    }
+
+    fn deploying(&self, service: ServiceNo) -> bool {
+        self.cluster.services[service].hands_off == Some(HandsOff::Deploying)
+    }
+
+    /// Brings a service towards its desired count.
+    pub(crate) fn reconcile(&mut self, service: ServiceNo) {
+        self.leave_draining_hosts(service);
+        if self.deploying(service) {
+            self.deploy(service);
+            return;
+        }
+        let desired = self.cluster.services[service].desired as usize;
+        let staying = |core: &Self| core.cluster.live(service).filter(|(_, task)| !core.is_draining(task)).count();
+        let before = staying(self);
+        while staying(self) > desired {
+            let Some(victim) = self.choose_victim(service) else { break };
+            self.stop(victim);
+        }
+        if before > staying(self) {
+            // A stopping task counts as free at once, so services that found no room are looked at again.
+            self.look_at_short_services();
+        }
+        let missing = desired.saturating_sub(staying(self));
+        self.place(service, missing);
+    }
+
+    fn is_draining(&self, task: &SimTask) -> bool {
+        self.cluster.hosts.get(&task.host).is_some_and(|host| host.seen.status == HostStatus::Draining)
+    }
+
+    /// DRAINING: PENDING tasks stop at once, RUNNING ones when others have taken their place (minimum 100 %, maximum
+    /// 200 %: the defaults).
+    fn leave_draining_hosts(&mut self, service: ServiceNo) {
+        let draining: Vec<TaskNo> =
+            self.cluster.live(service).filter(|(_, task)| self.is_draining(task)).map(|(number, _)| number).collect();
+        if draining.is_empty() {
+            return;
+        }
+        let running = |number: &TaskNo| self.cluster.tasks.get(number).is_some_and(|task| task.agent == Agent::Running);
+        let (running, pending): (Vec<_>, Vec<_>) = draining.into_iter().partition(running);
+        for task in pending {
+            self.stop(task);
+        }
+        let up = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running).count();
+        let spare = up.saturating_sub(self.cluster.services[service].desired as usize);
+        for task in running.into_iter().take(spare) {
+            self.stop(task);
+        }
+    }
+
+    /// A rolling deployment: new tasks where they fit, old ones stop as new ones run, never fewer than half.
+    fn deploy(&mut self, service: ServiceNo) {
+        let desired = self.cluster.services[service].desired as usize;
+        let revision = self.cluster.services[service].revision;
+        let is_new = |task: &SimTask| task.revision == revision;
+        let new = self.cluster.live(service).filter(|(_, task)| is_new(task)).count();
+        self.place(service, desired.saturating_sub(new));
+        let up = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running).count();
+        let old: Vec<TaskNo> =
+            self.cluster.live(service).filter(|(_, task)| !is_new(task)).map(|(number, _)| number).collect();
+        let placed = self.cluster.live(service).filter(|(_, task)| is_new(task)).count();
+        // Where new tasks find no room, half of the service may stop first.
+        let keep = if placed < desired { desired.div_ceil(2) } else { desired };
+        for task in old.iter().take(up.saturating_sub(keep)) {
+            self.stop(*task);
+        }
+        if old.is_empty() && placed >= desired {
+            self.cluster.services[service].hands_off = None;
+            self.announce_deployment(service);
+        } else {
+            self.after(RETRY, Event::Reconcile(service));
+        }
+    }
+
+    /// Places up to `missing` tasks; backs off after it has failed for a while.
+    fn place(&mut self, service: ServiceNo, missing: usize) {
+        if missing == 0 {
+            self.cluster.services[service].failing_since = None;
+            return;
+        }
+        if self.now < self.cluster.services[service].backs_off_until {
+            return;
+        }
+        for _ in 0..missing {
+            let Some(host) = self.choose_host(service) else {
+                self.place_failed(service);
+                return;
+            };
+            self.cluster.services[service].failing_since = None;
+            let takes = self.cluster.services[service].task.clone();
+            let task = self.cluster.add_task(host, Some(service), takes, self.now);
+            self.maybe_forget(task, host);
+            self.advance_agent(host);
+        }
+    }
+
+    fn place_failed(&mut self, service: ServiceNo) {
+        let now = self.now;
+        let setup = self.setup.ecs;
+        let state = &mut self.cluster.services[service];
+        state.placement_failed = Some(now);
+        let since = *state.failing_since.get_or_insert(now);
+        if now - since >= setup.tries_for_seconds * SECOND {
+            state.failing_since = None;
+            state.backs_off_until = now + setup.backs_off_seconds * SECOND;
+            let until = state.backs_off_until;
+            self.at(until, Event::Reconcile(service));
+        } else {
+            self.after(RETRY, Event::Reconcile(service));
+        }
+        if since == now {
+            self.announce_placement_failure(service);
+        }
+    }
+
+    /// The host for one more task: those that fit, narrowed by one strategy after the other, then by chance.
+    pub(crate) fn choose_host(&mut self, service: ServiceNo) -> Option<HostNo> {
+        let cluster = &self.cluster;
+        let mut fit: Vec<HostNo> =
+            cluster.hosts.iter().filter(|(_, host)| cluster.fits(service, host)).map(|(number, _)| *number).collect();
+        for strategy in self.strategies(service) {
+            match strategy {
+                Placement::Random => {}
+                Placement::Binpack(field) => {
+                    keep_least(&mut fit, |host| field.of(cluster.placeable(&cluster.hosts[host])));
+                }
+                Placement::Spread(over) => {
+                    let sizes = self.group_sizes(service, &over);
+                    keep_least(&mut fit, |host| sizes.get(&self.group(*host, &over)).copied().unwrap_or(0));
+                }
+            }
+        }
+        let chosen = self.rng.ecs.random_range(0..fit.len().max(1));
+        fit.get(chosen).copied()
+    }
+
+    /// The task that a scale-in stops: those ECS's rule allows, then by chance.
+    fn choose_victim(&mut self, service: ServiceNo) -> Option<TaskNo> {
+        let staying = self.cluster.live(service).filter(|(_, task)| !self.is_draining(task) && !task.protected);
+        let mut tasks: Vec<TaskNo> = staying.map(|(number, _)| number).collect();
+        for strategy in self.strategies(service) {
+            let cluster = &self.cluster;
+            match strategy {
+                Placement::Random => {}
+                Placement::Binpack(field) => keep_most(&mut tasks, |task| {
+                    let task = &cluster.tasks[task];
+                    field.of(cluster.placeable(&cluster.hosts[&task.host]).plus(task.takes.resources))
+                }),
+                Placement::Spread(over) => {
+                    let sizes = self.group_sizes(service, &over);
+                    keep_most(&mut tasks, |task| {
+                        sizes.get(&self.group(cluster.tasks[task].host, &over)).copied().unwrap_or(0)
+                    });
+                }
+            }
+        }
+        let chosen = self.rng.ecs.random_range(0..tasks.len().max(1));
+        tasks.get(chosen).copied()
+    }
+
+    /// A service's strategies; ECS's default is to spread over zones.
+    fn strategies(&self, service: ServiceNo) -> Vec<Placement> {
+        let own = &self.cluster.services[service].strategy;
+        if own.is_empty() { vec![Placement::Spread("attribute:ecs.availability-zone".to_owned())] } else { own.clone() }
+    }
+
+    fn group(&self, host: HostNo, over: &str) -> String {
+        let Some(host) = self.cluster.hosts.get(&host) else { return String::new() };
+        match over.trim_start_matches("attribute:") {
+            "instanceId" | "host" => host.seen.id.to_string(),
+            attribute => host.seen.attributes.get(attribute).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn group_sizes(&self, service: ServiceNo, over: &str) -> BTreeMap<String, usize> {
+        let mut sizes = BTreeMap::new();
+        for (_, task) in self.cluster.live(service) {
+            *sizes.entry(self.group(task.host, over)).or_default() += 1;
+        }
+        sizes
+    }
+
+    /// Tells a task to stop.
+    pub(crate) fn stop(&mut self, number: TaskNo) {
+        let Some(task) = self.cluster.tasks.get_mut(&number) else { return };
+        let began = task.holds_room();
+        if task.agent == Agent::Stopping {
+            return;
+        }
+        task.agent = Agent::Stopping;
+        let service = task.service;
+        let wait = match service.map(|service| &self.cluster.services[service]) {
+            _ if !began => QUICK_END,
+            None => SECOND,
+            Some(service) if self.rng.agent.random_range(0..1_000) < service.stubborn_per_mille => {
+                // Captured: with a stop timeout of 30 s, 66 s from the order to STOPPED.
+                u64::try_from(service.stop_timeout.as_millis()).unwrap_or(0)
+                    + self.rng.agent.random_range(1_000..36_000)
+            }
+            Some(service) => service.stop.draw(&mut self.rng.agent),
+        };
+        if let Some(service) = service {
+            self.measure.stopped(service, self.now);
+        }
+        self.after(wait, Event::Ended(number));
+    }
+
+    /// A task's containers run.
+    pub(crate) fn runs(&mut self, number: TaskNo) {
+        let now = self.now;
+        let Some(task) = self.cluster.tasks.get_mut(&number) else { return };
+        if task.agent != Agent::Starting {
+            return;
+        }
+        task.agent = Agent::Running;
+        task.started = Some(now);
+        let (host, service) = (task.host, task.service);
+        if let Some(service) = service {
+            self.measure.started(service);
+            if self.deploying(service) {
+                self.look_soon(service);
+            }
+        }
+        self.remember_on(host);
+        self.look_if_draining(service);
+    }
+
+    fn look_if_draining(&mut self, service: Option<ServiceNo>) {
+        let Some(service) = service else { return };
+        if self.cluster.live(service).any(|(_, task)| self.is_draining(task)) {
+            self.look_soon(service);
+        }
+    }
+
+    /// A task's containers have ended.
+    pub(crate) fn ended(&mut self, number: TaskNo) {
+        let Some(task) = self.cluster.remove_task(number) else { return };
+        self.remember_on(task.host);
+        self.advance_agent(task.host);
+        self.look_at_short_services();
+    }
+
+    /// The agent goes through its queue in order: a task starts when its host really has room, and not before the tasks
+    /// in front of it.
+    pub(crate) fn advance_agent(&mut self, number: HostNo) {
+        let Some(host) = self.cluster.hosts.get(&number) else { return };
+        let queued: Vec<TaskNo> = host.tasks.clone();
+        for number in queued {
+            let Some(task) = self.cluster.tasks.get(&number) else { continue };
+            if task.agent != Agent::Queued {
+                continue;
+            }
+            let Some(host) = self.cluster.hosts.get(&task.host) else { return };
+            let free = self.cluster.free(host);
+            if free.resources.times(task.takes.resources) == 0 || !free.ports.is_disjoint(&task.takes.ports) {
+                return;
+            }
+            let wait =
+                task.service.map_or(SECOND, |service| self.cluster.services[service].start.draw(&mut self.rng.agent));
+            if let Some(task) = self.cluster.tasks.get_mut(&number) {
+                task.agent = Agent::Starting;
+            }
+            self.after(wait, Event::Runs(number));
+        }
+    }
+
+    /// amazon-ecs-agent #5138: a task in a slot freed by a stopping one may be forgotten.
+    fn maybe_forget(&mut self, number: TaskNo, host: HostNo) {
+        let rate = self.setup.ecs.forgotten_per_mille;
+        let stopping = |host: &crate::cluster::SimHost| {
+            host.tasks.iter().any(|task| self.cluster.tasks.get(task).is_some_and(|task| task.agent == Agent::Stopping))
+        };
+        if rate == 0 || !self.cluster.hosts.get(&host).is_some_and(stopping) {
+            return;
+        }
+        if self.rng.agent.random_range(0..1_000) < rate {
+            if let Some(task) = self.cluster.tasks.get_mut(&number) {
+                task.agent = Agent::Forgotten;
+            }
+            let wait = self.setup.ecs.forgotten_for.draw(&mut self.rng.agent);
+            self.after(wait, Event::Remember(number));
+        }
+    }
+
+    /// The agent remembers what it forgot on a host.
+    fn remember_on(&mut self, number: HostNo) {
+        let Some(host) = self.cluster.hosts.get(&number) else { return };
+        let mut found = false;
+        for task in host.tasks.clone() {
+            if let Some(task) = self.cluster.tasks.get_mut(&task)
+                && task.agent == Agent::Forgotten
+            {
+                task.agent = Agent::Queued;
+                found = true;
+            }
+        }
+        if found {
+            self.advance_agent(number);
+        }
+    }
+
+    /// The agent remembers one task.
+    pub(crate) fn remember(&mut self, number: TaskNo) {
+        if let Some(task) = self.cluster.tasks.get(&number) {
+            self.remember_on(task.host);
+        }
+    }
+}
+
+fn keep_least<T, K: Ord>(found: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    if let Some(least) = found.iter().map(&key).min() {
+        found.retain(|one| key(one) == least);
+    }
+}
+
+fn keep_most<T, K: Ord>(found: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    if let Some(most) = found.iter().map(&key).max() {
+        found.retain(|one| key(one) == most);
+    }
+}

@@ -1,0 +1,297 @@
+//! What the fleet file does not say and AWS would know: host types, task sizes, how long starts and stops take.
+//!
+//! A setup is a TOML file of its own, and everything in it has a default, so that any fleet file can be tried as it is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_model::fleet::{Fleet, Pool, Purchase, Service};
+use evenkeel_model::observed::{Constraint, Placement};
+use evenkeel_model::{PoolName, Resources, ServiceName, Zone};
+use rand::{Rng, RngExt};
+use serde::Deserialize;
+
+/// The setups of the example fleets.
+const KNOWN: [(&str, &str); 2] =
+    [("demo", include_str!("../setups/demo.toml")), ("shop", include_str!("../setups/shop.toml"))];
+
+/// A simulated cloud, before it starts.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Setup {
+    /// The hosts of each pool; a pool that is not named gets its share of `[hosts]`.
+    pub pool: BTreeMap<PoolName, PoolSetup>,
+    /// The services; one that is not named gets the default size.
+    pub service: BTreeMap<ServiceName, ServiceSetup>,
+    /// Room that a daemon takes on every host.
+    pub daemon: Resources,
+    /// Tasks that belong to nobody, spread over the hosts.
+    pub unmanaged_tasks: u32,
+    /// What ECS does, as far as it is a number.
+    pub ecs: EcsSetup,
+}
+
+/// The hosts of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolSetup {
+    /// How many hosts there are at the start; none: the pool's share of `[hosts]`.
+    pub hosts: Option<u32>,
+    /// What a host's agent registers.
+    pub registers: Resources,
+    /// The zones that hosts are spread over.
+    pub zones: Vec<Zone>,
+    /// USD an hour and host if it were on-demand.
+    pub on_demand_usd: Usd,
+}
+
+/// Hundredths of a cent, so that setups can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "f64")]
+pub struct Usd(u64);
+
+impl From<f64> for Usd {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "prices are small and not negative")]
+    fn from(usd: f64) -> Self {
+        Self((usd.max(0.0) * 10_000.0).round() as u64)
+    }
+}
+
+impl Usd {
+    /// USD.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "prices are small")]
+    pub fn usd(self) -> f64 {
+        self.0 as f64 / 10_000.0
+    }
+}
+
+impl Default for PoolSetup {
+    fn default() -> Self {
+        let zone = |letter: &str| Zone::new(&format!("eu-west-1{letter}")).ok();
+        Self {
+            hosts: None,
+            // m5.large: 2 vCPU and 8 GiB, of which the agent registers 90 to 97.5 % (published answers of
+            // describe-container-instances); 0.096 USD an hour in us-east-1.
+            registers: Resources::new(2048, 7764),
+            zones: ["a", "b", "c"].into_iter().filter_map(zone).collect(),
+            on_demand_usd: Usd::from(0.096),
+        }
+    }
+}
+
+/// A service's tasks.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSetup {
+    /// What one task needs.
+    pub task: Resources,
+    /// Its static host ports.
+    pub ports: Vec<u16>,
+    /// ECS's placement strategy; empty is ECS's default.
+    pub strategy: Vec<Placement>,
+    /// Placement constraints.
+    pub constraints: Vec<Constraint>,
+    /// From the agent's begin to RUNNING.
+    pub start: Spread,
+    /// From the stop order to STOPPED, where the container minds SIGTERM.
+    pub stop: Spread,
+    /// How many of 1,000 tasks ignore SIGTERM and are killed after the stop timeout.
+    pub stubborn_per_mille: u32,
+    /// `stopTimeout`; 30 s by default on EC2.
+    pub stop_timeout_seconds: u32,
+    /// Tasks that run at the start.
+    pub running: Option<u32>,
+}
+
+impl Default for ServiceSetup {
+    fn default() -> Self {
+        Self {
+            task: Resources::new(256, 512),
+            ports: Vec::new(),
+            strategy: Vec::new(),
+            constraints: Vec::new(),
+            // The demo of the first microscaling project saw about 4 s; captured starts took 8.3 and 9.0 s.
+            start: Spread { least: 3_000, usual: 4_000, most: 9_000 },
+            stop: Spread { least: 1_000, usual: 3_000, most: 12_000 },
+            stubborn_per_mille: 10,
+            stop_timeout_seconds: 30,
+            running: None,
+        }
+    }
+}
+
+/// A time that varies: triangular between `least` and `most`, most often `usual`; all in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Never shorter.
+    pub least: u64,
+    /// Most often about this.
+    pub usual: u64,
+    /// Never longer.
+    pub most: u64,
+}
+
+impl Spread {
+    /// One such time, in milliseconds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "milliseconds of hours fit a double"
+    )]
+    pub fn draw<R: Rng>(&self, rng: &mut R) -> u64 {
+        let (least, usual, most) = (self.least as f64, self.usual as f64, self.most.max(self.least) as f64);
+        let width = most - least;
+        if width <= 0.0 {
+            return self.least;
+        }
+        let rise = (usual - least).clamp(0.0, width);
+        let chance: f64 = rng.random();
+        let time = if chance < rise / width {
+            least + (chance * width * rise).sqrt()
+        } else {
+            most - ((1.0 - chance) * width * (width - rise)).sqrt()
+        };
+        time as u64
+    }
+}
+
+/// What ECS does, as far as it is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EcsSetup {
+    /// From a count's change to what the scheduler does about it.
+    pub scheduler: Spread,
+    /// How long it goes on trying to place a task (reproio/ecs_deploy PR 53: about 50 s; from 2018).
+    pub tries_for_seconds: u64,
+    /// How long it then does nothing (the same source: about 5 minutes).
+    pub backs_off_seconds: u64,
+    /// How many of 1,000 tasks that are placed where another is stopping are forgotten by the agent until something
+    /// else happens on the host (amazon-ecs-agent #5138).
+    pub forgotten_per_mille: u32,
+    /// How long such a task stays PENDING at most (15 to 20 minutes).
+    pub forgotten_for: Spread,
+    /// From the end of a metric's period until it can be read.
+    pub metric_delay_seconds: u64,
+}
+
+impl Default for EcsSetup {
+    fn default() -> Self {
+        Self {
+            scheduler: Spread { least: 200, usual: 500, most: 1_500 },
+            tries_for_seconds: 50,
+            backs_off_seconds: 300,
+            forgotten_per_mille: 0,
+            forgotten_for: Spread { least: 900_000, usual: 1_000_000, most: 1_200_000 },
+            metric_delay_seconds: 2,
+        }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            pool: BTreeMap::new(),
+            service: BTreeMap::new(),
+            daemon: Resources::default(),
+            unmanaged_tasks: 0,
+            ecs: EcsSetup::default(),
+        }
+    }
+}
+
+/// Why a setup is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Not TOML, or not a setup.
+    #[error("setup not understood")]
+    Syntax(#[from] toml::de::Error),
+    /// It names what the fleet file does not have.
+    #[error("setup names {what} {name:?}, which the fleet file does not have")]
+    Unknown {
+        /// A pool or a service.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Setup {
+    /// Reads a setup and checks it against the fleet.
+    ///
+    /// # Errors
+    /// [`SetupError`] with the line, or the name that is wrong.
+    pub fn read(text: &str, fleet: &Fleet) -> Result<Self, SetupError> {
+        let setup: Self = toml::from_str(text)?;
+        for name in setup.pool.keys() {
+            if !fleet.pools.iter().any(|pool| pool.name == *name) {
+                return Err(SetupError::Unknown { what: "pool", name: name.to_string() });
+            }
+        }
+        for name in setup.service.keys() {
+            if !fleet.services.iter().any(|service| service.name == *name) {
+                return Err(SetupError::Unknown { what: "service", name: name.to_string() });
+            }
+        }
+        Ok(setup)
+    }
+
+    /// The setup of an example fleet, or the default one for any other.
+    #[must_use]
+    pub fn for_fleet(fleet: &Fleet) -> Self {
+        let known = KNOWN.iter().find(|(name, _)| *name == fleet.name.as_str());
+        known.and_then(|(_, text)| Self::read(text, fleet).ok()).unwrap_or_default()
+    }
+
+    /// A pool's setup with the number of its hosts.
+    #[must_use]
+    pub fn hosts_of(&self, fleet: &Fleet, pool: &PoolName) -> (PoolSetup, u32) {
+        let setup = self.pool.get(pool).cloned().unwrap_or_default();
+        let hosts = setup.hosts.unwrap_or_else(|| share(fleet, pool));
+        (setup, hosts)
+    }
+
+    /// A service's setup.
+    #[must_use]
+    pub fn service(&self, name: &ServiceName) -> ServiceSetup {
+        self.service.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// A pool's share of `[hosts]`: spot gives what `steady` has above `minimum`, reserved the rest, on-demand none.
+fn share(fleet: &Fleet, pool: &PoolName) -> u32 {
+    let pools = |purchase: Purchase| fleet.pools.iter().filter(move |pool| pool.purchase == purchase);
+    let Some(own) = fleet.pools.iter().find(|own| own.name == *pool) else { return 0 };
+    let spot = if pools(Purchase::Spot).next().is_some() { fleet.hosts.steady - fleet.hosts.minimum } else { 0 };
+    let all = match own.purchase {
+        Purchase::Reserved => fleet.hosts.steady - spot,
+        Purchase::Spot => spot,
+        // Without anything else the fleet lives on on-demand hosts.
+        Purchase::OnDemand if pools(Purchase::Reserved).next().is_none() => fleet.hosts.steady - spot,
+        Purchase::OnDemand => 0,
+    };
+    let peers: Vec<_> = pools(own.purchase).collect();
+    let count = u32::try_from(peers.len()).unwrap_or(1).max(1);
+    let place = peers.iter().position(|peer| peer.name == *pool).and_then(|place| u32::try_from(place).ok());
+    all / count + u32::from(place.unwrap_or(0) < all % count)
+}
+
+/// The most tasks of a service that the fleet's steady hosts have room for when nothing else runs on them but daemons.
+#[must_use]
+pub fn room_for(fleet: &Fleet, setup: &Setup, service: &Service) -> u32 {
+    let task = setup.service(&service.name);
+    let in_pool = |pool: &Pool| {
+        let (pool, hosts) = setup.hosts_of(fleet, &pool.name);
+        let fits = pool.registers.minus(setup.daemon).times(task.task);
+        hosts * if task.ports.is_empty() { fits.min(10_000) } else { fits.min(1) }
+    };
+    fleet.pools.iter().map(in_pool).sum::<u32>().min(service.ceiling())
+}
+
+/// Milliseconds of a duration.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

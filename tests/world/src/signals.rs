@@ -1,0 +1,319 @@
+//! What demand there is, and what CloudWatch, SQS and the alarms say about it: late, by periods, and with holes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service, Statistic};
+use evenkeel_model::observed::{Observed, Signal};
+use evenkeel_model::{AlarmName, QueueName};
+
+use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
+use crate::cluster::{Agent, ServiceNo};
+use crate::core::{Core, Event};
+use crate::demand::{Series, Walk, per_task};
+use crate::setup::millis;
+
+/// The generator's level changes this often.
+const WALK_STEP: Ms = 10 * SECOND;
+/// An application that pushes its demand does so this often, and at once when it changes.
+const PUSH: Ms = 30 * SECOND;
+/// An alarm fires when the load is above this part of what the running tasks can serve.
+const ALARM_ABOVE: f64 = 0.9;
+/// Values are kept for the longest period that is asked for, and some more.
+const KEPT: Ms = 20 * MINUTE;
+
+/// Where a service's true demand comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file's series.
+    Series(Series),
+    /// The random generator.
+    Walk(Walk),
+}
+
+/// The demand of all services.
+pub(crate) struct Signals {
+    services: Vec<Load>,
+}
+
+/// One service's demand.
+struct Load {
+    source: Option<Source>,
+    /// Tasks for one unit of demand.
+    per_task: f64,
+    /// The values of the last while: each holds from its time on.
+    values: VecDeque<(Ms, Option<f64>)>,
+    /// A queue's waiting messages, and when they were counted.
+    backlog: (f64, Ms),
+    /// The newest period's value that could be read, and its end.
+    point: Option<(f64, Ms)>,
+    /// Whether the service's alarm is in ALARM, and since when.
+    alarm: (bool, Ms),
+}
+
+impl Signals {
+    /// The sources of the fleet file's services, in its order.
+    pub(crate) fn new(fleet: &Fleet, mut source: impl FnMut(&Service) -> Option<Source>) -> Self {
+        let load = |service: &Service| Load {
+            source: source(service),
+            per_task: per_task(service),
+            values: VecDeque::new(),
+            backlog: (0.0, 0),
+            point: None,
+            alarm: (false, 0),
+        };
+        Self { services: fleet.services.iter().map(load).collect() }
+    }
+
+    /// The true demand now; none where the file has a hole, or there is no demand.
+    pub(crate) fn demand(&self, service: ServiceNo) -> Option<f64> {
+        self.services.get(service)?.values.back()?.1
+    }
+
+    /// The tasks that the true demand needs, before limits.
+    pub(crate) fn needs(&self, service: ServiceNo) -> Option<u32> {
+        let load = self.services.get(service)?;
+        self.demand(service).map(|demand| ceil(demand / load.per_task))
+    }
+
+    /// Whether the application sends this service's demand.
+    pub(crate) fn is_pushed(&self, service: ServiceNo) -> bool {
+        self.services.get(service).is_some_and(|load| load.source.is_some())
+    }
+
+    /// The generator of a service, if it has one.
+    pub(crate) fn walk(&mut self, service: ServiceNo) -> Option<&mut Walk> {
+        match self.services.get_mut(service)?.source.as_mut()? {
+            Source::Walk(walk) => Some(walk),
+            Source::Series(_) => None,
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast stops at the type's limits")]
+fn ceil(tasks: f64) -> u32 {
+    (tasks - 1e-6).ceil().max(0.0) as u32
+}
+
+impl Core {
+    /// The demand takes its next value.
+    pub(crate) fn demand_changes(&mut self, service: ServiceNo) {
+        let now = self.now;
+        self.count_backlog(service);
+        let Some(load) = self.signals.services.get_mut(service) else { return };
+        let (value, next) = match &mut load.source {
+            None => return,
+            Some(Source::Walk(walk)) => (Some(walk.next_value()), Some(now + WALK_STEP)),
+            Some(Source::Series(series)) => {
+                let at = Duration::from_millis(now);
+                (series.at(at), series.next_change_after(at).map(millis))
+            }
+        };
+        let changed = load.values.back().is_none_or(|(_, old)| *old != value);
+        load.values.push_back((now, value));
+        while load.values.len() > 2 && load.values[1].0 + KEPT < now {
+            load.values.pop_front();
+        }
+        if let Some(next) = next {
+            self.at(next.max(now + 1), Event::Demand(service));
+        }
+        if changed {
+            self.demand_changed(service);
+        }
+    }
+
+    fn demand_changed(&mut self, service: ServiceNo) {
+        let needs = self.signals.needs(service).unwrap_or(0);
+        let file = &self.fleet.services[service];
+        let wanted = needs.max(file.min_tasks).min(file.ceiling());
+        let most = self.most_that_fit(service);
+        self.measure.wants(service, wanted, most, self.now, &self.cluster);
+        if matches!(file.demand, Some(Demand::Manual(_)))
+            && let Some(value) = self.signals.demand(service)
+        {
+            self.send_demand(service, value);
+        }
+    }
+
+    /// The most tasks of a service that could ever run on the hosts there are: beside what is nobody's and what comes
+    /// before it, with all lower tiers at their minimum.
+    fn most_that_fit(&self, service: ServiceNo) -> u32 {
+        let wanted = &self.cluster.services[service];
+        let file = &self.fleet.services[service];
+        let stays = |task: &crate::cluster::SimTask| match task.service {
+            None => true,
+            Some(other) => {
+                let other = &self.fleet.services[other];
+                other.priority <= file.priority && other.name != file.name
+            }
+        };
+        let on_host = |host: &crate::cluster::SimHost| {
+            let tasks = host.tasks.iter().filter_map(|task| self.cluster.tasks.get(task));
+            let free = tasks
+                .filter(|task| stays(task))
+                .fold(host.seen.registered, |room, task| room.minus(task.takes.resources));
+            let fits = free.times(wanted.task.resources);
+            if wanted.task.ports.is_empty() { fits } else { fits.min(1) }
+        };
+        let hosts = self.cluster.hosts.values().filter(|host| host.seen.takes_tasks());
+        let kept: u32 = self
+            .fleet
+            .services
+            .iter()
+            .filter(|other| other.priority > file.priority)
+            .map(|other| other.min_tasks)
+            .sum();
+        hosts.map(on_host).sum::<u32>().saturating_sub(kept)
+    }
+
+    /// The application sends its demand.
+    pub(crate) fn push(&mut self, service: ServiceNo) {
+        if !matches!(self.fleet.services[service].demand, Some(Demand::Manual(_))) {
+            return;
+        }
+        if let Some(value) = self.signals.demand(service) {
+            self.send_demand(service, value);
+        }
+        self.after(PUSH, Event::Push(service));
+    }
+
+    /// GetMetricData: the newest complete period whose data has arrived.
+    pub(crate) fn metric(&mut self, source: &MetricSource) -> Signal {
+        let delay = self.setup.ecs.metric_delay_seconds * SECOND;
+        let period = millis(source.period).max(SECOND);
+        let end = self.now.saturating_sub(delay) / period * period;
+        let asks = |demand: &Option<Demand>| match demand {
+            Some(Demand::Metric(demand)) => demand.source == *source,
+            Some(Demand::Tracking(demand)) => demand.source == *source,
+            Some(Demand::Queue(_) | Demand::Manual(_) | Demand::Steps(_)) | None => false,
+        };
+        let fleet = std::sync::Arc::clone(&self.fleet);
+        let Some(service) = fleet.services.iter().position(|service| asks(&service.demand)) else {
+            return Signal::Unknown(format!("there is no metric {}", source.metric));
+        };
+        let target = match &fleet.services[service].demand {
+            Some(Demand::Tracking(tracking)) => Some(tracking.target),
+            _ => None,
+        };
+        let running = self.running(service);
+        let load = &mut self.signals.services[service];
+        let value = load.over(end.saturating_sub(period), end, source.statistic);
+        let value = match (value, target) {
+            (Some(value), None) => Some(value),
+            // The load that the running tasks share, as a utilisation.
+            (Some(value), Some(target)) => (running > 0).then(|| target * value / f64::from(running)),
+            (None, _) => None,
+        };
+        if let Some(value) = value {
+            load.point = Some((value, end));
+        }
+        match load.point {
+            Some((value, end)) => Signal::Value { value, at: timestamp(end) },
+            None => Signal::Unknown("the metric has no data point yet".to_owned()),
+        }
+    }
+
+    fn running(&self, service: ServiceNo) -> u32 {
+        let running = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running);
+        u32::try_from(running.count()).unwrap_or(u32::MAX)
+    }
+
+    /// GetQueueAttributes.
+    pub(crate) fn backlog(&mut self, queue: &QueueName) -> Signal {
+        let asks = |demand: &Option<Demand>| matches!(demand, Some(Demand::Queue(demand)) if demand.queue == *queue);
+        let Some(service) = self.fleet.services.iter().position(|service| asks(&service.demand)) else {
+            return Signal::Unknown(format!("there is no queue {queue}"));
+        };
+        self.count_backlog(service);
+        Signal::Value { value: self.signals.services[service].backlog.0.round(), at: timestamp(self.now) }
+    }
+
+    /// Lets arrivals come and running tasks work since the backlog was counted last.
+    pub(crate) fn count_backlog(&mut self, service: ServiceNo) {
+        let running = f64::from(self.running(service));
+        let now = self.now;
+        let Some(load) = self.signals.services.get_mut(service) else { return };
+        let arrivals = load.values.back().and_then(|(_, value)| *value).unwrap_or(0.0);
+        let (waiting, since) = load.backlog;
+        let change = (arrivals - running * load.per_task) * seconds(now - since);
+        load.backlog = ((waiting + change).max(0.0), now);
+    }
+
+    /// CloudWatch evaluates the alarms of demands in steps.
+    pub(crate) fn evaluate_alarms(&mut self) {
+        for service in 0..self.fleet.services.len() {
+            let fleet = std::sync::Arc::clone(&self.fleet);
+            let Some(Demand::Steps(steps)) = &fleet.services[service].demand else { continue };
+            let Some(load) = self.signals.demand(service) else { continue };
+            let firing = load > ALARM_ABOVE * f64::from(self.running(service));
+            if self.signals.services[service].alarm.0 != firing {
+                self.signals.services[service].alarm = (firing, self.now);
+                self.send_alarm(steps.alarm.as_str(), firing);
+            }
+        }
+        self.after(MINUTE, Event::Alarms);
+    }
+
+    /// DescribeAlarms.
+    pub(crate) fn alarm(&self, alarm: &AlarmName) -> Signal {
+        let asks = |demand: &Option<Demand>| matches!(demand, Some(Demand::Steps(steps)) if steps.alarm == *alarm);
+        match self.fleet.services.iter().position(|service| asks(&service.demand)) {
+            None => Signal::Unknown(format!("there is no alarm {alarm}")),
+            Some(service) => {
+                let (firing, since) = self.signals.services[service].alarm;
+                Signal::Alarm { firing, since: timestamp(since) }
+            }
+        }
+    }
+}
+
+impl Core {
+    /// What a turn that read everything at once would see now.
+    pub(crate) fn observe(&mut self) -> Observed {
+        let fleet = std::sync::Arc::clone(&self.fleet);
+        let names: Vec<_> = fleet.services.iter().map(|service| service.name.clone()).collect();
+        let mut demand = BTreeMap::new();
+        for service in &fleet.services {
+            let signal = match &service.demand {
+                Some(Demand::Metric(asked)) => self.metric(&asked.source),
+                Some(Demand::Tracking(asked)) => self.metric(&asked.source),
+                Some(Demand::Queue(asked)) => self.backlog(&asked.queue),
+                Some(Demand::Steps(asked)) => self.alarm(&asked.alarm),
+                Some(Demand::Manual(_)) | None => continue,
+            };
+            demand.insert(service.name.clone(), signal);
+        }
+        Observed {
+            at: timestamp(self.now),
+            hosts: self.cluster.describe_hosts(),
+            tasks: self.cluster.describe_tasks(timestamp),
+            services: self.cluster.describe_services(&names, timestamp),
+            demand,
+        }
+    }
+}
+
+impl Load {
+    /// A statistic of the known values between two moments; a sum counts the value once for the period, as a publisher
+    /// does that puts one data point for each.
+    fn over(&self, from: Ms, to: Ms, statistic: Statistic) -> Option<f64> {
+        let mut known = 0.0;
+        let mut weighted = 0.0;
+        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (index, (begin, value)) in self.values.iter().enumerate() {
+            let end = self.values.get(index + 1).map_or(Ms::MAX, |(next, _)| *next);
+            let span = end.min(to).saturating_sub((*begin).max(from));
+            let (Some(value), true) = (value, span > 0) else { continue };
+            known += seconds(span);
+            weighted += value * seconds(span);
+            least = least.min(*value);
+            most = most.max(*value);
+        }
+        (known > 0.0).then(|| match statistic {
+            Statistic::Average | Statistic::Sum => weighted / known,
+            Statistic::Maximum => most,
+            Statistic::Minimum => least,
+            Statistic::SampleCount => 1.0,
+        })
+    }
+}
