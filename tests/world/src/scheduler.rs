@@ -8,6 +8,7 @@ use rand::RngExt;
 use crate::clock::{Ms, SECOND};
 use crate::cluster::{Agent, HostNo, ServiceNo, SimTask, TaskNo};
 use crate::core::{Core, Event};
+use crate::setup::millis;
 
 /// ECS tries a task that it could not place again after about this long.
 const RETRY: Ms = 10 * SECOND;
@@ -232,9 +233,8 @@ impl Core {
             _ if !began => QUICK_END,
             None => SECOND,
             Some(service) if self.rng.agent.random_range(0..1_000) < service.stubborn_per_mille => {
-                // Captured: with a stop timeout of 30 s, 66 s from the order to STOPPED.
-                u64::try_from(service.stop_timeout.as_millis()).unwrap_or(0)
-                    + self.rng.agent.random_range(1_000..36_000)
+                // Captured: with a stop timeout of 30 s, execution stopped after 43 s, and the room was free then.
+                millis(service.stop_timeout) + self.rng.agent.random_range(SECOND..14 * SECOND)
             }
             Some(service) => service.stop.draw(&mut self.rng.agent),
         };
