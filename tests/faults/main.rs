@@ -12,7 +12,8 @@ const SEEDS: u64 = 1_000;
 const LENGTH: u64 = 30 * MINUTE;
 
 fn demo() -> Fleet {
-    fleet::read(include_str!("../../infra/fleets/demo.toml"), Format::Toml).unwrap_or_else(|problems| panic!("{problems}"))
+    fleet::read(include_str!("../../infra/fleets/demo.toml"), Format::Toml)
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// The world of `evenkeel run --seed SEED --faults RATE [--trouble] [--kill TURN:CALL]`.
@@ -24,7 +25,7 @@ fn world(seed: u64, faults: Faults) -> World {
     let mut purpose = 100;
     World::new(fleet, setup, seed, faults, |service| {
         purpose += 1;
-        service.demand.as_ref().map(|_| Source::Walk(Walk::new(seed, purpose, most)))
+        service.demand.as_ref().map(|_| Source::Walk(Box::new(Walk::new(seed, purpose, most))))
     })
 }
 
@@ -57,7 +58,10 @@ fn a_thousand_busy_worlds_with_five_per_cent_faults_break_no_invariant() {
     };
     let failed: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
     assert!(failed.is_empty(), "{} of {SEEDS} seeds failed:\n{}", failed.len(), failed.join("\n"));
 }
@@ -78,7 +82,8 @@ fn a_turn_killed_at_any_call_is_made_up_for() {
 
 #[test]
 fn one_seed_twice_gives_the_same_bytes() {
-    let bytes = |seed| serde_json::to_string(&run(seed, Faults { rate: 0.05, trouble: true, kill: None }, 120 * MINUTE)).ok();
+    let bytes =
+        |seed| serde_json::to_string(&run(seed, Faults { rate: 0.05, trouble: true, kill: None }, 120 * MINUTE)).ok();
     assert_eq!(bytes(11), bytes(11));
     assert_ne!(bytes(11), bytes(12));
 }

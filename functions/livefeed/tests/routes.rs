@@ -1,5 +1,7 @@
 //! The routes answer as a browser and a cache expect.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use std::sync::Arc;
 
 use axum::body::Body;

@@ -127,6 +127,7 @@ fn bench(criterion: &mut Criterion) {
 }
 
 /// The most memory that the process ever had, the observed fleets included.
+#[expect(clippy::print_stderr, reason = "a bench has nowhere else to say it")]
 fn memory() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(line) = status.lines().find(|line| line.starts_with("VmHWM")) {

@@ -16,7 +16,7 @@ const KNOWN: [(&str, &str); 2] =
     [("demo", include_str!("../setups/demo.toml")), ("shop", include_str!("../setups/shop.toml"))];
 
 /// A simulated cloud, before it starts.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Setup {
     /// The hosts of each pool; a pool that is not named gets its share of `[hosts]`.
@@ -186,18 +186,6 @@ impl Default for EcsSetup {
             forgotten_per_mille: 0,
             forgotten_for: Spread { least: 900_000, usual: 1_000_000, most: 1_200_000 },
             metric_delay_seconds: 2,
-        }
-    }
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            pool: BTreeMap::new(),
-            service: BTreeMap::new(),
-            daemon: Resources::default(),
-            unmanaged_tasks: 0,
-            ecs: EcsSetup::default(),
         }
     }
 }

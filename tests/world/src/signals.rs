@@ -28,7 +28,7 @@ pub enum Source {
     /// A file's series.
     Series(Series),
     /// The random generator.
-    Walk(Walk),
+    Walk(Box<Walk>),
 }
 
 /// The demand of all services.

@@ -88,7 +88,11 @@ impl Made {
             service.demand.as_ref()?;
             Some(match demand.remove(&service.name) {
                 Some(series) => Source::Series(series),
-                None => Source::Walk(Walk::new(seed, purpose, rooms.get(&service.name).copied().unwrap_or(0.0) * 0.9)),
+                None => Source::Walk(Box::new(Walk::new(
+                    seed,
+                    purpose,
+                    rooms.get(&service.name).copied().unwrap_or(0.0) * 0.9,
+                ))),
             })
         })
     }

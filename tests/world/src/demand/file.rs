@@ -207,7 +207,7 @@ mod tests {
     fn a_missing_point_is_a_hole_of_unknown_demand() -> Result<(), String> {
         let text = "timestamp,value\n2026-01-05 00:00:00,1\n2026-01-05 00:05:00,2\n2026-01-05 00:15:00,4\n2026-01-05 00:20:00,5\n";
         let (series, notes) = read_text(text.as_bytes())?;
-        let at = |minute| series.at(Duration::from_secs(60 * minute));
+        let at = |minute: u64| series.at(Duration::from_secs(60 * minute));
         assert_eq!([at(0), at(5), at(10), at(15), at(24)], [Some(1.0), Some(2.0), None, Some(4.0), Some(5.0)]);
         assert_eq!(series.length(), Duration::from_secs(25 * 60));
         assert_eq!(notes, ["1 holes: demand is unknown there"]);

@@ -1,0 +1,139 @@
+//! The `evenkeel` command as a person meets it: good files, bad files, exit codes, and that nothing else is done.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn evenkeel(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evenkeel")).args(arguments).output().unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn example(name: &str) -> String {
+    format!("{}/../../infra/fleets/{name}.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Fails with exit code 1, says each of `expected`, prints nothing else, and leaves the folder as it is.
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], expected: &[&str]) {
+    let before = std::fs::read_dir(folder).unwrap().count();
+    let output = evenkeel(arguments);
+    let complaint = complaint(&output);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {complaint}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), before, "{arguments:?} wrote a file");
+    for expected in expected {
+        assert!(complaint.contains(expected), "{arguments:?} says\n{complaint}\ninstead of {expected:?}");
+    }
+}
+
+#[test]
+fn the_example_fleets_are_fine() {
+    for name in ["demo", "shop"] {
+        let output = evenkeel(&["check", &example(name)]);
+        assert!(output.status.success(), "{}", complaint(&output));
+    }
+}
+
+#[test]
+fn a_bad_fleet_file_is_refused_with_the_place_of_every_problem() {
+    let folder = TempDir::new().unwrap();
+    let good = std::fs::read_to_string(example("shop")).unwrap();
+    let twice = format!("{good}\n[disruption]\nmax_out = 2\n");
+    let contradictory = good.replace("minimum = 3", "minimum = 9").replace("max_tasks = 40", "max_tasks = 1");
+    let cases: [(&str, Vec<u8>, &[&str]); 7] = [
+        ("empty.toml", Vec::new(), &["name"]),
+        ("truncated.toml", good.as_bytes()[..good.find("shop-spot").unwrap_or(0) + 6].to_vec(), &["line "]),
+        ("binary.toml", vec![0xff, 0x00, 0x80, 0x0a], &["UTF-8"]),
+        ("twice.toml", twice.into_bytes(), &["line ", "disruption"]),
+        ("contradictory.toml", contradictory.into_bytes(), &["minimum", "max_tasks", "line "]),
+        ("unknown.toml", good.replace("step = 1", "stop = 1").into_bytes(), &["stop", "step", "line "]),
+        ("half.json", b"{\"name\": \"x\",".to_vec(), &["line "]),
+    ];
+    for (name, bytes, expected) in cases {
+        let path = write(&folder, name, &bytes);
+        refused(folder.path(), &["check", &path], expected);
+        refused(folder.path(), &["run", "--fleet", &path, "--duration", "1m"], expected);
+        refused(folder.path(), &["plan", &path], expected);
+    }
+    refused(folder.path(), &["check", "missing.toml"], &["missing.toml"]);
+    refused(folder.path(), &["check", folder.path().to_str().unwrap()], &["not a file"]);
+}
+
+#[test]
+fn a_bad_demand_file_is_refused_before_anything_runs() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("report.json");
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("empty.csv", b"", "is empty"),
+        ("columns.csv", b"time,load\n1,2\n", "expected a header"),
+        ("nan.csv", b"timestamp,value\n2026-01-05 00:00:00,1\n2026-01-05 00:05:00,NaN\n", "line 3"),
+        ("backwards.csv", b"timestamp,value\n2026-01-05 00:05:00,1\n2026-01-05 00:00:00,1\n", "line 3"),
+        ("zero.csv", b"timestamp,value\n2026-01-05 00:00:00,0\n2026-01-05 00:05:00,0\n", "zero"),
+    ];
+    for (name, bytes, expected) in cases {
+        let option = format!("web={}", write(&folder, name, bytes));
+        let arguments = ["run", "--demand", &option, "--out", out.to_str().unwrap()];
+        refused(folder.path(), &arguments, &[name, expected]);
+    }
+    refused(folder.path(), &["run", "--demand", "web=missing.csv"], &["missing.csv"]);
+    refused(folder.path(), &["run", "--demand", "nobody=missing.csv"], &["no service nobody"]);
+    refused(folder.path(), &["run", "--demand", "reports=missing.csv"], &["fills what is left"]);
+    refused(folder.path(), &["run", "--duration", "whole"], &["--demand"]);
+}
+
+#[test]
+fn a_short_run_reports_in_every_form() {
+    let folder = TempDir::new().unwrap();
+    let json = evenkeel(&["run", "--duration", "10m", "--report", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    for field in [
+        "seed",
+        "policy",
+        "simulated_seconds",
+        "turns",
+        "api_calls",
+        "throttled",
+        "services",
+        "hosts",
+        "losses",
+        "rolls",
+        "over_asked_task_seconds",
+        "budget_violations",
+        "invariant_violations",
+    ] {
+        assert!(report.get(field).is_some(), "the report has no {field}");
+    }
+    assert_eq!(report["simulated_seconds"], 600.0);
+    let out = folder.path().join("report.html");
+    let html = evenkeel(&["run", "--duration", "10m", "--report", "html", "--out", out.to_str().unwrap()]);
+    assert!(html.status.success() && html.stdout.is_empty());
+    let page = std::fs::read_to_string(out).unwrap();
+    assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("https://"));
+    let text = evenkeel(&["run", "--duration", "10m"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("invariants violated: 0"));
+}
+
+#[test]
+fn a_plan_says_what_a_turn_would_do() {
+    let calm = evenkeel(&["plan", &example("demo"), "--want", "web=200"]);
+    assert!(calm.status.success(), "{}", complaint(&calm));
+    let more = evenkeel(&["plan", &example("demo"), "--want", "web=1150"]);
+    let words = String::from_utf8_lossy(&more.stdout).into_owned();
+    assert!(words.contains("web") && words.contains("->"), "{words}");
+    let json = evenkeel(&["plan", &example("demo"), "--want", "web=1150", "--json"]);
+    let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(plan["steps"].as_array().is_some_and(|steps| !steps.is_empty()));
+}
