@@ -148,6 +148,19 @@ impl<'a> Books<'a> {
         (0..self.hosts.len()).map(|host| self.slots_on(service, host)).fold(0, u32::saturating_add)
     }
 
+    /// [`Self::slots`] of every service. Services of one size that may be anywhere have the same number: large fleets have
+    /// many services and few sizes.
+    pub(crate) fn all_slots(&self) -> Vec<u32> {
+        let mut known: BTreeMap<Resources, u32> = BTreeMap::new();
+        let slots = |(service, book): (usize, &ServiceBook<'_>)| match book.need() {
+            Some(need) if need.ports.is_empty() && !book.distinct && book.allowed.is_none() => {
+                *known.entry(need.resources).or_insert_with(|| self.slots(service))
+            }
+            Some(_) | None => self.slots(service),
+        };
+        self.services.iter().enumerate().map(slots).collect()
+    }
+
     /// The most slots of `hurt` that one new task of `mover` can take away, wherever ECS places it.
     pub(crate) fn worst_damage(&self, mover: usize, hurt: usize) -> u32 {
         let (Some(taken), Some(need)) = (self.services[mover].need(), self.services[hurt].need()) else { return 0 };

@@ -3,23 +3,29 @@
 //! ECS places the tasks of several services in any order and wherever its strategies like. A grant therefore counts what
 //! the other grants of the same turn may take away at worst, wherever ECS puts them.
 
-use crate::books::Books;
+use crate::books::{Books, Cleared};
 use crate::victims::{Lowering, Work, certain_slots};
 
 /// The grants of one turn, by service.
 #[derive(Clone)]
 pub(crate) struct Grants<'b, 'a> {
     books: &'b Books<'a>,
+    /// Slots in the room that is free now.
+    slots: Vec<u32>,
     /// Slots that each service is certain to have, before what others take of them.
     room: Vec<u32>,
     /// New tasks that each service was granted.
     granted: Vec<u32>,
+    /// Slots of each service that the grants of the others may take at worst.
+    taken: Vec<u32>,
     /// Live tasks that each service gives up.
     lowered: Vec<u32>,
     /// Slots that fill services leave free for each service.
     headroom: Vec<u32>,
     /// The damage that a fill service's grant may do to a service was measured exactly, once, and used up its margin.
     spent: Vec<bool>,
+    /// How much exact measuring may still be done.
+    looking: Work,
 }
 
 /// Tasks to stop so that others can start.
@@ -34,10 +40,14 @@ pub(crate) struct Preemption {
 impl<'b, 'a> Grants<'b, 'a> {
     pub(crate) fn new(books: &'b Books<'a>) -> Self {
         let count = books.services.len();
+        let slots = books.all_slots();
         Self {
             books,
-            room: (0..count).map(|service| books.slots(service)).collect(),
+            room: slots.clone(),
+            slots,
+            looking: Work::for_fleet(books.hosts.len()),
             granted: vec![0; count],
+            taken: vec![0; count],
             lowered: vec![0; count],
             headroom: books.services.iter().map(|book| book.file.headroom_tasks).collect(),
             spent: vec![false; count],
@@ -62,6 +72,19 @@ impl<'b, 'a> Grants<'b, 'a> {
     /// Grants without asking: tasks that ECS will place whatever is decided here.
     pub(crate) fn concede(&mut self, service: usize, tasks: u32) {
         self.granted[service] += tasks;
+        for other in (0..self.taken.len()).filter(|&other| other != service && tasks > 0) {
+            let damage = self.books.worst_damage(service, other).saturating_mul(tasks);
+            self.taken[other] = self.taken[other].saturating_add(damage);
+        }
+    }
+
+    /// Takes back a part of what was granted.
+    pub(crate) fn take_back(&mut self, service: usize, tasks: u32) {
+        self.granted[service] -= tasks;
+        for other in (0..self.taken.len()).filter(|&other| other != service && tasks > 0) {
+            let damage = self.books.worst_damage(service, other).saturating_mul(tasks);
+            self.taken[other] = self.taken[other].saturating_sub(damage);
+        }
     }
 
     /// Gives up live tasks because they are not wanted any more.
@@ -79,16 +102,13 @@ impl<'b, 'a> Grants<'b, 'a> {
             }
             allowed = self.allowed_by(other, service, allowed);
         }
-        self.granted[service] += allowed;
+        self.concede(service, allowed);
         allowed
     }
 
     /// What is left of `room` slots of a service when the other grants took all that they may take.
     fn certain(&self, service: usize, room: u32) -> u32 {
-        let taken = (0..self.granted.len())
-            .filter(|&other| other != service && self.granted[other] > 0)
-            .map(|other| self.books.worst_damage(other, service).saturating_mul(self.granted[other]));
-        room.saturating_sub(taken.fold(0, u32::saturating_add))
+        room.saturating_sub(self.taken[service])
     }
 
     /// How many of `tasks` new tasks of `mover` leave `other` what it was granted (and its headroom, if a fill service
@@ -111,6 +131,10 @@ impl<'b, 'a> Grants<'b, 'a> {
         if self.spent[other] || self.lowered.iter().any(|&lowered| lowered > 0) {
             return roughly;
         }
+        // A host is tried with one task more and one more: several visits each.
+        if !self.looking.spend(8 * self.books.hosts.len()) {
+            return roughly;
+        }
         let exactly = harmless(self.books, mover, other, margin).min(tasks);
         if exactly > roughly {
             self.spent[other] = true;
@@ -131,9 +155,9 @@ impl<'b, 'a> Grants<'b, 'a> {
         for (victim, kills) in victims.iter().zip(&kills) {
             self.lowered[victim.service] += kills;
         }
-        self.room[newcomer] = certain_slots(self.books, newcomer, self.books.slots(newcomer), &self.lowerings(), work)
-            .max(self.room[newcomer]);
-        self.granted[newcomer] += starts;
+        self.room[newcomer] =
+            certain_slots(self.books, newcomer, self.slots[newcomer], &self.lowerings(), work).max(self.room[newcomer]);
+        self.concede(newcomer, starts);
         let lowerings =
             victims.iter().zip(kills).map(|(victim, count)| Lowering { service: victim.service, count }).collect();
         Some(Preemption { lowerings, starts })
@@ -197,7 +221,7 @@ impl Search<'_, '_, '_> {
             lowered.iter().enumerate().map(|(service, &count)| Lowering { service, count }).collect();
         let grants = self.grants;
         let books = grants.books;
-        let room = certain_slots(books, self.newcomer, books.slots(self.newcomer), &lowerings, work);
+        let room = certain_slots(books, self.newcomer, grants.slots[self.newcomer], &lowerings, work);
         let own = grants.certain(self.newcomer, room.max(grants.room[self.newcomer]));
         let mut starts = own.saturating_sub(grants.granted[self.newcomer]).min(self.tasks);
         for other in (0..grants.granted.len()).filter(|&other| other != self.newcomer && grants.granted[other] > 0) {
@@ -205,8 +229,12 @@ impl Search<'_, '_, '_> {
             if damage == 0 || starts == 0 {
                 continue;
             }
-            let room =
-                certain_slots(books, other, books.slots(other), &lowerings, work).max(grants.room_without_kills(other));
+            // Only who relies on other kills could lose by more of them (they may shift ECS's choice of victims).
+            let room = if grants.room[other] > grants.slots[other] {
+                certain_slots(books, other, grants.slots[other], &lowerings, work)
+            } else {
+                grants.room[other]
+            };
             let margin = grants.certain(other, room).saturating_sub(grants.granted[other]);
             starts = starts.min(margin / damage);
         }
@@ -257,7 +285,16 @@ impl Search<'_, '_, '_> {
         if most == 0 {
             return None;
         }
-        for index in 0..kills.len() {
+        // The services in front that need not give anything.
+        let (mut spared, mut too_many) = (0, self.victims.len());
+        while spared + 1 < too_many {
+            let middle = spared.midpoint(too_many);
+            let without: Vec<u32> =
+                (0..kills.len()).map(|index| if index < middle { 0 } else { kills[index] }).collect();
+            if self.starts(&without, work) >= most { spared = middle } else { too_many = middle }
+        }
+        kills[..spared].fill(0);
+        for index in spared..kills.len() {
             let (mut enough, mut low) = (kills[index], 0);
             while low < enough {
                 kills[index] = low.midpoint(enough);
@@ -266,13 +303,6 @@ impl Search<'_, '_, '_> {
             kills[index] = enough;
         }
         Some((kills, most))
-    }
-}
-
-impl Grants<'_, '_> {
-    /// Slots in the room that is free now.
-    fn room_without_kills(&self, service: usize) -> u32 {
-        self.books.slots(service)
     }
 }
 
@@ -285,23 +315,35 @@ fn harmless(books: &Books<'_>, mover: usize, hurt: usize, margin: u32) -> u32 {
     let mut stretches: Vec<(f64, u32)> = Vec::new();
     for host in 0..books.hosts.len() {
         let (slots, fits) = (books.slots_on(hurt, host), books.slots_on(mover, host));
-        let mut from = (0, 0);
-        while from.1 < slots {
-            let after = |tasks: u32| {
-                let left = books.hosts[host].placeable.minus(size.resources.scaled(tasks));
-                slots - books.slots_with(hurt, host, left, crate::books::Cleared::NONE).min(slots)
-            };
-            let next = (from.0 + 1..=fits)
-                .map(|tasks| (tasks, after(tasks)))
-                .filter(|(_, gone)| *gone > from.1)
-                .min_by(|a, b| {
-                    let slope = |(tasks, gone): (u32, u32)| f64::from(tasks - from.0) / f64::from(gone - from.1);
-                    slope(*a).total_cmp(&slope(*b)).then(b.0.cmp(&a.0))
-                });
-            let Some((tasks, gone)) = next else { break };
-            stretches.push((f64::from(tasks - from.0) / f64::from(gone - from.1), gone - from.1));
-            from = (tasks, gone);
+        if slots == 0 || fits == 0 {
+            continue;
         }
+        let destroyed = |tasks: u32| {
+            let left = books.hosts[host].placeable.minus(size.resources.scaled(tasks));
+            slots - books.slots_with(hurt, host, left, Cleared::NONE).min(slots)
+        };
+        // The lower convex hull of (slots destroyed, tasks needed).
+        let mut hull: Vec<(u32, u32)> = vec![(0, 0)];
+        for tasks in 1..=fits {
+            let point = (destroyed(tasks), tasks);
+            let slope = |a: (u32, u32), b: (u32, u32)| f64::from(b.1 - a.1) / f64::from(b.0 - a.0);
+            if hull.last().is_some_and(|last| point.0 <= last.0) {
+                continue;
+            }
+            while let [.., before, last] = hull.as_slice()
+                && slope(*before, *last) >= slope(*last, point)
+            {
+                hull.pop();
+            }
+            hull.push(point);
+            if point.0 == slots {
+                break;
+            }
+        }
+        stretches.extend(hull.windows(2).map(|pair| {
+            let slots = pair[1].0 - pair[0].0;
+            (f64::from(pair[1].1 - pair[0].1) / f64::from(slots), slots)
+        }));
     }
     stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut missing = margin.saturating_add(1);

@@ -273,7 +273,9 @@ impl Planning<'_, '_> {
             }
             let lasting = memory.window.sample(self.now, fits, dwell, Extreme::Smallest);
             let least = book.file.min_tasks.min(fits);
-            let granted = self.grants.grant(rank, lasting.max(least).saturating_sub(live).min(open));
+            let granted = lasting.max(least).saturating_sub(live).min(open);
+            self.grants = trial;
+            self.grants.take_back(rank, open - granted);
             if granted < open {
                 let service = book.name().clone();
                 self.report.waits.push(Wait::Refill { service, holes: open - granted, dwell });

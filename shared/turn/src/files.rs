@@ -31,6 +31,14 @@ pub enum FleetError {
         /// All that is wrong with it.
         source: Problems,
     },
+    /// It is another fleet's.
+    #[error("fleet file of {fleet} is that of {found}")]
+    Misnamed {
+        /// The fleet.
+        fleet: FleetName,
+        /// The name in the file.
+        found: FleetName,
+    },
     /// The last good one could not be read or kept.
     #[error("last good fleet file of {fleet} not available")]
     Ledger {
@@ -112,6 +120,7 @@ impl FleetCache {
         let key = Key::only(name, "good-file");
         let lost = |source: LedgerError| FleetError::Ledger { fleet: name.clone(), source };
         match read(text) {
+            Ok(fleet) if fleet.name != *name => Err(FleetError::Misnamed { fleet: name.clone(), found: fleet.name }),
             Ok(fleet) => {
                 ports.write(vec![Write::put(key, text.to_owned(), Expect::Anything)]).await.map_err(lost)?;
                 Ok(InForce { fleet: Arc::new(fleet), refused: None })
@@ -133,8 +142,6 @@ impl FleetCache {
     }
 }
 
-/// JSON starts with a brace, TOML never does.
 fn read(text: &str) -> Result<Fleet, Problems> {
-    let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Toml };
-    fleet::read(text.as_bytes(), format)
+    fleet::read(text, Format::of(text.as_bytes()))
 }
