@@ -90,7 +90,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let text = match options.report {
         Form::Json => serde_json::to_string_pretty(&report)?,
         Form::Text => report.to_string(),
-        Form::Html => evenkeel_world::report::html::page(&report, &world.moments())?,
+        Form::Html => {
+            let decisions = world.view().map(|view| view.decisions).unwrap_or_default();
+            evenkeel_world::report::html::page(&report, &world.moments(), &decisions)?
+        }
     };
     match &options.out {
         None => say(&text),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use evenkeel_model::ServiceName;
-use evenkeel_model::view::Moment;
+use evenkeel_model::view::{DecisionView, Moment};
 
 use super::{Report, ServiceReport};
 
@@ -18,12 +18,17 @@ const HEIGHT: f64 = 180.0;
 ///
 /// # Errors
 /// When the report cannot be written as JSON, which never happens with finite numbers.
-pub fn page(report: &Report, moments: &[Moment]) -> Result<String, serde_json::Error> {
+pub fn page(report: &Report, moments: &[Moment], decisions: &[DecisionView]) -> Result<String, serde_json::Error> {
     let mut body = String::new();
     let _ = write!(body, "<pre class=\"summary\">{}</pre>", escape(&report.to_string()));
     for service in &report.services {
         body.push_str(&chart(service, moments));
     }
+    body.push_str("<h2>The newest decisions</h2><ol>");
+    for entry in decisions {
+        let _ = write!(body, "<li><time>{:.0}</time> {}</li>", entry.decision.at, escape(&entry.text));
+    }
+    body.push_str("</ol>");
     let json = serde_json::to_string_pretty(report)?;
     let _ = write!(body, "<details><summary>The report as JSON</summary><pre>{}</pre></details>", escape(&json));
     let title = escape(&format!("Even Keel: {}, seed {}", report.fleet, report.seed));

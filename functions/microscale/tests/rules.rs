@@ -1,0 +1,214 @@
+//! The rules of a turn, one by one, on a small cluster: what is left alone, what is held, what is never done.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use std::collections::BTreeMap;
+
+use evenkeel_microscale::{State, plan};
+use evenkeel_model::Timestamp;
+use evenkeel_model::decision::{Step, Why};
+use evenkeel_model::fleet::{self, Fleet, Format};
+use evenkeel_model::observed::{HandsOff, HostStatus, Observed, Signal, TaskPhase};
+use evenkeel_model::report::Wait;
+use evenkeel_turn::{Given, Outlook};
+use serde_json::{Value, json};
+
+/// Hosts of eight slots each; `web` and `low` run what is said, and `web` wants `want`.
+struct Story {
+    fleet: Fleet,
+    seen: Observed,
+    state: State,
+}
+
+impl Story {
+    fn new(hosts: usize, web: usize, low: usize, want: f64) -> Self {
+        let text = "name = \"r\"\ncluster = \"r\"\nhosts = { minimum = 1, steady = 1, maximum = 1 }\n\
+                    pool = [{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }]\n\
+                    [[service]]\nname = \"web\"\npriority = 1\nmin_tasks = 1\nmax_tasks = 20\nheadroom_tasks = 2\n\
+                    demand = { metric = \"r/m\", period = \"10s\", per_task = 1 }\n\
+                    [[service]]\nname = \"low\"\npriority = 2\nfill = true\n";
+        let at = "2026-01-05T00:00:00Z";
+        let task = |service: &str, number: usize| -> Value {
+            json!({ "id": format!("{service}-{number}"), "host": format!("h-{}", number % hosts), "service": service,
+                "takes": { "cpu": 256, "memory": 512 }, "phase": "RUNNING", "created": at, "started": at })
+        };
+        let service = |name: &str, desired: usize| -> Value {
+            json!({ "name": name, "desired": desired, "task": { "cpu": 256, "memory": 512 } })
+        };
+        let host = |number: usize| -> Value {
+            json!({ "id": format!("h-{number}"), "zone": format!("z-{number}"), "status": "ACTIVE",
+                "registered": { "cpu": 2048, "memory": 8192 } })
+        };
+        // The second service fills from the other end, so that no host is overfull.
+        let tasks = (0..web).map(|number| task("web", number)).chain((0..low).map(|number| task("low", web + number)));
+        let seen = json!({
+            "at": at, "hosts": (0..hosts).map(host).collect::<Vec<_>>(), "tasks": tasks.collect::<Vec<_>>(),
+            "services": [service("web", web), service("low", low)],
+        });
+        let mut seen: Observed = serde_json::from_value(seen).unwrap();
+        seen.demand.insert("web".parse().unwrap(), Signal::Value { value: want, at: seen.at });
+        Self { fleet: fleet::read(text, Format::Toml).unwrap(), seen, state: State::default() }
+    }
+
+    fn turn(&mut self) -> Outlook<State> {
+        let pushed = BTreeMap::new();
+        let given = Given { fleet: &self.fleet, state: &self.state, pushed: &pushed, now: self.seen.at };
+        let outlook = plan(&given, &self.seen);
+        self.state = outlook.state.clone();
+        outlook
+    }
+
+    /// ECS takes the counts; nothing is placed or stopped yet.
+    fn counts_are_set(&mut self, outlook: &Outlook<State>) {
+        for planned in &outlook.steps {
+            let Step::SetDesiredCount { service, from: _, to } = &planned.step;
+            self.seen.services.iter_mut().find(|ecs| ecs.name == *service).unwrap().desired = *to;
+        }
+    }
+
+    fn later(&mut self, seconds: i64) {
+        self.seen.at = Timestamp::from_second(self.seen.at.as_second() + seconds).unwrap();
+        for signal in self.seen.demand.values_mut() {
+            if let Signal::Value { value: _, at } = signal {
+                *at = self.seen.at;
+            }
+        }
+    }
+}
+
+fn counts(outlook: &Outlook<State>) -> Vec<String> {
+    outlook.steps.iter().map(|planned| planned.step.to_string()).collect()
+}
+
+#[test]
+fn planning_again_after_the_counts_were_set_gives_nothing() {
+    for want in [1.0, 6.0, 9.0, 14.0, 20.0] {
+        let mut story = Story::new(2, 6, 10, want);
+        let outlook = story.turn();
+        story.counts_are_set(&outlook);
+        assert_eq!(counts(&story.turn()), Vec::<String>::new(), "{want} wanted");
+    }
+}
+
+#[test]
+fn lowers_come_first_and_raises_that_rely_on_them_need_them() {
+    let outlook = Story::new(2, 6, 10, 9.0).turn();
+    assert_eq!(counts(&outlook), ["low 10 -> 7", "web 6 -> 9"]);
+    assert_eq!(outlook.steps[1].needs, [0]);
+    assert!(matches!(&outlook.steps[0].why, Why::MakesRoom { service, starts: 3 } if service.as_str() == "web"));
+}
+
+#[test]
+fn nothing_is_stopped_when_hosts_are_lost() {
+    let mut story = Story::new(3, 12, 12, 12.0);
+    story.turn();
+    story.seen.hosts.remove(2);
+    story.seen.tasks.retain(|task| task.host.as_str() != "h-2");
+    // Eight of each are left on two full hosts; the counts come down to that and web takes room from low.
+    let outlook = story.turn();
+    for planned in &outlook.steps {
+        let Step::SetDesiredCount { service, from: _, to } = &planned.step;
+        let live = story.seen.tasks.iter().filter(|task| task.service.as_ref() == Some(service)).count();
+        let gives_way = matches!(planned.why, Why::MakesRoom { .. });
+        assert!(gives_way || *to as usize >= live, "{} with {live} live", planned.step);
+    }
+    assert_eq!(counts(&outlook), ["low 12 -> 4"], "web is wanted at 12 already, and 4 of low make room for it");
+}
+
+#[test]
+fn a_want_that_falls_is_followed_after_the_dwell() {
+    let mut story = Story::new(2, 6, 0, 6.0);
+    story.turn();
+    story.later(10);
+    story.seen.demand.insert("web".parse().unwrap(), Signal::Value { value: 2.0, at: story.seen.at });
+    let outlook = story.turn();
+    assert!(outlook.steps.iter().all(|planned| !planned.step.to_string().starts_with("web")));
+    assert!(matches!(outlook.report.waits[0], Wait::ScaleDown { want: 2, held: 6, .. }));
+    story.later(61);
+    assert!(counts(&story.turn()).contains(&"web 6 -> 2".to_owned()));
+}
+
+#[test]
+fn unknown_demand_holds_what_there_is_and_says_so() {
+    let mut story = Story::new(2, 6, 2, 6.0);
+    story.turn();
+    for minutes in 1..30 {
+        story.later(60);
+        story.seen.demand.insert("web".parse().unwrap(), Signal::Unknown("no data".to_owned()));
+        let outlook = story.turn();
+        assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")), "minute {minutes}: {outlook:?}");
+        assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::UnknownDemand { held: 6, .. })));
+        let counts = outlook;
+        story.counts_are_set(&counts);
+    }
+}
+
+#[test]
+fn a_service_that_is_not_ours_to_set_is_left_alone() {
+    for because in [HandsOff::Deploying, HandsOff::ScaledElsewhere, HandsOff::Daemon, HandsOff::Deleted] {
+        let mut story = Story::new(2, 6, 10, 12.0);
+        story.seen.services[1].hands_off = Some(because);
+        let outlook = story.turn();
+        assert!(counts(&outlook).iter().all(|step| !step.starts_with("low")), "{because:?}: {outlook:?}");
+        assert!(
+            outlook
+                .report
+                .waits
+                .iter()
+                .any(|wait| matches!(wait, Wait::HandsOff { because: why, .. } if *why == because))
+        );
+        assert_eq!(outlook.report.shortfall[0].tasks, 6);
+    }
+}
+
+#[test]
+fn a_foreign_count_is_reported_and_left_for_a_minute() {
+    let mut story = Story::new(2, 6, 2, 6.0);
+    story.turn();
+    story.seen.services[0].desired = 3;
+    let outlook = story.turn();
+    assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")));
+    assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::ForeignWriter { wrote: 6, found: 3, .. })));
+    story.later(30);
+    assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web")));
+    story.later(31);
+    assert!(counts(&story.turn()).contains(&"web 3 -> 6".to_owned()));
+}
+
+#[test]
+fn fill_waits_until_holes_were_open_long_enough_and_leaves_the_headroom() {
+    let mut story = Story::new(2, 4, 4, 4.0);
+    assert!(story.turn().steps.is_empty());
+    story.later(20);
+    assert!(story.turn().steps.is_empty());
+    story.later(11);
+    // Sixteen slots, eight taken, two for web's headroom.
+    assert_eq!(counts(&story.turn()), ["low 4 -> 10"]);
+}
+
+#[test]
+fn room_that_ecs_does_not_use_is_believed_less_until_a_host_changes() {
+    let mut story = Story::new(2, 4, 0, 8.0);
+    let outlook = story.turn();
+    story.counts_are_set(&outlook);
+    story.later(30);
+    story.seen.services[0].placement_failed = Some(story.seen.at);
+    let outlook = story.turn();
+    assert!(counts(&outlook).contains(&"web 8 -> 4".to_owned()), "{outlook:?}");
+    assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { cap: 4, .. })));
+    story.counts_are_set(&outlook);
+    story.later(10);
+    assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web")));
+    story.seen.hosts[1].status = HostStatus::Draining;
+    assert!(counts(&story.turn()).contains(&"web 4 -> 8".to_owned()));
+}
+
+#[test]
+fn a_task_that_stays_pending_is_not_joined_by_more() {
+    let mut story = Story::new(2, 4, 0, 8.0);
+    story.seen.tasks[0].phase = TaskPhase::Pending;
+    story.later(300);
+    let outlook = story.turn();
+    assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { cap: 4, .. })), "{outlook:?}");
+    assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")));
+}
