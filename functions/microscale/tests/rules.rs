@@ -58,6 +58,11 @@ impl Story {
         outlook
     }
 
+    /// A turn whose outlook does not matter here: only what it remembers.
+    fn a_turn_passes(&mut self) {
+        let _only_its_state = self.turn();
+    }
+
     /// ECS takes the counts; nothing is placed or stopped yet.
     fn counts_are_set(&mut self, outlook: &Outlook<State>) {
         for planned in &outlook.steps {
@@ -101,7 +106,7 @@ fn lowers_come_first_and_raises_that_rely_on_them_need_them() {
 #[test]
 fn nothing_is_stopped_when_hosts_are_lost() {
     let mut story = Story::new(3, 12, 12, 12.0);
-    story.turn();
+    story.a_turn_passes();
     story.seen.hosts.remove(2);
     story.seen.tasks.retain(|task| task.host.as_str() != "h-2");
     // Eight of each are left on two full hosts; the counts come down to that and web takes room from low.
@@ -118,7 +123,7 @@ fn nothing_is_stopped_when_hosts_are_lost() {
 #[test]
 fn a_want_that_falls_is_followed_after_the_dwell() {
     let mut story = Story::new(2, 6, 0, 6.0);
-    story.turn();
+    story.a_turn_passes();
     story.later(10);
     story.seen.demand.insert("web".parse().unwrap(), Signal::Value { value: 2.0, at: story.seen.at });
     let outlook = story.turn();
@@ -131,7 +136,7 @@ fn a_want_that_falls_is_followed_after_the_dwell() {
 #[test]
 fn unknown_demand_holds_what_there_is_and_says_so() {
     let mut story = Story::new(2, 6, 2, 6.0);
-    story.turn();
+    story.a_turn_passes();
     for minutes in 1..30 {
         story.later(60);
         story.seen.demand.insert("web".parse().unwrap(), Signal::Unknown("no data".to_owned()));
@@ -164,7 +169,7 @@ fn a_service_that_is_not_ours_to_set_is_left_alone() {
 #[test]
 fn a_foreign_count_is_reported_and_left_for_a_minute() {
     let mut story = Story::new(2, 6, 2, 6.0);
-    story.turn();
+    story.a_turn_passes();
     story.seen.services[0].desired = 3;
     let outlook = story.turn();
     assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")));
