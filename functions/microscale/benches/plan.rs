@@ -109,7 +109,9 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
 }
 
 fn bench(criterion: &mut Criterion) {
-    for (hosts, services, tasks) in [(1_000, 50, 20_000), (10_000, 50, 200_000), (10_000, 500, 200_000)] {
+    for (hosts, services, tasks) in
+        [(100, 10, 2_000), (1_000, 50, 20_000), (10_000, 50, 200_000), (10_000, 500, 200_000)]
+    {
         let fleet = fleet_file(services);
         let mut group = criterion.benchmark_group(format!("{hosts} hosts, {services} services, {tasks} tasks"));
         group.sample_size(10);

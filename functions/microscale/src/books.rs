@@ -38,6 +38,8 @@ pub(crate) struct ServiceBook<'a> {
     pub(crate) ecs: Option<&'a EcsService>,
     /// What a stopped task is sure to give back: the smallest of those that live.
     pub(crate) gives_back: Resources,
+    /// All that live need what a new task needs: none is of another revision.
+    pub(crate) alike: bool,
     /// Live tasks by host index.
     pub(crate) on: Vec<Live>,
     /// Live tasks on hosts that were not seen: stopping them gives no room that is known of.
@@ -69,6 +71,12 @@ impl ServiceBook<'_> {
     /// Tasks that are placed and wanted.
     pub(crate) const fn live(&self) -> u32 {
         self.running + self.pending
+    }
+
+    /// The static ports that are free on a host once the last of the service's tasks there is gone; none where tasks of
+    /// another revision make that uncertain.
+    pub(crate) fn gives_back_ports(&self) -> impl Iterator<Item = u16> {
+        self.need().filter(|_| self.alike).into_iter().flat_map(|need| need.ports.iter().copied())
     }
 
     /// What one new task needs.
@@ -221,6 +229,7 @@ impl<'a> ServiceBook<'a> {
             file,
             ecs,
             gives_back: ecs.map_or(Resources::default(), |ecs| ecs.task.resources),
+            alike: true,
             on: Vec::new(),
             elsewhere: 0,
             running: 0,
@@ -264,6 +273,7 @@ impl<'a> ServiceBook<'a> {
                 self.oldest_pending = Some(self.oldest_pending.map_or(task.created, |old| old.min(task.created)));
             }
         }
+        self.alike &= self.ecs.is_none_or(|ecs| ecs.task == task.takes);
         let Resources { cpu, memory, gpu } = task.takes.resources;
         let least = &mut self.gives_back;
         *least = Resources { cpu: least.cpu.min(cpu), memory: least.memory.min(memory), gpu: least.gpu.min(gpu) };

@@ -94,7 +94,7 @@ impl<'b, 'a> Grants<'b, 'a> {
 
     /// Grants up to `tasks` in the room that is free, and gives the number.
     pub(crate) fn grant(&mut self, service: usize, tasks: u32) -> u32 {
-        let own = self.certain(service, self.room[service]).saturating_sub(self.granted[service]);
+        let own = self.own(service, tasks);
         let mut allowed = tasks.min(own);
         for other in 0..self.granted.len() {
             if allowed == 0 {
@@ -104,6 +104,32 @@ impl<'b, 'a> Grants<'b, 'a> {
         }
         self.concede(service, allowed);
         allowed
+    }
+
+    /// How many of `tasks` more tasks are certain to find a slot beside what was granted already.
+    fn own(&mut self, service: usize, tasks: u32) -> u32 {
+        let roughly = self.certain(service, self.room[service]).saturating_sub(self.granted[service]);
+        let moves = |&other: &usize| self.granted[other] > 0 && self.books.worst_damage(other, service) > 0;
+        let mut movers = (0..self.granted.len()).filter(|&other| other != service).filter(moves);
+        // One mover's damage can be measured exactly, in the room as it is now.
+        let (Some(mover), None) = (movers.next(), movers.next()) else { return roughly };
+        let free = self.slots[service].saturating_sub(self.granted[service]);
+        if roughly >= tasks.min(free) || self.lowered.iter().any(|&lowered| lowered > 0) {
+            return roughly;
+        }
+        let (mut enough, mut too_many) = (roughly, tasks.min(free) + 1);
+        while enough + 1 < too_many && self.looking.spend(8 * self.books.hosts.len()) {
+            let middle = enough.midpoint(too_many);
+            if harmless(self.books, mover, service, free - middle) >= self.granted[mover] {
+                enough = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        if enough > roughly {
+            self.spent[service] = true;
+        }
+        enough
     }
 
     /// What is left of `room` slots of a service when the other grants took all that they may take.
@@ -311,7 +337,8 @@ impl Search<'_, '_, '_> {
 /// Host by host, so many tasks must come to destroy so many slots; the lower convex hulls of these steps, cheapest
 /// stretches first, bound from below what `margin + 1` destroyed slots would take.
 fn harmless(books: &Books<'_>, mover: usize, hurt: usize, margin: u32) -> u32 {
-    let Some(size) = books.services[mover].need() else { return 0 };
+    let (Some(size), Some(hurt_size)) = (books.services[mover].need(), books.services[hurt].need()) else { return 0 };
+    let same_port = !size.ports.is_disjoint(&hurt_size.ports);
     let mut stretches: Vec<(f64, u32)> = Vec::new();
     for host in 0..books.hosts.len() {
         let (slots, fits) = (books.slots_on(hurt, host), books.slots_on(mover, host));
@@ -319,6 +346,9 @@ fn harmless(books: &Books<'_>, mover: usize, hurt: usize, margin: u32) -> u32 {
             continue;
         }
         let destroyed = |tasks: u32| {
+            if same_port {
+                return slots;
+            }
             let left = books.hosts[host].placeable.minus(size.resources.scaled(tasks));
             slots - books.slots_with(hurt, host, left, Cleared::NONE).min(slots)
         };

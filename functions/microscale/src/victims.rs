@@ -12,24 +12,35 @@ use evenkeel_model::observed::Placement;
 
 use crate::books::{Books, Cleared};
 
-/// How much looking a plan may do: host visits, over all its searches.
+/// How much looking a plan may do, over all its searches, in visits to a host.
 #[derive(Clone)]
 pub(crate) struct Work {
-    left: u64,
+    /// For trying every choice.
+    tries: u64,
+    /// For bounds, which are cheap and must not starve because too much was tried.
+    bounds: u64,
 }
 
+/// One search may use this part of what is left for trying, so that one hopeless search leaves enough to the others.
+const SHARE: u64 = 8;
+
 impl Work {
-    /// Enough to try every choice on small clusters; in proportion to the fleet on large ones.
+    /// Enough to try every choice on small clusters; bounds in proportion to the fleet on large ones.
     pub(crate) fn for_fleet(hosts: usize) -> Self {
-        Self { left: 400_000 + 100 * hosts as u64 }
+        Self { tries: 400_000, bounds: 400_000 + 100 * hosts as u64 }
     }
 
+    /// Pays for a bound, if there is enough left.
     pub(crate) fn spend(&mut self, visits: usize) -> bool {
-        let visits = visits as u64;
-        let enough = self.left >= visits;
-        self.left = self.left.saturating_sub(visits);
-        enough
+        pay(&mut self.bounds, visits)
     }
+}
+
+fn pay(left: &mut u64, visits: usize) -> bool {
+    let visits = visits as u64;
+    let enough = *left >= visits;
+    *left = left.saturating_sub(visits);
+    enough
 }
 
 /// Lowers the live tasks of a service by `count`.
@@ -57,7 +68,9 @@ pub(crate) fn certain_slots(
         return now;
     }
     let places: usize = lowerings.iter().map(|lowering| books.services[lowering.service].on.len()).sum();
-    let tried = if places * lowerings.len() <= MOST_PLACES {
+    // What goes as a whole leaves no choice: the bound is exact.
+    let choice = !lowerings.iter().all(|lowering| goes_whole(books, lowering));
+    let tried = if choice && places * lowerings.len() <= MOST_PLACES {
         Choices::new(books, newcomer, &lowerings).fewest_gained(work)
     } else {
         None
@@ -117,7 +130,8 @@ impl<'b, 'a> Choices<'b, 'a> {
         let hosts: Vec<usize> = on.keys().copied().collect();
         let start = on.values().flat_map(|(tasks, _)| tasks.iter().copied()).collect();
         let protected = on.values().flat_map(|(_, protected)| protected.iter().copied()).collect();
-        let groups = lowerings.iter().map(|lowering| rules(books, lowering.service, &hosts)).collect();
+        let alike = lowerings.iter().all(|lowering| books.services[lowering.service].alike);
+        let groups = lowerings.iter().map(|lowering| rules(books, lowering.service, &hosts, alike)).collect();
         let mut choices = Self { books, newcomer, lowerings, hosts, protected, start, groups, kinds: Vec::new() };
         choices.kinds = choices.kinds();
         choices
@@ -160,11 +174,15 @@ impl<'b, 'a> Choices<'b, 'a> {
 
     /// The fewest slots gained over all choices; none when that is too much to try.
     fn fewest_gained(&self, work: &mut Work) -> Option<u32> {
+        // A state is paid for when it is kept and when it is looked at.
+        let price = self.start.len();
+        let mut allowed = work.tries / SHARE;
+        work.tries -= allowed;
         let mut seen = BTreeSet::new();
         let mut open = vec![self.start.clone()];
         let mut fewest = u32::MAX;
         while let Some(state) = open.pop() {
-            if !work.spend(self.hosts.len() * self.lowerings.len()) {
+            if !pay(&mut allowed, price) {
                 return None;
             }
             let mut ended = true;
@@ -174,11 +192,15 @@ impl<'b, 'a> Choices<'b, 'a> {
                 if left <= goal {
                     continue;
                 }
-                ended = false;
+                // Where protected tasks are spared, nothing more is stopped once they alone are left.
+                ended &= (0..self.hosts.len()).all(|k| self.unprotected(&state, k, index) == 0);
                 for k in self.victims(&state, index) {
                     let mut next = state.clone();
                     next[k * self.lowerings.len() + index] -= 1;
                     if seen.insert(next.clone()) {
+                        if !pay(&mut allowed, price) {
+                            return None;
+                        }
                         open.push(next);
                     }
                 }
@@ -187,6 +209,7 @@ impl<'b, 'a> Choices<'b, 'a> {
                 fewest = fewest.min(self.gained(&state));
             }
         }
+        work.tries += allowed;
         (fewest < u32::MAX).then_some(fewest)
     }
 
@@ -194,15 +217,18 @@ impl<'b, 'a> Choices<'b, 'a> {
     ///
     /// Whether a lowered count spares protected tasks is not documented for UpdateService, so both are tried.
     fn victims(&self, state: &[u32], index: usize) -> Vec<usize> {
-        let all = |k: usize| self.row(state, k)[index];
-        let unprotected = |k: usize| all(k).saturating_sub(self.row(&self.protected, k)[index]);
-        let mut found = self.narrowed(state, index, all);
+        let mut found = self.narrowed(state, index, |k| self.row(state, k)[index]);
         if self.protected.iter().any(|&tasks| tasks > 0) {
-            found.extend(self.narrowed(state, index, unprotected));
+            found.extend(self.narrowed(state, index, |k| self.unprotected(state, k, index)));
         }
         let mut kinds = BTreeSet::new();
         found.retain(|&k| kinds.insert((self.kinds[k], self.row(state, k))));
         found
+    }
+
+    /// Live tasks on a host that nothing protects from being stopped.
+    fn unprotected(&self, state: &[u32], k: usize, index: usize) -> u32 {
+        self.row(state, k)[index].saturating_sub(self.row(&self.protected, k)[index])
     }
 
     fn narrowed(&self, state: &[u32], index: usize, tasks: impl Fn(usize) -> u32) -> Vec<usize> {
@@ -251,8 +277,7 @@ impl<'b, 'a> Choices<'b, 'a> {
     fn cleared(&self, state: &[u32], k: usize) -> BTreeSet<u16> {
         let left = self.row(state, k).iter().zip(self.row(&self.start, k)).zip(self.lowerings);
         left.filter(|((left, was), _)| **left == 0 && **was > 0)
-            .filter_map(|(_, lowering)| self.books.services[lowering.service].need())
-            .flat_map(|need| need.ports.iter().copied())
+            .flat_map(|(_, lowering)| self.books.services[lowering.service].gives_back_ports())
             .collect()
     }
 }
@@ -264,9 +289,17 @@ fn keep_largest<K: Ord>(found: &mut Vec<usize>, key: impl Fn(usize) -> K) {
 }
 
 /// The strategies of a service over these hosts; none means ECS's default, spread over zones.
-fn rules(books: &Books<'_>, service: usize, hosts: &[usize]) -> Vec<Rule> {
+///
+/// What cannot be followed leaves any choice open from there on: tasks on hosts that were not seen count for ECS, and
+/// where not all that may be stopped are `alike`, the room that they give back is not known exactly.
+fn rules(books: &Books<'_>, service: usize, hosts: &[usize], alike: bool) -> Vec<Rule> {
     let default = [Placement::Spread("attribute:ecs.availability-zone".to_owned())];
-    let strategy = books.services[service].ecs.map_or(&[][..], |ecs| &ecs.strategy);
+    let book = &books.services[service];
+    let followed = |placement: &&Placement| match placement {
+        Placement::Binpack(_) => book.elsewhere == 0 && alike,
+        Placement::Spread(_) | Placement::Random => book.elsewhere == 0,
+    };
+    let strategy = book.ecs.map_or(&[][..], |ecs| &ecs.strategy);
     let strategy = if strategy.is_empty() { &default[..] } else { strategy };
     let rule = |placement: &Placement| match placement {
         Placement::Random => Rule::Random,
@@ -280,7 +313,7 @@ fn rules(books: &Books<'_>, service: usize, hosts: &[usize]) -> Vec<Rule> {
             Rule::Spread(hosts.iter().map(group).collect())
         }
     };
-    strategy.iter().map(rule).collect()
+    strategy.iter().take_while(followed).map(rule).collect()
 }
 
 /// The value that a spread goes over: the host itself, or one of its attributes.
@@ -293,23 +326,26 @@ fn spread_value<'h>(books: &'h Books<'_>, host: usize, over: &str) -> Option<&'h
     }
 }
 
+/// Whether all of a service's tasks go, on the hosts that were seen: so many are stopped, and none may be spared.
+fn goes_whole(books: &Books<'_>, lowering: &Lowering) -> bool {
+    let service = &books.services[lowering.service];
+    lowering.count + service.elsewhere >= service.live() && service.on.iter().all(|live| live.protected == 0)
+}
+
 /// A gain that no choice of victims can go below, for any strategy.
 ///
-/// A service that is lowered to nothing leaves for certain; of the others, the one that is certain to give most counts.
-/// For that one, host by host the slots gained grow with the tasks stopped in steps; their lower convex hull makes the
+/// A service that is lowered to nothing leaves for certain, unless tasks of it are protected; of the others, the one
+/// that is certain to give most counts. For that one, host by host the slots gained grow with the tasks stopped in steps; their lower convex hull makes the
 /// worst choice a matter of taking the flattest pieces first.
 fn any_victims(books: &Books<'_>, newcomer: usize, lowerings: &[Lowering]) -> u32 {
-    let whole = |lowering: &&Lowering| {
-        let service = &books.services[lowering.service];
-        lowering.count + service.elsewhere >= service.live()
-    };
+    let whole = |lowering: &&Lowering| goes_whole(books, lowering);
     let mut sure: BTreeMap<usize, (Resources, BTreeSet<u16>)> = BTreeMap::new();
     for lowering in lowerings.iter().filter(whole) {
         let service = &books.services[lowering.service];
         for live in &service.on {
             let (room, ports) = sure.entry(live.host).or_default();
             *room = room.plus(service.gives_back.scaled(live.tasks));
-            ports.extend(service.need().into_iter().flat_map(|need| &need.ports));
+            ports.extend(service.gives_back_ports());
         }
     }
     let slots = |host: usize, more: Resources| {
@@ -326,7 +362,9 @@ fn any_victims(books: &Books<'_>, newcomer: usize, lowerings: &[Lowering]) -> u3
             let gains = (0..=live.tasks).map(|gone| slots(live.host, service.gives_back.scaled(gone)) - base);
             hull_steps(&gains.collect::<Vec<_>>())
         });
-        cheapest(steps.collect(), lowering.count)
+        // Protected tasks may be spared.
+        let stopped = service.on.iter().map(|live| live.tasks - live.protected).sum::<u32>().min(lowering.count);
+        cheapest(steps.collect(), stopped)
     });
     gained + partly.max().unwrap_or(0)
 }
