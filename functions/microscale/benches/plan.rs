@@ -6,9 +6,11 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use evenkeel_microscale::{State, plan};
 use evenkeel_model::fleet::{self, Fleet, Format};
-use evenkeel_model::observed::{EcsService, Field, Host, HostStatus, Observed, Placement, Signal, Task, TaskPhase};
+use evenkeel_model::observed::{
+    EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
+};
 use evenkeel_model::{Resources, Room, Timestamp};
-use evenkeel_turn::Given;
+use evenkeel_turn::{Board, Given};
 
 /// What the services want in proportion to what runs.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,7 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
         reserved_ports: [22, 51678].into(),
         status: HostStatus::Active,
         connected: true,
+        task_count: 0,
         attributes: BTreeMap::new(),
     };
     let size = |service: usize| Resources::new(256 + 64 * (service as u32 % 3), 384 + 128 * (service as u32 % 5));
@@ -95,6 +98,7 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
             strategy: strategies[number % strategies.len()].clone(),
             constraints: Vec::new(),
             stop_timeout: std::time::Duration::from_secs(30),
+            leaving: Leaving::default(),
             hands_off: None,
             placement_failed: None,
         });
@@ -118,7 +122,7 @@ fn bench(criterion: &mut Criterion) {
         for case in [Case::Quiet, Case::Rising, Case::Preempting, Case::HostsLost] {
             let seen = observed(&fleet, hosts, tasks, case);
             let state = State::default();
-            let given = Given { fleet: &fleet, state: &state, pushed: &BTreeMap::new(), now: seen.at };
+            let given = Given { fleet: &fleet, state: &state, board: &Board::default(), now: seen.at };
             group.bench_with_input(BenchmarkId::from_parameter(format!("{case:?}")), &seen, |bencher, seen| {
                 bencher.iter(|| black_box(plan(&given, seen)));
             });

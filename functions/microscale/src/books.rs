@@ -53,7 +53,7 @@ pub(crate) struct ServiceBook<'a> {
     pub(crate) oldest_pending: Option<Timestamp>,
     /// Where tasks may be, one answer for each host; none means anywhere.
     allowed: Option<Vec<bool>>,
-    distinct: bool,
+    pub(crate) distinct: bool,
     /// A constraint that could not be read.
     pub(crate) not_understood: Option<String>,
 }

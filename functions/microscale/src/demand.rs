@@ -8,7 +8,9 @@ use evenkeel_model::observed::Signal;
 use evenkeel_turn::Pushed;
 
 use crate::books::ServiceBook;
-use crate::state::{Extreme, Level, Memory};
+use evenkeel_turn::window::Extreme;
+
+use crate::state::{Level, Memory};
 
 /// A metric is late by its period, by CloudWatch's own delay, and by a publisher's missed turn; what is older than three
 /// periods and a minute is unknown.

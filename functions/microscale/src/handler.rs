@@ -12,7 +12,7 @@ use evenkeel_model::view::View;
 use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
-    Applied, FleetCache, FleetError, Function, Given, Limits, Outlook, Pushed, Summary, TurnError, dry_run,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Summary, Told, dry_run,
     push_demand, retry, run,
 };
 use futures_util::future::{Either, Ready, join, join3, ready, try_join3};
@@ -46,17 +46,6 @@ pub enum Handled {
     Planned(Outlook<State>, View),
 }
 
-/// Why a trigger led to nothing. All of these are worth another try by the platform.
-#[derive(Debug, thiserror::Error)]
-pub enum HandleError {
-    /// There is no usable fleet file.
-    #[error("no fleet file in force")]
-    Fleet(#[from] FleetError),
-    /// The turn could not be taken.
-    #[error("turn not taken")]
-    Turn(#[from] TurnError),
-}
-
 impl Microscale {
     /// Does what `trigger` asks for; `holder` is a name that no other invocation has.
     ///
@@ -72,33 +61,34 @@ impl Microscale {
     ) -> Result<Handled, HandleError> {
         let in_force = fleets.in_force(ports).await?;
         let fleet = in_force.fleet.as_ref();
-        match self.call(fleet, trigger) {
-            Call::Nothing => return Ok(Handled::NotForUs),
-            Call::Turn => {}
-            Call::TurnAndBeats => self.ask_for_beats(ports, fleet).await,
-            Call::DryRun => {
+        match self.asks(fleet, trigger) {
+            Asks::Nothing => return Ok(Handled::NotForUs),
+            Asks::Turn => {}
+            Asks::TurnAndBeats => self.ask_for_beats(ports, fleet).await,
+            Asks::DryRun => {
                 let (outlook, view) = dry_run(self, ports, fleet, limits).await?;
                 return Ok(Handled::Planned(outlook, view.unwrap_or_else(|| View::empty(fleet, ports.now()))));
             }
-            Call::Demand(amounts) => {
+            Asks::Demand(amounts) => {
                 let at = trigger.at().unwrap_or_else(|| ports.now());
                 let sent =
                     |(service, amount): (&ServiceName, &Amount)| (service.clone(), Pushed { value: amount.get(), at });
                 push_demand(ports, &fleet.name, &amounts.iter().map(sent).collect()).await?;
             }
         }
-        let mut summary = run(self, ports, fleet, holder, limits).await?;
+        let call = Call { holder, limits, news: &Notices::default() };
+        let mut summary = run(self, ports, fleet, call).await?;
         summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }
 
     /// What a trigger asks of this function. Events only say "look now", so few of them are needed: ECS replaces stopped
     /// tasks by itself, and hosts and counts are looked at with every beat.
-    fn call<'t>(&self, fleet: &Fleet, trigger: &'t Trigger) -> Call<'t> {
-        let turn_if = |yes: bool| if yes { Call::Turn } else { Call::Nothing };
+    fn asks<'t>(&self, fleet: &Fleet, trigger: &'t Trigger) -> Asks<'t> {
+        let turn_if = |yes: bool| if yes { Asks::Turn } else { Asks::Nothing };
         let has = |service: &ServiceName| fleet.services.iter().any(|ours| ours.name == *service);
         match trigger {
-            Trigger::Tick(_) => Call::TurnAndBeats,
+            Trigger::Tick(_) => Asks::TurnAndBeats,
             Trigger::Beat(beat) => turn_if(beat.fleet == fleet.name),
             Trigger::ContainerInstanceState(change) => turn_if(fleet.cluster.as_ref() == Some(&change.cluster)),
             Trigger::ServiceAction(action) => turn_if(
@@ -117,9 +107,9 @@ impl Microscale {
                 ))
             }
             Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
-                Request::Demand(amounts) => Call::Demand(amounts),
-                Request::Microscale(MicroscaleVerb::Status | MicroscaleVerb::Plan) => Call::DryRun,
-                Request::Backfill(_) | Request::Roll { .. } => Call::Nothing,
+                Request::Demand(amounts) => Asks::Demand(amounts),
+                Request::Microscale(MicroscaleVerb::Status | MicroscaleVerb::Plan) => Asks::DryRun,
+                Request::Backfill(_) | Request::Roll { .. } => Asks::Nothing,
             },
             Trigger::Manual(_)
             | Trigger::SpotInterruption(_)
@@ -132,7 +122,7 @@ impl Microscale {
             | Trigger::Health(_)
             | Trigger::Finding(_)
             | Trigger::Compliance(_)
-            | Trigger::Parameter(_) => Call::Nothing,
+            | Trigger::Parameter(_) => Asks::Nothing,
         }
     }
 
@@ -164,7 +154,7 @@ fn beats_after(now: Timestamp, beat: Duration) -> Vec<Duration> {
 }
 
 /// What a trigger asks for.
-enum Call<'t> {
+enum Asks<'t> {
     Nothing,
     Turn,
     TurnAndBeats,
@@ -176,6 +166,7 @@ impl<P: Ports> Function<P> for Microscale {
     const NAME: FunctionName = FunctionName::Microscale;
     type State = State;
     type Seen = Observed;
+    type View = View;
 
     async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Observed> {
         let fleet = given.fleet;
@@ -201,7 +192,15 @@ impl<P: Ports> Function<P> for Microscale {
         let Some(cluster) = &fleet.cluster else { return Err(PortError::Refused("no cluster".to_owned())) };
         match &planned.step {
             Step::SetDesiredCount { service, from: _, to } => ports.set_desired_count(cluster, service, *to).await,
+            Step::Host(step) => Err(PortError::Refused(format!("not a step of microscale: {step}"))),
         }
+    }
+
+    fn tells(&self, given: &Given<'_, State>, outlook: &Outlook<State>) -> Option<Told> {
+        let missing = &outlook.report.shortfall;
+        let old = given.now.duration_since(given.board.told.at).unsigned_abs() >= TICK;
+        let news = *missing != given.board.told.missing || (old && !missing.is_empty());
+        news.then(|| Told { at: given.now, missing: missing.clone() })
     }
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {

@@ -9,10 +9,12 @@ mod demand;
 mod grant;
 pub mod handler;
 mod plan;
+mod proof;
 mod state;
 mod victims;
 mod view;
 
 pub use handler::Microscale;
 pub use plan::plan;
+pub use proof::{Stays, moves_off};
 pub use state::{Memory, State};

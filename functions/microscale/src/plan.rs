@@ -9,12 +9,13 @@ use evenkeel_model::decision::{Planned, Step, Why};
 use evenkeel_model::observed::Observed;
 use evenkeel_model::report::{Report, Shortfall, Wait};
 use evenkeel_model::{ServiceName, Timestamp};
+use evenkeel_turn::window::Extreme;
 use evenkeel_turn::{Given, Outlook};
 
 use crate::books::Books;
 use crate::demand::{Want, want};
 use crate::grant::{Grants, Preemption};
-use crate::state::{Distrust, Extreme, Memory, State};
+use crate::state::{Distrust, Memory, State};
 use crate::victims::Work;
 
 /// After somebody else set a count, it is left alone this long: no tug of war, and no forgotten override either.
@@ -45,7 +46,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Observed) -> Outlook<State> {
     planning.note_shortfall();
     let steps = planning.steps(&mut state);
     let Planning { report, .. } = planning;
-    Outlook { steps, report, state }
+    Outlook { steps, report, state, budget: None }
 }
 
 /// What is to become of one service.
@@ -80,10 +81,9 @@ impl Planning<'_, '_> {
             let book = &self.books.services[rank];
             let name = book.name().clone();
             let memory = state.services.entry(name.clone()).or_default();
-            let want =
-                book.file.demand.as_ref().map(|demand| {
-                    want(book, demand, seen.demand.get(&name), given.pushed.get(&name), memory, self.now)
-                });
+            let want = book.file.demand.as_ref().map(|demand| {
+                want(book, demand, seen.demand.get(&name), given.board.pushed.get(&name), memory, self.now)
+            });
             let course = match self.hands_off(rank, memory) {
                 Some(wait) => {
                     self.report.waits.push(wait);
@@ -362,7 +362,12 @@ impl Planning<'_, '_> {
                 }
                 Vec::new()
             };
-            steps.push(Planned { step: Step::SetDesiredCount { service, from, to }, why: change.why, needs });
+            steps.push(Planned {
+                step: Step::SetDesiredCount { service, from, to },
+                why: change.why,
+                needs,
+                beside: false,
+            });
         }
         steps
     }

@@ -110,9 +110,10 @@ fn service(
     let file = book.file;
     let decided = outlook.steps.iter().find_map(|planned| match &planned.step {
         Step::SetDesiredCount { service, from: _, to } => (*service == file.name).then_some(*to),
+        Step::Host(_) => None,
     });
     let desired = decided.or(book.ecs.map(|ecs| ecs.desired)).unwrap_or(0);
-    let sent = given.pushed.get(&file.name).map(|pushed| pushed.value);
+    let sent = given.board.pushed.get(&file.name).map(|pushed| pushed.value);
     let demand = match seen.demand.get(&file.name) {
         Some(Signal::Value { value, at: _ }) => Some(*value),
         Some(Signal::Alarm { .. } | Signal::Unknown(_)) | None => sent,

@@ -10,7 +10,7 @@ use evenkeel_model::decision::{Step, Why};
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::observed::{HandsOff, HostStatus, Observed, Signal, TaskPhase};
 use evenkeel_model::report::Wait;
-use evenkeel_turn::{Given, Outlook};
+use evenkeel_turn::{Board, Given, Outlook};
 use serde_json::{Value, json};
 
 /// Hosts of eight slots each; `web` and `low` run what is said, and `web` wants `want`.
@@ -51,8 +51,8 @@ impl Story {
     }
 
     fn turn(&mut self) -> Outlook<State> {
-        let pushed = BTreeMap::new();
-        let given = Given { fleet: &self.fleet, state: &self.state, pushed: &pushed, now: self.seen.at };
+        let board = Board::default();
+        let given = Given { fleet: &self.fleet, state: &self.state, board: &board, now: self.seen.at };
         let outlook = plan(&given, &self.seen);
         self.state = outlook.state.clone();
         outlook
@@ -66,7 +66,9 @@ impl Story {
     /// ECS takes the counts; nothing is placed or stopped yet.
     fn counts_are_set(&mut self, outlook: &Outlook<State>) {
         for planned in &outlook.steps {
-            let Step::SetDesiredCount { service, from: _, to } = &planned.step;
+            let Step::SetDesiredCount { service, from: _, to } = &planned.step else {
+                unreachable!("microscale sets counts")
+            };
             self.seen.services.iter_mut().find(|ecs| ecs.name == *service).unwrap().desired = *to;
         }
     }
@@ -112,7 +114,9 @@ fn nothing_is_stopped_when_hosts_are_lost() {
     // Eight of each are left on two full hosts; the counts come down to that and web takes room from low.
     let outlook = story.turn();
     for planned in &outlook.steps {
-        let Step::SetDesiredCount { service, from: _, to } = &planned.step;
+        let Step::SetDesiredCount { service, from: _, to } = &planned.step else {
+            unreachable!("microscale sets counts")
+        };
         let live = story.seen.tasks.iter().filter(|task| task.service.as_ref() == Some(service)).count();
         let gives_way = matches!(planned.why, Why::MakesRoom { .. });
         assert!(gives_way || *to as usize >= live, "{} with {live} live", planned.step);

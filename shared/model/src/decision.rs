@@ -1,10 +1,14 @@
 //! Steps a turn takes, and the decision that is recorded before each.
 
+mod hosts;
+
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use hosts::{HostStep, HostWhy, LossCause, Need};
 
 use crate::ids::ServiceName;
 
@@ -43,12 +47,15 @@ pub enum Step {
         /// The count that is set.
         to: u32,
     },
+    /// A change to hosts.
+    Host(HostStep),
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SetDesiredCount { service, from, to } => write!(f, "{service} {from} -> {to}"),
+            Self::Host(step) => step.fmt(f),
         }
     }
 }
@@ -63,6 +70,9 @@ pub struct Planned {
     /// The steps, by their place in the plan, without which this one would do harm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<usize>,
+    /// It may be taken at the same time as the step before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
 }
 
 /// Why a step is taken.
@@ -107,6 +117,8 @@ pub enum Why {
         /// The tasks wanted within the limits.
         want: u32,
     },
+    /// A reason for a step about hosts.
+    Host(HostWhy),
 }
 
 impl fmt::Display for Why {
@@ -118,6 +130,7 @@ impl fmt::Display for Why {
             Self::FillsHoles { holes, dwell } => write!(f, "{holes} free for {} s or longer", dwell.as_secs()),
             Self::AskedTooMuch { feasible } => write!(f, "only {feasible} fit"),
             Self::Limits { want } => write!(f, "the fleet file allows {want}"),
+            Self::Host(why) => why.fmt(f),
         }
     }
 }

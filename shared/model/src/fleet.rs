@@ -125,6 +125,14 @@ pub struct Backfill {
     #[serde(with = "words", default = "default_release_after")]
     #[schemars(schema_with = "words::schema")]
     pub release_after: Duration,
+    /// On-demand hosts given back within an hour at most; absent: as many as `hosts.steady`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = limits::HOSTS))]
+    pub moves_per_hour: Option<u32>,
+    /// A host that is given back ends after this long, even if tasks are left on it.
+    #[serde(with = "words", default = "default_drain_timeout")]
+    #[schemars(schema_with = "words::schema")]
+    pub drain_timeout: Duration,
     /// The answer to a rebalance recommendation.
     #[serde(default)]
     pub rebalance: Rebalance,

@@ -4,6 +4,7 @@
 
 pub mod decision;
 pub mod fleet;
+pub mod groups;
 pub mod ids;
 pub mod observed;
 pub mod report;

@@ -51,6 +51,9 @@ pub struct Host {
     /// Whether the agent is connected; it drops several times an hour in normal operation.
     #[serde(default = "yes")]
     pub connected: bool,
+    /// `runningTasksCount` and `pendingTasksCount` together, tasks that are stopping included.
+    #[serde(default)]
+    pub task_count: u32,
     /// All ECS attributes, for placement constraints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -140,12 +143,33 @@ pub struct EcsService {
     /// The largest `stopTimeout` of the task's containers; 30 s by default on EC2.
     #[serde(default = "default_stop_timeout")]
     pub stop_timeout: Duration,
+    /// `deploymentConfiguration` and the target groups: how tasks leave a host that drains.
+    #[serde(default)]
+    pub leaving: Leaving,
     /// Why its count is not ours to set now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hands_off: Option<HandsOff>,
     /// The newest "was unable to place a task" among its service events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement_failed: Option<Timestamp>,
+}
+
+/// How tasks of a service leave a host that drains (ECS developer guide, "Draining Amazon ECS container instances").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Leaving {
+    /// `minimumHealthyPercent`: below 100, tasks may stop before others have taken their place.
+    pub minimum_percent: u32,
+    /// `maximumPercent`: 100 leaves no room for others before these have stopped.
+    pub maximum_percent: u32,
+    /// The longest deregistration delay of its target groups; zero without a load balancer.
+    pub deregistration_delay: Duration,
+}
+
+impl Default for Leaving {
+    fn default() -> Self {
+        Self { minimum_percent: 100, maximum_percent: 200, deregistration_delay: Duration::ZERO }
+    }
 }
 
 /// Why a service's count is left alone.

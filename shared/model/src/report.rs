@@ -1,9 +1,13 @@
 //! What a plan is waiting for, and why nothing more was done: a value, not a log line.
 
+mod hosts;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use hosts::HostWait;
 
 use crate::ids::ServiceName;
 use crate::observed::HandsOff;
@@ -114,6 +118,8 @@ pub enum Wait {
         /// What was seen.
         because: String,
     },
+    /// Something about hosts.
+    Host(HostWait),
 }
 
 impl fmt::Display for Wait {
@@ -148,6 +154,7 @@ impl fmt::Display for Wait {
             Self::ForeignWriter { service, wrote, found } => {
                 write!(f, "{service} was set to {found} by somebody else, after we set {wrote}")
             }
+            Self::Host(wait) => wait.fmt(f),
             Self::Distrust { service, cap, because } => write!(f, "{service} is held at {cap}: {because}"),
         }
     }

@@ -62,6 +62,27 @@ impl Lease {
         self.stored.epoch
     }
 
+    /// Whether it was claimed at the first try from the item `found`: nobody else had it in between.
+    pub(crate) fn follows(&self, found: Option<&Item>) -> bool {
+        self.version == found.map_or(0, |item| item.version) + 1
+    }
+
+    /// The same lease as it is stored now, marks of others included; none when somebody else has it.
+    pub(crate) fn renewed(self, found: Option<&Item>) -> Result<Option<Self>, LedgerError> {
+        let same = |stored: &Stored| stored.epoch == self.stored.epoch && stored.holder.is_some();
+        let Some(stored) = parse(found)?.filter(same) else { return Ok(None) };
+        Ok(Some(Self {
+            key: self.key,
+            version: found.map_or(0, |item| item.version),
+            stored: Stored { again: false, ..stored },
+        }))
+    }
+
+    /// Whether `found` says that somebody has it at `now`.
+    pub(crate) fn is_taken(found: Option<&Item>, now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(parse(found)?.is_some_and(|stored| stored.holder.is_some() && stored.expires > now))
+    }
+
     /// The key of a function's lease.
     pub(crate) fn key(fleet: &FleetName, function: FunctionName) -> Key {
         Key::of(fleet, "lease", function)

@@ -4,17 +4,21 @@
 //! Architecture invariant: this crate names no AWS SDK and reads no clock of its own; all it knows of the world comes
 //! through the traits in [`ports`].
 
+mod board;
+mod budget;
 mod files;
 mod lease;
 pub mod ledger;
 pub mod ports;
 mod retry;
 mod run;
+pub mod window;
 
+pub use board::{Board, NoticeKind, Notices, Pushed, Told, hold, push_demand};
+pub use budget::{Budget, Out, OutCause};
 pub use files::{FleetCache, FleetError, InForce};
 pub use lease::Lease;
 pub use retry::retry;
 pub use run::{
-    Applied, Function, Given, Limits, Outlook, Pushed, Summary, TurnError, dry_run, feed_key, push_demand, run,
-    view_key,
+    Applied, Call, Function, Given, HandleError, Limits, Outlook, Summary, TurnError, dry_run, feed_key, run, view_key,
 };

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_model::fleet::MetricSource;
-use evenkeel_model::observed::{EcsService, Host, Signal, Task};
-use evenkeel_model::{AlarmName, ClusterName, FleetName, QueueName, ServiceName, Timestamp};
+use evenkeel_model::groups::{Group, Refusal, SpotRequest};
+use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
+use evenkeel_model::{AlarmName, ClusterName, FleetName, GroupName, InstanceId, QueueName, ServiceName, Timestamp};
 
 use crate::ledger::{Item, Key, LedgerError, Write};
 
@@ -22,6 +23,9 @@ pub enum PortError {
     /// What the call is about does not exist.
     #[error("not found: {0}")]
     NotFound(String),
+    /// Something else is going on there (`ScalingActivityInProgress`): a later turn may do it.
+    #[error("busy: {0}")]
+    Busy(String),
     /// Refused for good: trying again gives the same answer.
     #[error("refused: {0}")]
     Refused(String),
@@ -33,7 +37,7 @@ impl PortError {
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::Throttled | Self::Unavailable(_) => true,
-            Self::NotFound(_) | Self::Refused(_) => false,
+            Self::NotFound(_) | Self::Busy(_) | Self::Refused(_) => false,
         }
     }
 }
@@ -74,6 +78,36 @@ pub trait ChangeEcs: Sync {
     ) -> impl Future<Output = Answer<()>> + Send;
 }
 
+/// Changes the hosts of an ECS cluster.
+pub trait ChangeHosts: Sync {
+    /// Sets the status of at most ten hosts: DRAINING or ACTIVE. Hosts that have left the cluster are passed over.
+    fn set_status(
+        &self,
+        cluster: &ClusterName,
+        hosts: &[InstanceId],
+        status: HostStatus,
+    ) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Looks at Auto Scaling groups and at what the spot market says.
+pub trait ReadGroups: Sync {
+    /// Those of the named groups that exist.
+    fn groups(&self, names: &[GroupName]) -> impl Future<Output = Answer<Vec<Group>>> + Send;
+    /// Launches of the group that were refused in the last hour, newest first.
+    fn refusals(&self, group: &GroupName) -> impl Future<Output = Answer<Vec<Refusal>>> + Send;
+    /// The spot requests of these instances, as far as there are any.
+    fn spot_requests(&self, instances: &[InstanceId]) -> impl Future<Output = Answer<Vec<SpotRequest>>> + Send;
+}
+
+/// Changes Auto Scaling groups.
+pub trait ChangeGroups: Sync {
+    /// Sets a group's desired capacity.
+    fn set_capacity(&self, group: &GroupName, hosts: u32) -> impl Future<Output = Answer<()>> + Send;
+    /// Ends an instance through its group; the group shrinks by it, or launches another. One that is gone already is
+    /// [`PortError::NotFound`].
+    fn terminate(&self, host: &InstanceId, shrink: bool) -> impl Future<Output = Answer<()>> + Send;
+}
+
 /// Reads what demand is made from.
 pub trait ReadSignals: Sync {
     /// The newest complete period of each metric, in the order of `sources`.
@@ -86,7 +120,7 @@ pub trait ReadSignals: Sync {
 
 /// Asks for turns between two ticks.
 pub trait Beats: Sync {
-    /// Wakes this function for `fleet` once after each of `delays`.
+    /// Wakes the function that asks, for `fleet`, once after each of `delays`.
     fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> impl Future<Output = Answer<()>> + Send;
 }
 

@@ -1,16 +1,19 @@
 //! The one loop: claim, observe, plan, record, apply, save, give back.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_model::decision::{Decision, Outcome, Planned};
 use evenkeel_model::report::Report;
 use evenkeel_model::view::{DecisionView, View};
-use evenkeel_model::{Fleet, FleetName, FunctionName, ServiceName, Timestamp};
+use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
+use futures_util::future::{join, join_all};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use crate::board::{Board, Notices, Told, held_key, leave, notices_key, pushed_key, told_key};
+use crate::budget::Budget;
+use crate::files::FleetError;
 use crate::lease::{Claim, Handover, Lease};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Answer, Clock, Ledger, PortError};
@@ -29,6 +32,8 @@ pub trait Function<P>: Sync {
     type State: Serialize + DeserializeOwned + Default + Send + Sync;
     /// What it sees.
     type Seen: Send + Sync;
+    /// What it shows.
+    type View: Serialize + Send;
 
     /// Looks at the world with the fewest calls.
     fn observe(
@@ -47,8 +52,18 @@ pub trait Function<P>: Sync {
     /// Notes in the state what became of a step.
     fn settle(&self, state: &mut Self::State, applied: &Applied<'_>);
 
+    /// The shortfall to tell, where it is news.
+    fn tells(&self, _given: &Given<'_, Self::State>, _outlook: &Outlook<Self::State>) -> Option<Told> {
+        None
+    }
+
     /// The snapshot for the page, without its decisions.
-    fn view(&self, given: &Given<'_, Self::State>, seen: &Self::Seen, outlook: &Outlook<Self::State>) -> Option<View>;
+    fn view(
+        &self,
+        given: &Given<'_, Self::State>,
+        seen: &Self::Seen,
+        outlook: &Outlook<Self::State>,
+    ) -> Option<Self::View>;
 }
 
 /// What a function is given to decide with, besides what it sees.
@@ -58,19 +73,10 @@ pub struct Given<'a, S> {
     pub fleet: &'a Fleet,
     /// The state that the last turn saved.
     pub state: &'a S,
-    /// Demand that applications sent.
-    pub pushed: &'a BTreeMap<ServiceName, Pushed>,
+    /// What others left in the ledger.
+    pub board: &'a Board,
     /// When the turn began.
     pub now: Timestamp,
-}
-
-/// A demand value that an application sent with a manual request.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Pushed {
-    /// The value, in the service's own unit.
-    pub value: f64,
-    /// When it was true.
-    pub at: Timestamp,
 }
 
 /// A plan with what it waits for and what to remember.
@@ -83,6 +89,8 @@ pub struct Outlook<S> {
     pub report: Report,
     /// What to remember, the intended steps included.
     pub state: S,
+    /// The disruption budget, where it changes: written together with the decisions, before any step.
+    pub budget: Option<Budget>,
 }
 
 /// A step and what became of it.
@@ -92,6 +100,17 @@ pub struct Applied<'a> {
     pub planned: &'a Planned,
     /// What became of it.
     pub outcome: &'a Outcome,
+}
+
+/// Who takes a turn, and with what news.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// A name that no other invocation has.
+    pub holder: &'a str,
+    /// How long it may take.
+    pub limits: Limits,
+    /// What the trigger says about hosts.
+    pub news: &'a Notices,
 }
 
 /// How long a turn may take.
@@ -121,6 +140,17 @@ pub struct Summary {
     /// The fleet file's newest text was refused, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_file_refused: Option<String>,
+}
+
+/// Why a trigger led to nothing. All of these are worth another try by the platform.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// There is no usable fleet file.
+    #[error("no fleet file in force")]
+    Fleet(#[from] FleetError),
+    /// The turn could not be taken.
+    #[error("turn not taken")]
+    Turn(#[from] TurnError),
 }
 
 /// Why a turn ended without saving.
@@ -158,54 +188,20 @@ impl From<PortError> for TurnError {
     }
 }
 
-/// Notes demand that an application sent; the next turn of microscale reads it. Older values than the kept ones are
-/// dropped, so that a late or doubled request changes nothing.
+/// Takes a turn of `function` for `fleet`.
 ///
-/// # Errors
-/// [`TurnError`] when the ledger does not take it.
-pub async fn push_demand<P: Ledger>(
-    ports: &P,
-    fleet: &FleetName,
-    values: &BTreeMap<ServiceName, Pushed>,
-) -> Result<(), TurnError> {
-    let key = pushed_key(fleet);
-    loop {
-        let found = ports.get(std::slice::from_ref(&key)).await?.pop().flatten();
-        let mut kept: BTreeMap<ServiceName, Pushed> = parse(&key, found.as_ref())?.unwrap_or_default();
-        for (service, value) in values {
-            let newest = kept.entry(service.clone()).or_insert(*value);
-            if newest.at < value.at {
-                *newest = *value;
-            }
-        }
-        let write = Write::put(key.clone(), to_json(&key, &kept)?, Expect::same(found.as_ref()));
-        match ports.write(vec![write]).await {
-            Err(LedgerError::Conflict) => {}
-            done => return Ok(done?),
-        }
-    }
-}
-
-/// Takes a turn of `function` for `fleet`; `holder` is a name that no other turn has.
+/// The world is looked at while the lease is claimed: both only depend on what the ledger said, and seconds count when a
+/// host is taken.
 ///
 /// # Errors
 /// [`TurnError`] when nothing could be decided or saved; steps that failed are in the summary instead.
-pub async fn run<P, F>(
-    function: &F,
-    ports: &P,
-    fleet: &Fleet,
-    holder: &str,
-    limits: Limits,
-) -> Result<Summary, TurnError>
+pub async fn run<P, F>(function: &F, ports: &P, fleet: &Fleet, call: Call<'_>) -> Result<Summary, TurnError>
 where
     P: Clock + Ledger,
     F: Function<P>,
 {
     let started = ports.now();
-    let deadline = started + limits.budget;
-    let turn = Turn { function, ports, fleet, deadline };
-    let lease_key = Lease::key(&fleet.name, F::NAME);
-    let mut found = turn.read(&lease_key).await?;
+    let turn = Turn { function, ports, fleet, deadline: started + call.limits.budget, news: call.news };
     let mut summary = Summary {
         fleet: fleet.name.clone(),
         function: F::NAME,
@@ -215,28 +211,36 @@ where
         report: Report::default(),
         fleet_file_refused: None,
     };
-    let claim = Lease::claim(ports, &lease_key, found.lease.take(), holder, started, limits.lease).await?;
-    let Claim::Held(mut lease) = claim else {
+    let Some(mut begun) = turn.begin(call.holder, call.limits.lease).await? else {
         summary.held = false;
         return Ok(summary);
     };
     loop {
         summary.rounds += 1;
-        let writes = turn.round(&found, lease.epoch(), &mut summary).await?;
-        let may_go_again = summary.rounds < MOST_ROUNDS && ports.now() < deadline;
-        match lease.hand_over(ports, writes).await? {
+        let may_go_again = summary.rounds < MOST_ROUNDS && ports.now() < turn.deadline;
+        let round = turn.round(&begun.found, begun.seen.take(), begun.lease.epoch(), &mut summary).await;
+        let writes = match round {
+            // Another function took of the budget meanwhile: look again, as long as the lease is ours.
+            Err(TurnError::Ledger(LedgerError::Conflict)) if may_go_again => {
+                begun.found = turn.read().await?;
+                begun.lease = begun.lease.renewed(begun.found.lease.as_ref())?.ok_or(TurnError::LeaseLost)?;
+                continue;
+            }
+            round => round?,
+        };
+        match begun.lease.hand_over(ports, writes).await? {
             Handover::Done => return Ok(summary),
             Handover::Lost => return Err(TurnError::LeaseLost),
-            Handover::Again(ours) => lease = ours,
+            Handover::Again(ours) => begun.lease = ours,
         }
         if !may_go_again {
             // Woken faster than it can look: the next tick or beat goes on from here.
-            return match lease.hand_over(ports, Vec::new()).await? {
+            return match begun.lease.hand_over(ports, Vec::new()).await? {
                 Handover::Done | Handover::Again(_) => Ok(summary),
                 Handover::Lost => Err(TurnError::LeaseLost),
             };
         }
-        found = turn.read(&lease_key).await?;
+        begun.found = turn.read().await?;
     }
 }
 
@@ -249,17 +253,17 @@ pub async fn dry_run<P, F>(
     ports: &P,
     fleet: &Fleet,
     limits: Limits,
-) -> Result<(Outlook<F::State>, Option<View>), TurnError>
+) -> Result<(Outlook<F::State>, Option<F::View>), TurnError>
 where
     P: Clock + Ledger,
     F: Function<P>,
 {
-    let deadline = ports.now() + limits.budget;
-    let turn = Turn { function, ports, fleet, deadline };
-    let found = turn.read(&Lease::key(&fleet.name, F::NAME)).await?;
+    let no_news = Notices::default();
+    let turn = Turn { function, ports, fleet, deadline: ports.now() + limits.budget, news: &no_news };
+    let found = turn.read().await?;
     let known = turn.known(&found)?;
     let given = known.given(fleet, ports.now());
-    let seen = function.observe(&given, ports, deadline).await.map_err(TurnError::Observe)?;
+    let seen = function.observe(&given, ports, turn.deadline).await.map_err(TurnError::Observe)?;
     let outlook = function.plan(&given, &seen);
     let view = function.view(&given, &seen, &outlook);
     Ok((outlook, view))
@@ -270,6 +274,15 @@ struct Turn<'a, P, F> {
     ports: &'a P,
     fleet: &'a Fleet,
     deadline: Timestamp,
+    news: &'a Notices,
+}
+
+/// A turn that has its lease.
+struct Begun<S> {
+    lease: Lease,
+    found: Found,
+    /// What was seen while the lease was claimed.
+    seen: Option<S>,
 }
 
 /// What a round reads of the ledger, in one call.
@@ -277,61 +290,143 @@ struct Found {
     lease: Option<Item>,
     state: Option<Item>,
     pushed: Option<Item>,
+    notices: Option<Item>,
+    budget: Option<Item>,
+    told: Option<Item>,
+    held: Option<Item>,
 }
 
 /// What the ledger knows.
 struct Known<S> {
     state: S,
-    pushed: BTreeMap<ServiceName, Pushed>,
+    board: Board,
 }
 
 impl<S> Known<S> {
     const fn given<'a>(&'a self, fleet: &'a Fleet, now: Timestamp) -> Given<'a, S> {
-        Given { fleet, state: &self.state, pushed: &self.pushed, now }
+        Given { fleet, state: &self.state, board: &self.board, now }
     }
 }
 
 impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
-    async fn read(&self, lease: &Key) -> Result<Found, TurnError> {
+    /// Claims the lease, and looks at the world meanwhile; none when another turn has it and will go again.
+    async fn begin(&self, holder: &str, length: Duration) -> Result<Option<Begun<F::Seen>>, TurnError> {
         let name = &self.fleet.name;
-        let keys = [lease.clone(), state_key(name, F::NAME), pushed_key(name)];
+        let key = Lease::key(name, F::NAME);
+        let mut left = self.news.is_empty();
+        loop {
+            let now = self.ports.now();
+            let found = self.read().await?;
+            let taken = Lease::is_taken(found.lease.as_ref(), now)?;
+            if taken && !left {
+                // The holder must find the news when it sees the mark.
+                leave(self.ports, name, self.news, now).await?;
+                left = true;
+            }
+            let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
+            let (claim, seen) = if taken { (claim.await, None) } else { join(claim, self.look(&found)).await };
+            match claim? {
+                Claim::Held(lease) if lease.follows(found.lease.as_ref()) => {
+                    return Ok(Some(Begun { lease, found, seen }));
+                }
+                // It took more than one try, so others may have been here since.
+                Claim::Held(lease) => return Ok(Some(Begun { lease, found: self.read().await?, seen: None })),
+                Claim::Marked if left => return Ok(None),
+                Claim::Marked => {
+                    leave(self.ports, name, self.news, now).await?;
+                    left = true;
+                }
+            }
+        }
+    }
+
+    /// What the world looks like; none where that failed, so that the round itself tries and says why.
+    async fn look(&self, found: &Found) -> Option<F::Seen> {
+        let known = self.known(found).ok()?;
+        let given = known.given(self.fleet, self.ports.now());
+        self.function.observe(&given, self.ports, self.deadline).await.ok()
+    }
+
+    async fn read(&self) -> Result<Found, TurnError> {
+        let name = &self.fleet.name;
+        let keys = [
+            Lease::key(name, F::NAME),
+            state_key(name, F::NAME),
+            pushed_key(name),
+            notices_key(name),
+            Budget::key(name),
+            told_key(name),
+            held_key(name),
+        ];
         let items = retry(self.ports, self.deadline, || self.ports.get(&keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
-        Ok(Found { lease: next(), state: next(), pushed: next() })
+        let (lease, state, pushed) = (next(), next(), next());
+        Ok(Found { lease, state, pushed, notices: next(), budget: next(), told: next(), held: next() })
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
         let name = &self.fleet.name;
         let state = parse(&state_key(name, F::NAME), found.state.as_ref())?.unwrap_or_default();
-        let pushed = parse(&pushed_key(name), found.pushed.as_ref())?.unwrap_or_default();
-        Ok(Known { state, pushed })
+        let mut notices: Notices = parse(&notices_key(name), found.notices.as_ref())?.unwrap_or_default();
+        notices.merge(self.news);
+        let board = Board {
+            pushed: parse(&pushed_key(name), found.pushed.as_ref())?.unwrap_or_default(),
+            notices,
+            budget: parse(&Budget::key(name), found.budget.as_ref())?.unwrap_or_default(),
+            told: parse(&told_key(name), found.told.as_ref())?.unwrap_or_default(),
+            held: parse(&held_key(name), found.held.as_ref())?.unwrap_or_default(),
+        };
+        Ok(Known { state, board })
     }
 
     /// One look at the world and what follows from it. Gives the writes that are left for the end.
-    async fn round(&self, found: &Found, epoch: u64, summary: &mut Summary) -> Result<Vec<Write>, TurnError> {
+    async fn round(
+        &self,
+        found: &Found,
+        seen: Option<F::Seen>,
+        epoch: u64,
+        summary: &mut Summary,
+    ) -> Result<Vec<Write>, TurnError> {
         let name = &self.fleet.name;
         let key = state_key(name, F::NAME);
         let known = self.known(found)?;
         let now = self.ports.now();
         let given = known.given(self.fleet, now);
-        let seen = self.function.observe(&given, self.ports, self.deadline).await.map_err(TurnError::Observe)?;
+        let seen = match seen {
+            Some(seen) => seen,
+            None => self.function.observe(&given, self.ports, self.deadline).await.map_err(TurnError::Observe)?,
+        };
         let mut outlook = self.function.plan(&given, &seen);
         let mut writes = Vec::new();
         let mut expect = Expect::same(found.state.as_ref());
-        if !outlook.steps.is_empty() {
+        if !outlook.steps.is_empty() || outlook.budget.is_some() {
             let record = Record::new(F::NAME, name, now, epoch, &outlook.steps);
-            let intent = Write::put(key.clone(), to_json(&key, &outlook.state)?, expect);
-            self.record(vec![record.write(now)?, intent]).await?;
+            let mut first = vec![Write::put(key.clone(), to_json(&key, &outlook.state)?, expect)];
+            if let Some(budget) = &outlook.budget {
+                let key = Budget::key(name);
+                first.push(Write::put(key.clone(), to_json(&key, budget)?, Expect::same(found.budget.as_ref())));
+            }
+            if !outlook.steps.is_empty() {
+                first.push(record.write(now)?);
+            }
+            self.record(first).await?;
             expect = Expect::Version(found.state.as_ref().map_or(0, |item| item.version) + 1);
-            let record = self.apply(record, &mut outlook).await;
-            writes.push(record.write(now)?);
-            writes.push(self.feed(&record).await?);
-            summary.decisions.extend(record.decisions);
+            if !outlook.steps.is_empty() {
+                let record = self.apply(record, &mut outlook).await;
+                writes.push(record.write(now)?);
+                writes.push(self.feed(&record).await?);
+                summary.decisions.extend(record.decisions);
+            }
         }
         if let Some(view) = self.function.view(&given, &seen, &outlook) {
-            let key = view_key(name);
+            let key = view_key(name, F::NAME);
             let body = to_json(&key, &view)?;
+            writes.push(Write::put(key, body, Expect::Anything));
+        }
+        if let Some(told) = self.function.tells(&given, &outlook) {
+            let key = told_key(name);
+            let body = to_json(&key, &told)?;
             writes.push(Write::put(key, body, Expect::Anything));
         }
         writes.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
@@ -349,29 +444,38 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
     }
 
     async fn apply(&self, mut record: Record, outlook: &mut Outlook<F::State>) -> Record {
-        for index in 0..outlook.steps.len() {
-            let planned = &outlook.steps[index];
-            let unmet = planned.needs.iter().any(|&need| record.decisions[need].outcome != Outcome::Done);
-            let outcome = if unmet {
-                Outcome::Left("a step that must come first was not done".to_owned())
-            } else if self.ports.now() >= self.deadline {
-                Outcome::Left("the turn's time is over".to_owned())
-            } else {
-                let call = || self.function.apply(self.fleet, planned, self.ports);
-                match retry(self.ports, self.deadline, call).await {
-                    Ok(()) => Outcome::Done,
-                    Err(error) => Outcome::Failed(error.to_string()),
-                }
-            };
-            self.function.settle(&mut outlook.state, &Applied { planned, outcome: &outcome });
-            record.decisions[index].outcome = outcome;
+        let mut next = 0;
+        while next < outlook.steps.len() {
+            let beside = outlook.steps[next + 1..].iter().take_while(|planned| planned.beside).count();
+            let together = next..next + 1 + beside;
+            let outcomes = join_all(together.clone().map(|index| self.take(&outlook.steps[index], &record))).await;
+            for (index, outcome) in together.zip(outcomes) {
+                let applied = Applied { planned: &outlook.steps[index], outcome: &outcome };
+                self.function.settle(&mut outlook.state, &applied);
+                record.decisions[index].outcome = outcome;
+                next = index + 1;
+            }
         }
         record
     }
 
+    async fn take(&self, planned: &Planned, record: &Record) -> Outcome {
+        if planned.needs.iter().any(|&need| record.decisions[need].outcome != Outcome::Done) {
+            return Outcome::Left("a step that must come first was not done".to_owned());
+        }
+        if self.ports.now() >= self.deadline {
+            return Outcome::Left("the turn's time is over".to_owned());
+        }
+        let call = || self.function.apply(self.fleet, planned, self.ports);
+        match retry(self.ports, self.deadline, call).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
     /// The page's feed with these decisions in front.
     async fn feed(&self, record: &Record) -> Result<Write, TurnError> {
-        let key = feed_key(&self.fleet.name);
+        let key = feed_key(&self.fleet.name, F::NAME);
         let found = retry(self.ports, self.deadline, || self.ports.get(std::slice::from_ref(&key))).await?;
         let old: Vec<DecisionView> = parse(&key, found.first().and_then(Option::as_ref))?.unwrap_or_default();
         let new = record.decisions.iter().rev().cloned().map(DecisionView::from);
@@ -411,28 +515,24 @@ fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
     Key::of(fleet, "state", function)
 }
 
-fn pushed_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "pushed-demand")
-}
-
-/// The key of the newest decisions, which the page shows below the view.
+/// The key of a function's newest decisions, which the page shows below its view.
 #[must_use]
-pub fn feed_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "feed")
+pub fn feed_key(fleet: &FleetName, function: FunctionName) -> Key {
+    Key::of(fleet, "feed", function)
 }
 
-/// The key of the snapshot that the page shows.
+/// The key of a function's snapshot, which the page shows.
 #[must_use]
-pub fn view_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "view")
+pub fn view_key(fleet: &FleetName, function: FunctionName) -> Key {
+    Key::of(fleet, "view", function)
 }
 
-fn parse<T: DeserializeOwned>(key: &Key, item: Option<&Item>) -> Result<Option<T>, TurnError> {
+pub(crate) fn parse<T: DeserializeOwned>(key: &Key, item: Option<&Item>) -> Result<Option<T>, TurnError> {
     item.map(|item| serde_json::from_str(&item.body))
         .transpose()
         .map_err(|source| TurnError::Stored { key: key.sort.clone(), source })
 }
 
-fn to_json<T: Serialize>(key: &Key, value: &T) -> Result<String, TurnError> {
+pub(crate) fn to_json<T: Serialize>(key: &Key, value: &T) -> Result<String, TurnError> {
     serde_json::to_string(value).map_err(|source| TurnError::Stored { key: key.sort.clone(), source })
 }

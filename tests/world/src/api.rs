@@ -28,6 +28,18 @@ pub(crate) enum Api {
     SendMessageBatch,
     /// SSM GetParameter.
     GetParameter,
+    /// ECS UpdateContainerInstancesState.
+    UpdateContainerInstancesState,
+    /// Auto Scaling DescribeAutoScalingGroups.
+    DescribeAutoScalingGroups,
+    /// Auto Scaling DescribeScalingActivities.
+    DescribeScalingActivities,
+    /// Auto Scaling SetDesiredCapacity.
+    SetDesiredCapacity,
+    /// Auto Scaling TerminateInstanceInAutoScalingGroup.
+    TerminateInstance,
+    /// EC2 DescribeSpotInstanceRequests.
+    DescribeSpotRequests,
     /// DynamoDB BatchGetItem.
     BatchGetItem,
     /// DynamoDB TransactWriteItems.
@@ -48,6 +60,12 @@ impl Api {
             Self::GetQueueAttributes => "sqs:GetQueueAttributes",
             Self::SendMessageBatch => "sqs:SendMessageBatch",
             Self::GetParameter => "ssm:GetParameter",
+            Self::UpdateContainerInstancesState => "ecs:UpdateContainerInstancesState",
+            Self::DescribeAutoScalingGroups => "autoscaling:DescribeAutoScalingGroups",
+            Self::DescribeScalingActivities => "autoscaling:DescribeScalingActivities",
+            Self::SetDesiredCapacity => "autoscaling:SetDesiredCapacity",
+            Self::TerminateInstance => "autoscaling:TerminateInstanceInAutoScalingGroup",
+            Self::DescribeSpotRequests => "ec2:DescribeSpotInstanceRequests",
             Self::BatchGetItem => "dynamodb:BatchGetItem",
             Self::TransactWriteItems => "dynamodb:TransactWriteItems",
         }
@@ -56,7 +74,15 @@ impl Api {
     /// Whether the call changes something that others see.
     #[must_use]
     pub(crate) const fn changes(self) -> bool {
-        matches!(self, Self::UpdateService | Self::SendMessageBatch | Self::TransactWriteItems)
+        matches!(
+            self,
+            Self::UpdateService
+                | Self::UpdateContainerInstancesState
+                | Self::SetDesiredCapacity
+                | Self::TerminateInstance
+                | Self::SendMessageBatch
+                | Self::TransactWriteItems
+        )
     }
 
     /// Which bucket the call takes from: its size and its refill a second (Amazon ECS API reference, request throttling;
@@ -66,6 +92,13 @@ impl Api {
             Self::DescribeContainerInstances | Self::DescribeTasks => Some((0, 100.0, 20.0)),
             Self::DescribeServices => Some((1, 100.0, 20.0)),
             Self::UpdateService => Some((2, 50.0, 5.0)),
+            Self::UpdateContainerInstancesState => Some((3, 100.0, 40.0)),
+            // Not published; assumed low.
+            Self::DescribeAutoScalingGroups
+            | Self::DescribeScalingActivities
+            | Self::SetDesiredCapacity
+            | Self::TerminateInstance => Some((4, 20.0, 5.0)),
+            Self::DescribeSpotRequests => Some((5, 100.0, 20.0)),
             Self::GetMetricData
             | Self::DescribeAlarms
             | Self::GetQueueAttributes
@@ -87,6 +120,12 @@ impl Api {
             | Self::DescribeTasks
             | Self::DescribeServices
             | Self::UpdateService
+            | Self::UpdateContainerInstancesState
+            | Self::DescribeAutoScalingGroups
+            | Self::DescribeScalingActivities
+            | Self::SetDesiredCapacity
+            | Self::TerminateInstance
+            | Self::DescribeSpotRequests
             | Self::GetMetricData
             | Self::DescribeAlarms => Spread { least: 20, usual: 45, most: 250 },
         }

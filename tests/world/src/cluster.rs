@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_microscale::constraint::Expression;
-use evenkeel_model::observed::{Constraint, EcsService, HandsOff, Host, HostStatus, Placement, Task, TaskPhase};
-use evenkeel_model::{InstanceId, Resources, Room, ServiceName, TaskId, Timestamp};
+use evenkeel_model::observed::{
+    Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Placement, Task, TaskPhase,
+};
+use evenkeel_model::{InstanceId, PoolName, Resources, Room, ServiceName, TaskId, Timestamp, Zone};
 
 use crate::clock::Ms;
 use crate::setup::Spread;
@@ -39,10 +41,6 @@ pub struct SimHost {
     pub seen: Host,
     /// Its tasks, in the order in which they were placed.
     pub tasks: Vec<TaskNo>,
-    /// USD an hour and host if it were on-demand.
-    pub on_demand_usd: f64,
-    /// How it is bought.
-    pub purchase: evenkeel_model::fleet::Purchase,
 }
 
 /// How far the agent is with a task.
@@ -79,6 +77,8 @@ pub struct SimTask {
     pub started: Option<Ms>,
     /// Protected from scale-in.
     pub protected: bool,
+    /// It runs on every host, and ends with it.
+    pub daemon: bool,
     /// The service's revision that it was made from.
     pub revision: u32,
 }
@@ -125,6 +125,8 @@ pub struct SimService {
     pub stubborn_per_mille: u32,
     /// `stopTimeout`.
     pub stop_timeout: std::time::Duration,
+    /// How its tasks leave a host that drains.
+    pub leaving: Leaving,
     /// Why its count is not to be touched.
     pub hands_off: Option<HandsOff>,
     /// The newest placement failure.
@@ -138,17 +140,15 @@ pub struct SimService {
 }
 
 impl Cluster {
-    /// Adds a host.
-    pub fn add_host(&mut self, host: SimHost) -> HostNo {
+    /// A number for a host that does not exist yet.
+    pub const fn next_number(&mut self) -> HostNo {
         self.next_host += 1;
-        self.hosts.insert(self.next_host, host);
         self.next_host
     }
 
-    /// The number that the next host gets.
-    #[must_use]
-    pub const fn next_host(&self) -> HostNo {
-        self.next_host + 1
+    /// A host joins.
+    pub fn join(&mut self, number: HostNo, host: SimHost) {
+        self.hosts.insert(number, host);
     }
 
     /// Puts a task on a host.
@@ -169,6 +169,7 @@ impl Cluster {
             created: now,
             started: None,
             protected: false,
+            daemon: false,
             revision,
         };
         self.tasks.insert(number, task);
@@ -241,7 +242,11 @@ impl Cluster {
     /// DescribeContainerInstances.
     #[must_use]
     pub fn describe_hosts(&self) -> Vec<Host> {
-        self.hosts.values().map(|host| host.seen.clone()).collect()
+        let counted = |host: &SimHost| Host {
+            task_count: u32::try_from(host.tasks.len()).unwrap_or(u32::MAX),
+            ..host.seen.clone()
+        };
+        self.hosts.values().map(counted).collect()
     }
 
     /// DescribeTasks of all tasks.
@@ -257,7 +262,11 @@ impl Cluster {
             Some(Task {
                 id: task.id.clone(),
                 host,
-                service: task.service.map(|service| self.services[service].name.clone()),
+                service: if task.daemon {
+                    ServiceName::new("daemon").ok()
+                } else {
+                    task.service.map(|service| self.services[service].name.clone())
+                },
                 takes: task.takes.clone(),
                 phase,
                 created: at(task.created),
@@ -279,6 +288,7 @@ impl Cluster {
             strategy: service.strategy.clone(),
             constraints: service.constraints.clone(),
             stop_timeout: service.stop_timeout,
+            leaving: service.leaving,
             hands_off: service.hands_off,
             placement_failed: service.placement_failed.map(&at),
         };
@@ -294,32 +304,25 @@ impl Cluster {
 }
 
 impl SimHost {
-    /// The `number`-th host of the cluster, in `pool`.
+    /// A host of `pool` that has just joined.
     #[must_use]
-    pub fn new(
-        number: HostNo,
-        pool: &evenkeel_model::PoolName,
-        purchase: Option<evenkeel_model::fleet::Purchase>,
-        setup: &crate::setup::PoolSetup,
-    ) -> Self {
-        let zone = setup.zones.get((number as usize + setup.zones.len() - 1) % setup.zones.len().max(1)).cloned();
+    pub fn new(id: InstanceId, zone: Option<Zone>, pool: &PoolName, setup: &crate::setup::PoolSetup) -> Self {
         let mut attributes = BTreeMap::from([("evenkeel.pool".to_owned(), pool.to_string())]);
         if let Some(zone) = &zone {
             attributes.insert("ecs.availability-zone".to_owned(), zone.to_string());
         }
-        let id = InstanceId::new(&format!("i-{:.40}-{number}", pool.as_str()).replace('_', "-"));
         let seen = Host {
-            id: id.unwrap_or_else(|_| unreachable!("pool names are shorter than ids")),
+            id,
             zone,
             pool: Some(pool.clone()),
             registered: setup.registers,
             reserved_ports: BTreeSet::from([22, 2375, 2376, 51678, 51679]),
             status: HostStatus::Active,
             connected: true,
+            task_count: 0,
             attributes,
         };
-        let purchase = purchase.unwrap_or(evenkeel_model::fleet::Purchase::OnDemand);
-        Self { seen, tasks: Vec::new(), on_demand_usd: setup.on_demand_usd.usd(), purchase }
+        Self { seen, tasks: Vec::new() }
     }
 }
 
@@ -343,6 +346,11 @@ impl SimService {
             stop: setup.stop,
             stubborn_per_mille: setup.stubborn_per_mille,
             stop_timeout: std::time::Duration::from_secs(setup.stop_timeout_seconds.into()),
+            leaving: Leaving {
+                minimum_percent: setup.minimum_percent,
+                maximum_percent: setup.maximum_percent,
+                deregistration_delay: std::time::Duration::from_secs(setup.deregistration_seconds.into()),
+            },
             hands_off: None,
             placement_failed: None,
             failing_since: None,

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_model::fleet::Fleet;
-use evenkeel_model::{Room, ServiceName};
+use evenkeel_model::{FunctionName, Room, ServiceName};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::api::Apis;
 use crate::audit::Audit;
 use crate::clock::{MINUTE, Ms, SECOND, timestamp};
-use crate::cluster::{Agent, Cluster, HostNo, ServiceNo, SimHost, SimService, TaskNo};
+use crate::cloud::{Cloud, GroupNo};
+use crate::cluster::{Agent, Cluster, HostNo, ServiceNo, SimService, TaskNo};
 use crate::faults::Faults;
 use crate::ledger::Table;
 use crate::measure::Measure;
@@ -25,8 +26,8 @@ use crate::turns::{Newest, TurnNo, Under};
 pub(crate) enum Event {
     /// A call of a turn is answered.
     Resume(TurnNo),
-    /// A message reaches the function; so often it was tried before.
-    Deliver { bytes: Arc<[u8]>, tries: u32 },
+    /// A message reaches a function; so often it was tried before.
+    Deliver { to: FunctionName, bytes: Arc<[u8]>, tries: u32 },
     /// The schedule's minute.
     Tick,
     /// ECS looks at a service.
@@ -45,6 +46,22 @@ pub(crate) enum Event {
     Alarms,
     /// Something goes wrong, or comes back.
     Trouble(Trouble),
+    /// A group looks whether it has what it should.
+    GroupLooks(GroupNo),
+    /// A warm pool has one more.
+    WarmsUp(GroupNo),
+    /// The spot market gives more, or less.
+    Market(GroupNo),
+    /// An instance is in service for its group.
+    InService(HostNo),
+    /// An instance takes work.
+    Works(HostNo),
+    /// The market takes an instance whose notice is over.
+    Taken(HostNo),
+    /// EC2 ends an instance.
+    Ends(HostNo),
+    /// A group misses an instance.
+    Missed(HostNo),
 }
 
 /// One random stream for each purpose, so that a change in one leaves the others as they were.
@@ -55,6 +72,8 @@ pub(crate) struct Streams {
     pub(crate) faults: ChaCha8Rng,
     pub(crate) trouble: ChaCha8Rng,
     pub(crate) delivery: ChaCha8Rng,
+    pub(crate) cloud: ChaCha8Rng,
+    pub(crate) market: ChaCha8Rng,
 }
 
 impl Streams {
@@ -66,6 +85,8 @@ impl Streams {
             faults: stream(seed, 4),
             trouble: stream(seed, 5),
             delivery: stream(seed, 6),
+            cloud: stream(seed, 7),
+            market: stream(seed, 8),
         }
     }
 }
@@ -87,6 +108,7 @@ pub(crate) struct Core {
     pub(crate) fleet_text: String,
     pub(crate) setup: Setup,
     pub(crate) cluster: Cluster,
+    pub(crate) cloud: Cloud,
     pub(crate) signals: Signals,
     pub(crate) table: Table,
     pub(crate) apis: Apis,
@@ -109,6 +131,7 @@ impl Core {
             queued: 0,
             fleet_text: serde_json::to_string(fleet.as_ref()).unwrap_or_default(),
             cluster: Cluster::default(),
+            cloud: Cloud::new(&fleet, &setup),
             table: Table::default(),
             apis: Apis::default(),
             rng: Streams::new(seed),
@@ -129,10 +152,9 @@ impl Core {
     /// Hosts, services, daemons and the tasks that run at the start.
     fn populate(&mut self) {
         let fleet = Arc::clone(&self.fleet);
-        for pool in &fleet.pools {
-            let (_, hosts) = self.setup.hosts_of(&fleet, &pool.name);
-            for _ in 0..hosts {
-                self.launch(&pool.name);
+        for group in 0..self.cloud.groups.len() {
+            for _ in 0..self.cloud.groups[group].desired {
+                self.stands(group);
             }
         }
         for service in &fleet.services {
@@ -210,26 +232,29 @@ impl Core {
     /// Lets time pass in which nothing happens.
     pub(crate) fn pass(&mut self, until: Ms) {
         if until > self.now {
-            self.measure.pass(until - self.now, &self.cluster, &self.signals, &self.fleet);
+            let Self { measure, cluster, cloud, signals, fleet, setup, .. } = self;
+            measure.pass(until - self.now, cluster, cloud, signals, fleet, setup.spot.price_per_mille);
             self.now = until;
         }
     }
 
-    /// Adds a host to a pool.
-    pub(crate) fn launch(&mut self, pool: &evenkeel_model::PoolName) -> HostNo {
-        let number = self.cluster.next_host();
-        let (setup, _) = self.setup.hosts_of(&self.fleet, pool);
-        let purchase = self.fleet.pools.iter().find(|known| known.name == *pool).map(|pool| pool.purchase);
-        let host = SimHost::new(number, pool, purchase, &setup);
-        let registered = host.seen.registered;
-        let added = self.cluster.add_host(host);
-        if self.setup.daemon != evenkeel_model::Resources::default() {
-            let daemon = self.setup.daemon;
-            debug_assert!(registered.times(daemon) > 0, "a daemon fits every host");
-            let task = self.cluster.add_task(added, None, Room::from(daemon), self.now);
+    /// The daemon's task on a host that has joined.
+    pub(crate) fn start_daemon(&mut self, host: HostNo) {
+        let daemon = self.setup.daemon;
+        if daemon != evenkeel_model::Resources::default() {
+            let task = self.cluster.add_task(host, None, Room::from(daemon), self.now);
+            if let Some(task) = self.cluster.tasks.get_mut(&task) {
+                task.daemon = true;
+            }
             self.runs_already(task);
         }
-        added
+    }
+
+    /// The functions that work on this fleet.
+    pub(crate) fn functions(&self) -> Vec<FunctionName> {
+        let counts = self.fleet.cluster.is_some().then_some(FunctionName::Microscale);
+        let hosts = self.fleet.backfill.is_some().then_some(FunctionName::Backfill);
+        counts.into_iter().chain(hosts).collect()
     }
 
     /// The service of the fleet file with this name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use evenkeel_model::FleetName;
+use evenkeel_model::{FleetName, FunctionName};
 use rand::RngExt;
 use serde_json::{Value, json};
 
@@ -24,11 +24,17 @@ pub(crate) enum Promise {
 }
 
 impl Core {
-    /// Sends a payload on its way to the function.
+    /// Sends a payload on its way to every function: each has a rule of its own.
     pub(crate) fn send(&mut self, payload: &Value, promise: Promise, delay: Ms) {
+        for function in self.functions() {
+            self.send_to(function, payload, promise, delay);
+        }
+    }
+
+    fn send_to(&mut self, to: FunctionName, payload: &Value, promise: Promise, delay: Ms) {
         let bytes: Arc<[u8]> = payload.to_string().into_bytes().into();
         let own = delay + self.rng.delivery.random_range(100..900);
-        let deliver = |bytes: &Arc<[u8]>| Event::Deliver { bytes: Arc::clone(bytes), tries: 0 };
+        let deliver = |bytes: &Arc<[u8]>| Event::Deliver { to, bytes: Arc::clone(bytes), tries: 0 };
         match self.faults.of_event(&mut self.rng.faults, promise == Promise::BestEffort) {
             EventFault::None => self.after(own, deliver(&bytes)),
             EventFault::Lost => {}
@@ -41,7 +47,7 @@ impl Core {
         }
     }
 
-    fn envelope(&self, source: &str, detail_type: &str, resources: Value, detail: Value) -> Value {
+    pub(crate) fn envelope(&self, source: &str, detail_type: &str, resources: Value, detail: Value) -> Value {
         json!({
             "version": "0",
             "id": format!("00000000-0000-4000-8000-{:012x}", self.now),
@@ -71,7 +77,7 @@ impl Core {
     }
 
     /// A beat, as a delayed message of a standard queue.
-    pub(crate) fn send_beat(&mut self, fleet: &FleetName, delay: Ms) {
+    pub(crate) fn send_beat(&mut self, to: FunctionName, fleet: &FleetName, delay: Ms) {
         let at = timestamp(self.now + delay);
         let body = json!({ "fleet": fleet, "beat": format!("{at:.0}") }).to_string();
         let message = json!({ "Records": [{
@@ -85,7 +91,7 @@ impl Core {
             "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:evenkeel-beats"),
             "awsRegion": REGION,
         }] });
-        self.send(&message, Promise::AtLeastOnce, delay);
+        self.send_to(to, &message, Promise::AtLeastOnce, delay);
     }
 
     /// An application's own demand.

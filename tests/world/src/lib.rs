@@ -6,12 +6,14 @@
 mod api;
 mod audit;
 pub mod clock;
+mod cloud;
 pub mod cluster;
 mod core;
 mod delivery;
 pub mod demand;
 pub mod faults;
 pub mod ledger;
+mod losses;
 mod measure;
 pub mod report;
 mod scheduler;
@@ -22,7 +24,10 @@ mod trouble;
 mod turns;
 
 pub use audit::Violation;
+pub use cloud::Interruption;
+pub use cloud::spot;
 pub use faults::Faults;
+pub use measure::Depths;
 pub use report::Report;
 pub use setup::room_for;
 pub use signals::Source;

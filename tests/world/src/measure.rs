@@ -7,7 +7,9 @@ use evenkeel_model::view::{Moment, MomentOfService};
 use evenkeel_model::{Resources, ServiceName};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
+use crate::cloud::Cloud;
 use crate::cluster::{Agent, Cluster, ServiceNo};
+use crate::losses::Losses;
 use crate::setup::millis;
 use crate::signals::Signals;
 
@@ -26,8 +28,21 @@ pub(crate) struct Measure {
     pub(crate) cost_usd: f64,
     pub(crate) all_on_demand_usd: f64,
     pub(crate) below_minimum: Ms,
+    pub(crate) losses: Losses,
+    pub(crate) depths: Depths,
+    /// Launches that began.
+    pub(crate) launches: u64,
     pub(crate) over_asked_task_ms: u64,
     pub(crate) course: Course,
+}
+
+/// Calls one after the other, from an event about a host to the first answer to it; the most there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Depths {
+    /// To the launch request.
+    pub launch: u32,
+    /// To DRAINING.
+    pub drain: u32,
 }
 
 /// One service's figures. Integrals are in task-milliseconds.
@@ -75,6 +90,9 @@ impl Measure {
             cost_usd: 0.0,
             all_on_demand_usd: 0.0,
             below_minimum: 0,
+            losses: Losses::default(),
+            depths: Depths::default(),
+            launches: 0,
             over_asked_task_ms: 0,
             course: Course::default(),
         }
@@ -136,7 +154,15 @@ impl Measure {
     }
 
     /// Lets `span` pass with everything as it is. Also takes note of what changed just before.
-    pub(crate) fn pass(&mut self, span: Ms, cluster: &Cluster, signals: &Signals, fleet: &Fleet) {
+    pub(crate) fn pass(
+        &mut self,
+        span: Ms,
+        cluster: &Cluster,
+        cloud: &Cloud,
+        signals: &Signals,
+        fleet: &Fleet,
+        spot_per_mille: u32,
+    ) {
         let now = self.passed;
         self.passed += span;
         // A lowered count that ECS has not acted on yet makes room within a second or so: what was asked for together
@@ -146,7 +172,7 @@ impl Measure {
         let lowering = (0..cluster.services.len()).any(surplus);
         let due = self.course.is_due(self.passed);
         let mut sampled = BTreeMap::new();
-        self.count_hosts(span, cluster, fleet);
+        self.count_hosts(span, cluster, cloud, fleet, spot_per_mille);
         for (service, file) in fleet.services.iter().enumerate() {
             let running = count(cluster, service, |agent| agent == Agent::Running);
             self.note_running(service, running, now);
@@ -186,19 +212,29 @@ impl Measure {
         }
     }
 
-    fn count_hosts(&mut self, span: Ms, cluster: &Cluster, fleet: &Fleet) {
-        let in_service = cluster.hosts.values().filter(|host| host.seen.takes_tasks()).count();
-        if in_service < fleet.hosts.minimum as usize {
+    fn count_hosts(&mut self, span: Ms, cluster: &Cluster, cloud: &Cloud, fleet: &Fleet, spot_per_mille: u32) {
+        let takes = |host: &crate::cluster::HostNo| cluster.hosts.get(host).is_none_or(|host| host.seen.takes_tasks());
+        let in_service: u32 = cloud
+            .instances
+            .iter()
+            .filter(|(host, one)| one.works && !one.ended && takes(host))
+            .map(|(_, one)| cloud.groups[one.group].units)
+            .sum();
+        self.losses.most_working = self.losses.most_working.max(cloud.working(|_| true));
+        if in_service < fleet.hosts.minimum {
             self.below_minimum += span;
         }
+        let others = cloud.working(|purchase| purchase != Purchase::OnDemand);
+        self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);
         let hours = seconds(span) / 3_600.0;
-        for host in cluster.hosts.values() {
-            let usd = host.on_demand_usd * hours;
+        for instance in cloud.instances.values().filter(|one| !one.ended) {
+            let group = &cloud.groups[instance.group];
+            let usd = group.setup.on_demand_usd.usd() * hours;
             self.all_on_demand_usd += usd;
-            let (sum, part) = match host.purchase {
-                // Typical discounts: a one-year standard reservation about 37 %, spot about 65 % below on-demand.
+            let (sum, part) = match group.purchase {
+                // A one-year standard reservation is typically about 37 % below on-demand.
                 Purchase::Reserved => (&mut self.reserved, 0.63),
-                Purchase::Spot => (&mut self.spot, 0.35),
+                Purchase::Spot => (&mut self.spot, f64::from(spot_per_mille) / 1_000.0),
                 Purchase::OnDemand => (&mut self.on_demand, 1.0),
             };
             *sum += span;

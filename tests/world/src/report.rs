@@ -5,13 +5,13 @@ pub mod html;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use evenkeel_model::ServiceName;
+use evenkeel_model::{PoolName, ServiceName};
 use serde::Serialize;
 
 use crate::audit::Violation;
-use crate::clock::{Ms, seconds};
+use crate::clock::{MINUTE, Ms, seconds};
 use crate::core::Core;
-use crate::measure::Measured;
+use crate::measure::{Depths, Measured};
 use crate::sim::Tally;
 
 /// Everything that was measured. Field names are part of the interface: other tools read them.
@@ -45,8 +45,10 @@ pub struct Report {
     pub services: Vec<ServiceReport>,
     /// The hosts.
     pub hosts: HostReport,
-    /// Losses of spot hosts; none before backfill is built.
+    /// Losses of hosts, and what took their place.
     pub losses: LossReport,
+    /// On-demand hosts, and what was done with them.
+    pub backfill: BackfillReport,
     /// Patch rolls; none before patchroll is built.
     pub rolls: Vec<()>,
     /// Task-seconds for which a desired count asked for more than fitted.
@@ -139,8 +141,35 @@ pub struct LossReport {
     pub unwarned: u64,
     /// Drained before they went.
     pub drained_in_time: u64,
-    /// From the loss to a replacement in service.
+    /// From the loss, or its warning, to a replacement in service.
     pub replacement_seconds: Percentiles,
+    /// The same, as a multiple of what that host needed at least to boot.
+    pub replacement_over_floor: Percentiles,
+    /// The most calls one after the other between a warning's turn and what it led to.
+    pub calls_before: Depths,
+}
+
+/// On-demand hosts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackfillReport {
+    /// Hours that an all-knowing controller with the same dwell would need for what was missing.
+    pub floor_on_demand_hours: f64,
+    /// Launches of all groups.
+    pub launches: u64,
+    /// The most launches that a pool refused within an hour.
+    pub most_refusals_in_an_hour: BTreeMap<PoolName, usize>,
+    /// Hosts that were given back.
+    pub moves: usize,
+    /// The most of them within an hour.
+    pub most_moves_in_an_hour: usize,
+    /// The most capacity units that worked at once.
+    pub most_working: u32,
+}
+
+/// The most moments within any hour.
+fn most_in_an_hour(moments: &[Ms]) -> usize {
+    let within = |(index, from): (usize, &Ms)| moments[index..].partition_point(|at| at - from < 60 * MINUTE);
+    moments.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
 impl Report {
@@ -149,6 +178,15 @@ impl Report {
         let measure = &core.measure;
         let hours = |host_ms: u64| seconds(host_ms) / 3_600.0;
         let services = core.fleet.services.iter().zip(&measure.services);
+        let losses = &measure.losses;
+        let took: Vec<Ms> = losses.replacements.iter().map(|(took, _)| *took).collect();
+        // In thousandths, which read as seconds are multiples.
+        let over: Vec<Ms> = losses.replacements.iter().map(|(took, floor)| took * 1_000 / (*floor).max(1)).collect();
+        let boot = losses.replacements.iter().map(|(_, floor)| *floor).min().unwrap_or(0);
+        let refusals = |group: &crate::cloud::SimGroup| {
+            let moments: Vec<Ms> = group.refusals.iter().map(|(at, _)| *at).collect();
+            (group.pool.clone(), most_in_an_hour(&moments))
+        };
         Self {
             seed,
             policy: "evenkeel",
@@ -172,14 +210,24 @@ impl Report {
                 below_minimum_seconds: seconds(measure.below_minimum),
             },
             losses: LossReport {
-                warned: 0,
-                unwarned: 0,
-                drained_in_time: 0,
-                replacement_seconds: Percentiles::of(&[]),
+                warned: losses.warned,
+                unwarned: losses.unwarned,
+                drained_in_time: losses.drained_in_time,
+                replacement_seconds: Percentiles::of(&took),
+                replacement_over_floor: Percentiles::of(&over),
+                calls_before: measure.depths,
+            },
+            backfill: BackfillReport {
+                floor_on_demand_hours: hours(losses.floor(&core.fleet, boot, core.now)),
+                launches: measure.launches,
+                most_refusals_in_an_hour: core.cloud.groups.iter().map(refusals).collect(),
+                moves: losses.moves.len(),
+                most_moves_in_an_hour: most_in_an_hour(&losses.moves),
+                most_working: losses.most_working,
             },
             rolls: Vec::new(),
             over_asked_task_seconds: seconds(measure.over_asked_task_ms),
-            budget_violations: 0,
+            budget_violations: core.audit.budget_violations,
             invariant_violations: core.audit.violations.clone(),
         }
     }
@@ -226,13 +274,74 @@ impl fmt::Display for Report {
         for service in &self.services {
             writeln!(f, "\n{service}")?;
         }
-        let HostReport { cost_usd, all_on_demand_cost_usd, below_minimum_seconds, .. } = self.hosts;
-        writeln!(f, "\nhosts: {cost_usd:.2} USD, all on-demand {all_on_demand_cost_usd:.2} USD")?;
-        writeln!(f, "  {below_minimum_seconds:.0} s below the minimum")?;
+        writeln!(f, "\n{}", self.hosts)?;
+        if self.losses.warned + self.losses.unwarned > 0 {
+            writeln!(f, "{}", self.losses)?;
+        }
+        if self.backfill.launches > 0 {
+            writeln!(f, "{}", self.backfill)?;
+        }
         writeln!(f, "over-asked: {:.0} task-seconds", self.over_asked_task_seconds)?;
         write!(f, "invariants violated: {}", self.invariant_violations.len())?;
         for Violation { invariant, at_seconds, detail } in self.invariant_violations.iter().take(20) {
             write!(f, "\n  {invariant} at {at_seconds:.1} s: {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for HostReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reserved_hours,
+            spot_hours,
+            on_demand_hours,
+            cost_usd,
+            all_on_demand_cost_usd,
+            below_minimum_seconds,
+        } = self;
+        writeln!(f, "hosts: {cost_usd:.2} USD, all on-demand {all_on_demand_cost_usd:.2} USD")?;
+        writeln!(f, "  {reserved_hours:.1} h reserved, {spot_hours:.1} h spot, {on_demand_hours:.1} h on-demand")?;
+        write!(f, "  {below_minimum_seconds:.0} s below the minimum")
+    }
+}
+
+impl fmt::Display for LossReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { warned, unwarned, drained_in_time, replacement_seconds, replacement_over_floor, calls_before: _ } =
+            self;
+        write!(f, "losses: {warned} warned ({drained_in_time} empty in time), {unwarned} unwarned")?;
+        if let (
+            Percentiles { p50: Some(p50), p99: Some(p99), .. },
+            Percentiles { p50: Some(half), p99: Some(most), .. },
+        ) = (replacement_seconds, replacement_over_floor)
+        {
+            write!(
+                f,
+                "\n  replaced in {p50:.0} s median, {p99:.0} s for 99 of 100; {half:.2} and {most:.2} times the boot"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for BackfillReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            floor_on_demand_hours,
+            launches,
+            most_refusals_in_an_hour,
+            moves,
+            most_moves_in_an_hour,
+            most_working,
+        } = self;
+        write!(f, "backfill: {launches} launches, {moves} given back, at most {most_moves_in_an_hour} in an hour")?;
+        write!(
+            f,
+            "\n  an all-knowing controller needs {floor_on_demand_hours:.1} h on-demand; {most_working} worked at most"
+        )?;
+        for (pool, most) in most_refusals_in_an_hour.iter().filter(|(_, most)| **most > 0) {
+            write!(f, "\n  pool {pool} refused {most} launches within an hour at most")?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use evenkeel_model::decision::HostStep;
 use evenkeel_model::observed::{HandsOff, HostStatus, Placement};
+use evenkeel_turn::ports::{Answer, PortError};
 use rand::RngExt;
 
 use crate::clock::{Ms, SECOND};
@@ -60,7 +62,10 @@ impl Core {
             // A stopping task counts as free at once, so services that found no room are looked at again.
             self.look_at_short_services();
         }
-        let missing = desired.saturating_sub(staying(self));
+        // Others may come before those on draining hosts have gone, as far as `maximumPercent` allows.
+        let most = desired * self.cluster.services[service].leaving.maximum_percent as usize / 100;
+        let live = self.cluster.live(service).count();
+        let missing = desired.saturating_sub(staying(self)).min(most.max(desired).saturating_sub(live));
         self.place(service, missing);
     }
 
@@ -68,8 +73,7 @@ impl Core {
         self.cluster.hosts.get(&task.host).is_some_and(|host| host.seen.status == HostStatus::Draining)
     }
 
-    /// DRAINING: PENDING tasks stop at once, RUNNING ones when others have taken their place (minimum 100 %, maximum
-    /// 200 %: the defaults).
+    /// DRAINING: PENDING tasks stop at once, RUNNING ones as far as `minimumHealthyPercent` of the others run.
     fn leave_draining_hosts(&mut self, service: ServiceNo) {
         let draining: Vec<TaskNo> =
             self.cluster.live(service).filter(|(_, task)| self.is_draining(task)).map(|(number, _)| number).collect();
@@ -82,7 +86,9 @@ impl Core {
             self.stop(task);
         }
         let up = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running).count();
-        let spare = up.saturating_sub(self.cluster.services[service].desired as usize);
+        let service = &self.cluster.services[service];
+        let keep = (service.desired as usize * service.leaving.minimum_percent as usize).div_ceil(100);
+        let spare = up.saturating_sub(keep);
         for task in running.into_iter().take(spare) {
             self.stop(task);
         }
@@ -236,7 +242,7 @@ impl Core {
                 // Captured: with a stop timeout of 30 s, execution stopped after 43 s, and the room was free then.
                 millis(service.stop_timeout) + self.rng.agent.random_range(SECOND..14 * SECOND)
             }
-            Some(service) => service.stop.draw(&mut self.rng.agent),
+            Some(service) => millis(service.leaving.deregistration_delay) + service.stop.draw(&mut self.rng.agent),
         };
         if let Some(service) = service {
             self.measure.stopped(service, self.now);
@@ -264,6 +270,38 @@ impl Core {
         self.look_if_draining(service);
     }
 
+    /// UpdateContainerInstancesState: hosts that have left are passed over.
+    pub(crate) fn set_host_status(&mut self, hosts: &[evenkeel_model::InstanceId], status: HostStatus) -> Answer<()> {
+        if hosts.len() > HostStep::MOST_HOSTS {
+            return Err(PortError::Refused(format!("InvalidParameterException: {} container instances", hosts.len())));
+        }
+        for id in hosts {
+            let found = self.cloud.number(id).filter(|number| self.cluster.hosts.contains_key(number));
+            let Some(number) = found else { continue };
+            self.cluster.set_status(number, status);
+            self.stop_daemons(number);
+            self.announce_host(number, if status == HostStatus::Active { "ACTIVE" } else { "DRAINING" });
+        }
+        for service in 0..self.cluster.services.len() {
+            self.look_soon(service);
+        }
+        Ok(())
+    }
+
+    /// A daemon's task on a draining host stops last (ECS developer guide, "Draining").
+    fn stop_daemons(&mut self, host: HostNo) {
+        let Some(found) = self.cluster.hosts.get(&host).filter(|host| host.seen.status == HostStatus::Draining) else {
+            return;
+        };
+        let tasks = || found.tasks.iter().filter_map(|task| Some((*task, self.cluster.tasks.get(task)?)));
+        if tasks().all(|(_, task)| task.daemon) {
+            let daemons: Vec<TaskNo> = tasks().map(|(number, _)| number).collect();
+            for daemon in daemons {
+                self.stop(daemon);
+            }
+        }
+    }
+
     fn look_if_draining(&mut self, service: Option<ServiceNo>) {
         let Some(service) = service else { return };
         if self.cluster.live(service).any(|(_, task)| self.is_draining(task)) {
@@ -276,6 +314,7 @@ impl Core {
         let Some(task) = self.cluster.remove_task(number) else { return };
         self.remember_on(task.host);
         self.advance_agent(task.host);
+        self.stop_daemons(task.host);
         self.look_at_short_services();
     }
 

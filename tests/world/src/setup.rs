@@ -29,6 +29,8 @@ pub struct Setup {
     pub unmanaged_tasks: u32,
     /// What ECS does, as far as it is a number.
     pub ecs: EcsSetup,
+    /// What the spot market does, as far as it is a number.
+    pub spot: SpotSetup,
 }
 
 /// The hosts of a pool.
@@ -43,6 +45,41 @@ pub struct PoolSetup {
     pub zones: Vec<Zone>,
     /// USD an hour and host if it were on-demand.
     pub on_demand_usd: Usd,
+    /// `MaxSize` of the group; none: whatever the fleet may need.
+    pub max: Option<u32>,
+    /// From usable to the agent's registration: what boot does besides, updates included.
+    pub boot: Spread,
+    /// How long a launch hook holds a new instance.
+    pub launch_hook_seconds: u64,
+    /// How long a terminate hook holds an instance, after its deregistration.
+    pub terminate_hook_seconds: u64,
+    /// The load balancer's deregistration delay, before an instance ends; zero without one.
+    pub deregistration_seconds: u64,
+    /// Whether the group evens out its zones.
+    pub az_rebalance: bool,
+    /// Stopped instances in the group's warm pool.
+    pub warm_pool: u32,
+    /// Whether the group answers rebalance recommendations itself.
+    pub capacity_rebalancing: bool,
+}
+
+/// What the spot market does, as far as it is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpotSetup {
+    /// How many of 1,000 instances are warned two minutes before they are taken.
+    pub warned_per_mille: u32,
+    /// How many of 1,000 warnings come with a rebalance recommendation.
+    pub rebalance_per_mille: u32,
+    /// The price, in thousandths of the on-demand price.
+    pub price_per_mille: u32,
+}
+
+impl Default for SpotSetup {
+    fn default() -> Self {
+        // Spot is typically about 65 % below on-demand.
+        Self { warned_per_mille: 1_000, rebalance_per_mille: 300, price_per_mille: 350 }
+    }
 }
 
 /// Hundredths of a cent, so that setups can be compared.
@@ -76,6 +113,14 @@ impl Default for PoolSetup {
             registers: Resources::new(2048, 7764),
             zones: ["a", "b", "c"].into_iter().filter_map(zone).collect(),
             on_demand_usd: Usd::from(0.096),
+            max: None,
+            boot: Spread { least: 20_000, usual: 30_000, most: 45_000 },
+            launch_hook_seconds: 0,
+            terminate_hook_seconds: 0,
+            deregistration_seconds: 0,
+            az_rebalance: true,
+            warm_pool: 0,
+            capacity_rebalancing: false,
         }
     }
 }
@@ -102,6 +147,12 @@ pub struct ServiceSetup {
     pub stop_timeout_seconds: u32,
     /// Tasks that run at the start.
     pub running: Option<u32>,
+    /// `minimumHealthyPercent`.
+    pub minimum_percent: u32,
+    /// `maximumPercent`.
+    pub maximum_percent: u32,
+    /// The target group's deregistration delay: added to each stop.
+    pub deregistration_seconds: u32,
 }
 
 impl Default for ServiceSetup {
@@ -117,6 +168,9 @@ impl Default for ServiceSetup {
             stubborn_per_mille: 10,
             stop_timeout_seconds: 30,
             running: None,
+            minimum_percent: 100,
+            maximum_percent: 200,
+            deregistration_seconds: 0,
         }
     }
 }

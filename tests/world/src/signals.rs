@@ -19,6 +19,10 @@ const WALK_STEP: Ms = 10 * SECOND;
 const PUSH: Ms = 30 * SECOND;
 /// An alarm fires when the load is above this part of what the running tasks can serve.
 const ALARM_ABOVE: f64 = 0.9;
+/// An alarm on CPU fires above this part of the capacity in service.
+const CPU_ABOVE: f64 = 0.8;
+/// One on latency, above this.
+const LATENCY_ABOVE: f64 = 0.9;
 /// Values are kept for the longest period that is asked for, and some more.
 const KEPT: Ms = 20 * MINUTE;
 
@@ -34,6 +38,10 @@ pub enum Source {
 /// The demand of all services.
 pub(crate) struct Signals {
     services: Vec<Load>,
+    /// The fleet's alarms, on load over capacity: whether each is in ALARM, and since when.
+    fleet: BTreeMap<AlarmName, (bool, Ms)>,
+    /// The load in capacity units, where somebody set it; otherwise what the services' demand needs.
+    pub(crate) load: Option<f64>,
 }
 
 /// One service's demand.
@@ -62,12 +70,22 @@ impl Signals {
             point: None,
             alarm: (false, 0),
         };
-        Self { services: fleet.services.iter().map(load).collect() }
+        let alarms = fleet.backfill.iter().flat_map(|backfill| &backfill.alarms);
+        Self {
+            services: fleet.services.iter().map(load).collect(),
+            fleet: alarms.map(|alarm| (alarm.clone(), (false, 0))).collect(),
+            load: None,
+        }
     }
 
     /// The true demand now; none where the file has a hole, or there is no demand.
     pub(crate) fn demand(&self, service: ServiceNo) -> Option<f64> {
         self.services.get(service)?.values.back()?.1
+    }
+
+    /// Whether any of the fleet's alarms is in ALARM.
+    pub(crate) fn any_fleet_alarm(&self) -> bool {
+        self.fleet.values().any(|(firing, _)| *firing)
     }
 
     /// The tasks that the true demand needs, before limits.
@@ -251,14 +269,49 @@ impl Core {
                 self.send_alarm(steps.alarm.as_str(), firing);
             }
         }
+        self.evaluate_fleet_alarms();
         self.after(MINUTE, Event::Alarms);
+    }
+
+    /// The fleet's alarms: CPU above four fifths of the capacity in service, latency when the queues grow, above nine
+    /// tenths.
+    fn evaluate_fleet_alarms(&mut self) {
+        let busy = self.load_of_capacity();
+        let alarms: Vec<AlarmName> = self.signals.fleet.keys().cloned().collect();
+        for alarm in alarms {
+            let firing = busy > if alarm.as_str().contains("latency") { LATENCY_ABOVE } else { CPU_ABOVE };
+            let now = self.now;
+            let Some(state) = self.signals.fleet.get_mut(&alarm) else { continue };
+            if state.0 != firing {
+                *state = (firing, now);
+                self.send_alarm(alarm.as_str(), firing);
+            }
+        }
+    }
+
+    /// The load as a part of the capacity in service.
+    fn load_of_capacity(&self) -> f64 {
+        let working = f64::from(self.cloud.working(|_| true));
+        if let Some(load) = self.signals.load {
+            return if working > 0.0 { load / working } else { f64::INFINITY };
+        }
+        let needs = |(service, file): (usize, &Service)| {
+            let wanted = self.signals.needs(service).unwrap_or(0).max(file.min_tasks).min(file.ceiling());
+            f64::from(wanted) * f64::from(self.cluster.services[service].task.resources.cpu)
+        };
+        let wanted: f64 = self.fleet.services.iter().enumerate().filter(|(_, file)| !file.fill).map(needs).sum();
+        let has: f64 = self.cluster.hosts.values().map(|host| f64::from(host.seen.registered.cpu)).sum();
+        if wanted <= 0.0 { 0.0 } else { wanted / has.max(1.0) }
     }
 
     /// DescribeAlarms.
     pub(crate) fn alarm(&self, alarm: &AlarmName) -> Signal {
         let asks = |demand: &Option<Demand>| matches!(demand, Some(Demand::Steps(steps)) if steps.alarm == *alarm);
         match self.fleet.services.iter().position(|service| asks(&service.demand)) {
-            None => Signal::Unknown(format!("there is no alarm {alarm}")),
+            None => match self.signals.fleet.get(alarm) {
+                Some((firing, since)) => Signal::Alarm { firing: *firing, since: timestamp(*since) },
+                None => Signal::Unknown(format!("there is no alarm {alarm}")),
+            },
             Some(service) => {
                 let (firing, since) = self.signals.services[service].alarm;
                 Signal::Alarm { firing, since: timestamp(since) }

@@ -7,17 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use evenkeel_backfill::{Backfill, BackfillView, handler as backfill};
 use evenkeel_intake::{Reading, read};
-use evenkeel_microscale::handler::{HandleError, Handled};
-use evenkeel_microscale::{Microscale, State};
-use evenkeel_model::FunctionName;
-use evenkeel_model::fleet::{Fleet, Service};
+use evenkeel_microscale::{Microscale, State, handler as microscale};
+use evenkeel_model::fleet::{Fleet, Purchase, Service};
 use evenkeel_model::observed::Observed;
+use evenkeel_model::trigger::Trigger;
 use evenkeel_model::view::{DecisionView, Moment, View};
+use evenkeel_model::{FunctionName, PoolName};
 use evenkeel_turn::ledger::Key;
-use evenkeel_turn::{FleetCache, Limits, feed_key, view_key};
+use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, view_key};
 
 use crate::clock::{MINUTE, Ms};
+use crate::cloud::Interruption;
+use crate::cloud::spot::Trace;
 use crate::core::{Core, Event};
 use crate::demand::Walk;
 use crate::faults::Faults;
@@ -33,7 +36,7 @@ const FORGET: Ms = 60 * MINUTE;
 /// Lambda tries an asynchronous invocation twice more, after one and two minutes.
 const MOST_TRIES: u32 = 3;
 
-type Turn = Pin<Box<dyn Future<Output = Result<Handled, HandleError>> + Send>>;
+type Turn = Pin<Box<dyn Future<Output = Result<Option<Summary>, HandleError>> + Send>>;
 
 /// A simulated cloud with its functions.
 pub struct World {
@@ -49,6 +52,7 @@ pub struct World {
 /// A message that a turn works on.
 #[derive(Clone)]
 struct Message {
+    to: FunctionName,
     bytes: Arc<[u8]>,
     tries: u32,
 }
@@ -134,7 +138,7 @@ impl World {
     fn take(&mut self, event: Event) {
         match event {
             Event::Resume(turn) => self.resume(turn),
-            Event::Deliver { bytes, tries } => self.deliver(Message { bytes, tries }),
+            Event::Deliver { to, bytes, tries } => self.deliver(&Message { to, bytes, tries }),
             Event::Tick => self.tick(),
             Event::Reconcile(service) => self.lock().reconcile(service),
             Event::Runs(task) => self.lock().runs(task),
@@ -144,6 +148,14 @@ impl World {
             Event::Push(service) => self.lock().push(service),
             Event::Alarms => self.lock().evaluate_alarms(),
             Event::Trouble(trouble) => self.lock().trouble(trouble),
+            Event::GroupLooks(group) => self.lock().adjust(group),
+            Event::WarmsUp(group) => self.lock().warms_up(group),
+            Event::Market(group) => self.lock().market(group),
+            Event::InService(host) => self.lock().in_service(host),
+            Event::Works(host) => self.lock().works(host),
+            Event::Taken(host) => self.lock().taken(host),
+            Event::Ends(host) => self.lock().ends(host),
+            Event::Missed(host) => self.lock().missed(host),
         }
     }
 
@@ -154,6 +166,7 @@ impl World {
         if forget {
             core.table.forget(now);
         }
+        core.audit_leases();
         core.send_tick();
         core.at((now / MINUTE + 1) * MINUTE, Event::Tick);
         drop(core);
@@ -163,24 +176,23 @@ impl World {
     }
 
     /// A message reaches the function: one turn for each trigger in it.
-    fn deliver(&mut self, message: Message) {
+    fn deliver(&mut self, message: &Message) {
         for item in read(&message.bytes).items {
             match item.reading {
                 Ok(Reading::Trigger(trigger)) => {
                     self.started += 1;
                     let turn = self.started;
-                    let ports = Ports::new(Arc::clone(&self.core), turn);
-                    let fleets = Arc::clone(&self.fleets);
-                    let work = async move {
-                        let holder = format!("turn-{turn}");
-                        Microscale.handle(&ports, &fleets, &trigger, &holder, LIMITS).await
-                    };
+                    let about_a_host = matches!(trigger, Trigger::SpotInterruption(_));
+                    let ports = Ports::new(Arc::clone(&self.core), turn, message.to);
+                    let work = work(message.to, ports, Arc::clone(&self.fleets), trigger, format!("turn-{turn}"));
                     {
                         let mut core = self.lock();
                         let Core { faults, rng, under, .. } = &mut *core;
-                        under.entry(turn).or_default().kill_at = faults.kill_at(turn, &mut rng.faults);
+                        let begun = under.entry(turn).or_default();
+                        begun.kill_at = faults.kill_at(turn, &mut rng.faults);
+                        begun.timed = about_a_host;
                     }
-                    self.turns.insert(turn, (Box::pin(work), message.clone()));
+                    self.turns.insert(turn, (work, message.clone()));
                     self.resume(turn);
                 }
                 Ok(Reading::Unknown { .. }) => self.tally.ignored += 1,
@@ -202,13 +214,13 @@ impl World {
         }
     }
 
-    fn end(&mut self, turn: TurnNo, result: Option<Result<Handled, HandleError>>) {
+    fn end(&mut self, turn: TurnNo, result: Option<Result<Option<Summary>, HandleError>>) {
         let Some((_, message)) = self.turns.remove(&turn) else { return };
         let mut core = self.lock();
         let under = core.under.remove(&turn).unwrap_or_default();
         let summary = match &result {
-            Some(Ok(Handled::Turned(summary))) => Some(summary),
-            Some(Ok(Handled::NotForUs | Handled::Planned(..)) | Err(_)) | None => None,
+            Some(Ok(summary)) => summary.as_ref(),
+            Some(Err(_)) | None => None,
         };
         let now = core.now;
         core.audit.turn_ended(turn, &under, summary, now);
@@ -217,9 +229,9 @@ impl World {
         let tally = &mut self.tally;
         match result {
             None => tally.killed += 1,
-            Some(Ok(Handled::Turned(_))) if held => tally.turns += 1,
-            Some(Ok(Handled::Turned(_))) => tally.marked += 1,
-            Some(Ok(Handled::NotForUs | Handled::Planned(..))) => tally.ignored += 1,
+            Some(Ok(Some(_))) if held => tally.turns += 1,
+            Some(Ok(Some(_))) => tally.marked += 1,
+            Some(Ok(None)) => tally.ignored += 1,
             Some(Err(_)) => tally.failed += 1,
         }
         let done = matches!(result, Some(Ok(_)));
@@ -235,7 +247,7 @@ impl World {
             return;
         }
         let mut core = self.lock();
-        core.after(MINUTE * Ms::from(tries), Event::Deliver { bytes: message.bytes, tries });
+        core.after(MINUTE * Ms::from(tries), Event::Deliver { to: message.to, bytes: message.bytes, tries });
     }
 
     /// What was wanted and what ran, over time.
@@ -287,14 +299,110 @@ impl World {
     /// The snapshot that the page reads, with its decisions; none before the first turn has saved one.
     #[must_use]
     pub fn view(&self) -> Option<View> {
-        let core = self.lock();
-        let keys = [view_key(&core.fleet.name), feed_key(&core.fleet.name)];
-        let mut items = core.table.get(&keys).into_iter();
-        drop(core);
-        let mut view: View = serde_json::from_str(&items.next()??.body).ok()?;
-        let feed = items.next().flatten();
-        let decisions: Option<Vec<DecisionView>> = feed.and_then(|feed| serde_json::from_str(&feed.body).ok());
-        view.decisions = decisions.unwrap_or_default();
+        let mut view: View = self.stored(&view_key(&self.lock().fleet.name, FunctionName::Microscale))?;
+        let mut decisions: Vec<DecisionView> = Vec::new();
+        for function in [FunctionName::Microscale, FunctionName::Backfill] {
+            let key = feed_key(&self.lock().fleet.name, function);
+            decisions.extend(self.stored::<Vec<DecisionView>>(&key).unwrap_or_default());
+        }
+        decisions.sort_by_key(|one| std::cmp::Reverse(one.decision.at));
+        decisions.truncate(View::MOST_DECISIONS);
+        view.decisions = decisions;
         Some(view)
     }
+
+    /// What backfill shows; none before its first turn.
+    #[must_use]
+    pub fn backfill_view(&self) -> Option<BackfillView> {
+        let key = view_key(&self.lock().fleet.name, FunctionName::Backfill);
+        self.stored(&key)
+    }
+
+    fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
+        let item = self.lock().table.get(std::slice::from_ref(key)).pop().flatten()?;
+        serde_json::from_str(&item.body).ok()
+    }
+
+    /// Gives a spot pool a market that follows a file, scaled so that its maximum is the pool's size.
+    ///
+    /// # Errors
+    /// Says which pool there is not, or why it cannot follow a market.
+    pub fn follow(&mut self, pool: &PoolName, trace: &Trace) -> Result<(), String> {
+        let mut core = self.lock();
+        let Some(number) = core.cloud.groups.iter().position(|group| group.pool == *pool) else {
+            return Err(format!("the fleet has no pool {pool}"));
+        };
+        if core.cloud.groups[number].purchase != Purchase::Spot {
+            return Err(format!("pool {pool} is not a spot pool"));
+        }
+        let scaled = trace.scaled_to(core.cloud.groups[number].desired);
+        core.follow(number, scaled);
+        Ok(())
+    }
+
+    /// Takes a spot host back, whichever works. Gives whether there was one.
+    pub fn interrupt(&mut self, how: Interruption) -> bool {
+        let mut core = self.lock();
+        let Some(host) = core.any_working(|purchase| purchase == Purchase::Spot) else { return false };
+        core.interrupt(host, how);
+        true
+    }
+
+    /// Refuses every launch in a pool for want of capacity, for so long from now on.
+    pub fn starve(&mut self, pool: &PoolName, length: Ms) {
+        let mut core = self.lock();
+        let until = core.now + length;
+        for group in core.cloud.groups.iter_mut().filter(|group| group.pool == *pool) {
+            group.market.starved_until = until;
+        }
+    }
+
+    /// Sets the account's limit of a pool's hosts.
+    pub fn limit(&mut self, pool: &PoolName, hosts: Option<u32>) {
+        for group in self.lock().cloud.groups.iter_mut().filter(|group| group.pool == *pool) {
+            group.market.quota = hosts;
+        }
+    }
+
+    /// Sets the load on the fleet in capacity units, which its alarms watch; none: what the services' demand needs.
+    pub fn load(&mut self, units: Option<f64>) {
+        self.lock().signals.load = units;
+    }
+
+    /// EC2 recommends to rebalance a spot host, whichever works.
+    pub fn recommend_rebalance(&mut self) {
+        let mut core = self.lock();
+        if let Some(host) = core.any_working(|purchase| purchase == Purchase::Spot) {
+            core.recommend_rebalance(host);
+        }
+    }
+
+    /// Sends a payload to every function, as somebody's invocation.
+    pub fn invoke(&mut self, payload: &serde_json::Value) {
+        self.lock().send(payload, crate::delivery::Promise::AtLeastOnce, 0);
+    }
+
+    /// Capacity units that take work now, of one purchase kind.
+    #[must_use]
+    pub fn working(&self, purchase: Purchase) -> u32 {
+        self.lock().cloud.working(|one| one == purchase)
+    }
+}
+
+/// One invocation of a function.
+fn work(to: FunctionName, ports: Ports, fleets: Arc<FleetCache>, trigger: Trigger, holder: String) -> Turn {
+    Box::pin(async move {
+        match to {
+            FunctionName::Backfill => match Backfill.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
+                backfill::Handled::Turned(summary) => Ok(Some(summary)),
+                backfill::Handled::NotForUs | backfill::Handled::Planned(_) => Ok(None),
+            },
+            FunctionName::Microscale | FunctionName::Patchroll => {
+                match Microscale.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
+                    microscale::Handled::Turned(summary) => Ok(Some(summary)),
+                    microscale::Handled::NotForUs | microscale::Handled::Planned(..) => Ok(None),
+                }
+            }
+        }
+    })
 }

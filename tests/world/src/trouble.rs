@@ -1,10 +1,12 @@
 //! Trouble that no turn makes: hosts die, agents lose their connection, tasks crash, people deploy and meddle.
 
+use evenkeel_model::fleet::Purchase;
 use evenkeel_model::observed::{HandsOff, HostStatus};
 use evenkeel_model::{Resources, Room};
 use rand::RngExt;
 
 use crate::clock::{MINUTE, SECOND};
+use crate::cloud::Interruption;
 use crate::cluster::{Agent, HostNo, ServiceNo, TaskNo};
 use crate::core::{Core, Event};
 
@@ -13,8 +15,6 @@ use crate::core::{Core, Event};
 pub(crate) enum Trouble {
     /// Draw the next one.
     Next,
-    /// A host joins in place of one that died.
-    HostJoins(evenkeel_model::PoolName),
     /// A host's agent is connected again.
     Reconnect(HostNo),
     /// A host takes tasks again.
@@ -31,11 +31,6 @@ impl Core {
                 if let Some(wait) = self.faults.next_trouble(&mut self.rng.trouble) {
                     self.after(wait, Event::Trouble(Trouble::Next));
                 }
-            }
-            Trouble::HostJoins(pool) => {
-                let host = self.launch(&pool);
-                self.announce_host(host, "ACTIVE");
-                self.look_at_short_services();
             }
             Trouble::Reconnect(host) => {
                 if let Some(found) = self.cluster.hosts.get_mut(&host) {
@@ -57,12 +52,13 @@ impl Core {
         let hosts: Vec<HostNo> = self.cluster.hosts.keys().copied().collect();
         let tasks: Vec<TaskNo> = self.cluster.tasks.keys().copied().collect();
         let rng = &mut self.rng.trouble;
-        let kind = rng.random_range(0..8);
+        let kind = rng.random_range(0..10);
         let host = hosts.get(rng.random_range(0..hosts.len().max(1))).copied();
         let task = tasks.get(rng.random_range(0..tasks.len().max(1))).copied();
         let service: ServiceNo = rng.random_range(0..self.cluster.services.len().max(1));
         match (kind, host, task) {
-            (0, Some(host), _) => self.lose_host(host),
+            (0, Some(host), _) => self.fail(host),
+            (8, _, _) => self.market_trouble(),
             (1, Some(host), _) => {
                 if let Some(found) = self.cluster.hosts.get_mut(&host) {
                     found.seen.connected = false;
@@ -114,15 +110,40 @@ impl Core {
         self.set_desired(service, count);
     }
 
-    /// A host dies without a word; a new one joins some minutes later.
-    pub(crate) fn lose_host(&mut self, host: HostNo) {
-        let pool = self.cluster.hosts.get(&host).and_then(|host| host.seen.pool.clone());
-        self.announce_host(host, "INACTIVE");
-        self.cluster.remove_host(host);
-        self.look_at_short_services();
-        if let Some(pool) = pool {
-            let wait = self.rng.trouble.random_range(MINUTE..5 * MINUTE);
-            self.after(wait, Event::Trouble(Trouble::HostJoins(pool)));
+    /// A host dies without a word; its group finds out.
+    pub(crate) fn fail(&mut self, host: HostNo) {
+        let works = self.cloud.instances.get(&host).is_some_and(|one| one.works);
+        if works {
+            self.measure.losses.lost(host, false, self.now);
+        }
+        self.ends(host);
+    }
+
+    /// The market takes some spot hosts, or nothing more is to be had for a while, or EC2 sees a risk.
+    fn market_trouble(&mut self) {
+        let kind = self.rng.trouble.random_range(0..4);
+        let is_spot = |purchase| purchase == Purchase::Spot;
+        match kind {
+            0 | 1 => {
+                for _ in 0..self.rng.trouble.random_range(1..4) {
+                    let Some(host) = self.any_working(is_spot) else { return };
+                    let warned = self.rng.trouble.random_range(0..3) > 0;
+                    self.interrupt(host, if warned { Interruption::Warned } else { Interruption::Unwarned });
+                }
+            }
+            2 => {
+                let groups = self.cloud.groups.len();
+                let group = self.rng.trouble.random_range(0..groups.max(1));
+                let until = self.now + self.rng.trouble.random_range(5 * MINUTE..40 * MINUTE);
+                if let Some(group) = self.cloud.groups.get_mut(group) {
+                    group.market.starved_until = until;
+                }
+            }
+            _ => {
+                if let Some(host) = self.any_working(is_spot) {
+                    self.recommend_rebalance(host);
+                }
+            }
         }
     }
 

@@ -7,11 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use evenkeel_model::decision::HostStep;
 use evenkeel_model::fleet::MetricSource;
-use evenkeel_model::observed::{EcsService, Host, Signal, Task};
-use evenkeel_model::{AlarmName, ClusterName, FleetName, QueueName, ServiceName, Timestamp};
+use evenkeel_model::groups::{Group, Refusal, SpotRequest};
+use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
+use evenkeel_model::{
+    AlarmName, ClusterName, FleetName, FunctionName, GroupName, InstanceId, QueueName, ServiceName, Timestamp,
+};
 use evenkeel_turn::ledger::{Item, Key, LedgerError, Write};
-use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
+use evenkeel_turn::ports::{
+    Answer, Beats, ChangeEcs, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups,
+    ReadSignals,
+};
 
 use crate::api::Api;
 use crate::audit::Seen;
@@ -34,6 +41,10 @@ pub(crate) struct Under {
     pub(crate) killed: bool,
     /// Calls that were not answered well.
     pub(crate) failed_calls: u32,
+    /// Calls that were answered one after the other.
+    answered: u32,
+    /// An event about a host woke it, so it is measured how many calls come before the answer to it.
+    pub(crate) timed: bool,
     /// What it was told, and what it did, in this round.
     pub(crate) seen: Seen,
     /// The rounds before.
@@ -41,6 +52,13 @@ pub(crate) struct Under {
 }
 
 impl Under {
+    /// Notes how many calls came one after the other before this one.
+    fn notes_depth(&self, counts: bool, most: &mut u32) {
+        if counts && self.timed {
+            *most = (*most).max(self.answered);
+        }
+    }
+
     /// What it is told now: a new round begins when it looks again after it has acted.
     fn told(&mut self) -> &mut Seen {
         if !self.seen.sets.is_empty() {
@@ -56,6 +74,7 @@ pub(crate) struct Newest {
     hosts: Option<Vec<Host>>,
     tasks: Option<Vec<Task>>,
     services: Option<Vec<EcsService>>,
+    groups: Option<Vec<Group>>,
 }
 
 /// A turn's window on the world.
@@ -63,11 +82,12 @@ pub(crate) struct Newest {
 pub(crate) struct Ports {
     core: Arc<Mutex<Core>>,
     turn: TurnNo,
+    function: FunctionName,
 }
 
 impl Ports {
-    pub(crate) const fn new(core: Arc<Mutex<Core>>, turn: TurnNo) -> Self {
-        Self { core, turn }
+    pub(crate) const fn new(core: Arc<Mutex<Core>>, turn: TurnNo, function: FunctionName) -> Self {
+        Self { core, turn, function }
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -85,7 +105,7 @@ impl Ports {
         api: Api,
         effect: impl FnOnce(&mut Core, &mut Under, Fresh) -> Answer<T> + Send,
     ) -> Answer<T> {
-        let Begun { effect_at, answer_at, fault } = self.lock().begin_call(self.turn, api);
+        let Begun { effect_at, answer_at, fault, depth } = self.lock().begin_call(self.turn, api);
         self.until(effect_at).await;
         let fresh = if fault == CallFault::Stale { Fresh::No } else { Fresh::Yes };
         let answer = match fault {
@@ -100,8 +120,11 @@ impl Ports {
             CallFault::AnswerLost => Err(PortError::Unavailable("connection reset".to_owned())),
             CallFault::None | CallFault::Throttled | CallFault::Failed | CallFault::Stale => answer,
         };
-        if answer.is_err() {
-            self.lock().under.entry(self.turn).or_default().failed_calls += 1;
+        {
+            let mut core = self.lock();
+            let under = core.under.entry(self.turn).or_default();
+            under.answered = under.answered.max(depth);
+            under.failed_calls += u32::from(answer.is_err());
         }
         answer
     }
@@ -126,6 +149,8 @@ struct Begun {
     effect_at: Ms,
     answer_at: Ms,
     fault: CallFault,
+    /// It is this call in a row, counting calls that are made together once.
+    depth: u32,
 }
 
 impl Core {
@@ -139,7 +164,7 @@ impl Core {
         let under = self.under.entry(turn).or_default();
         under.calls += 1;
         under.killed |= under.kill_at.is_some_and(|call| under.calls >= call);
-        Begun { effect_at, answer_at, fault }
+        Begun { effect_at, answer_at, fault, depth: under.answered + 1 }
     }
 
     fn take_effect<T>(&mut self, turn: TurnNo, effect: impl FnOnce(&mut Self, &mut Under) -> Answer<T>) -> Answer<T> {
@@ -210,6 +235,58 @@ impl ChangeEcs for Ports {
     }
 }
 
+impl ChangeHosts for Ports {
+    async fn set_status(&self, _: &ClusterName, hosts: &[InstanceId], status: HostStatus) -> Answer<()> {
+        self.call(Api::UpdateContainerInstancesState, |core, under, _| {
+            let step = HostStep::SetStatus { hosts: hosts.to_vec(), status };
+            under.notes_depth(status == HostStatus::Draining, &mut core.measure.depths.drain);
+            core.host_effect(self.turn, &step);
+            core.set_host_status(hosts, status)
+        })
+        .await
+    }
+}
+
+impl ReadGroups for Ports {
+    async fn groups(&self, names: &[GroupName]) -> Answer<Vec<Group>> {
+        self.call(Api::DescribeAutoScalingGroups, |core, _, fresh| {
+            Ok(fresh.read(&mut core.newest.groups, || core.cloud.describe(names)))
+        })
+        .await
+    }
+
+    async fn refusals(&self, group: &GroupName) -> Answer<Vec<Refusal>> {
+        self.call(Api::DescribeScalingActivities, |core, _, _| {
+            Ok(core.cloud.describe_refusals(group, core.now, timestamp))
+        })
+        .await
+    }
+
+    async fn spot_requests(&self, instances: &[InstanceId]) -> Answer<Vec<SpotRequest>> {
+        self.call(Api::DescribeSpotRequests, |core, _, _| Ok(core.cloud.describe_requests(instances, timestamp))).await
+    }
+}
+
+impl ChangeGroups for Ports {
+    async fn set_capacity(&self, group: &GroupName, hosts: u32) -> Answer<()> {
+        self.call(Api::SetDesiredCapacity, |core, under, _| {
+            let raises = core.cloud.group_no(group).is_some_and(|number| core.cloud.groups[number].desired < hosts);
+            under.notes_depth(raises, &mut core.measure.depths.launch);
+            core.capacity_effect(self.turn, group, hosts);
+            core.set_capacity(group, hosts)
+        })
+        .await
+    }
+
+    async fn terminate(&self, host: &InstanceId, shrink: bool) -> Answer<()> {
+        self.call(Api::TerminateInstance, |core, _, _| {
+            core.terminate_effect(self.turn, host, shrink);
+            core.terminate(host, shrink)
+        })
+        .await
+    }
+}
+
 impl ReadSignals for Ports {
     async fn metrics(&self, sources: &[MetricSource]) -> Answer<Vec<Signal>> {
         self.call(Api::GetMetricData, |core, under, _| {
@@ -234,7 +311,7 @@ impl Beats for Ports {
     async fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> Answer<()> {
         self.call(Api::SendMessageBatch, |core, _, _| {
             for delay in delays {
-                core.send_beat(fleet, millis(*delay));
+                core.send_beat(self.function, fleet, millis(*delay));
             }
             Ok(())
         })

@@ -8,10 +8,10 @@ use evenkeel_microscale::{State, plan};
 use evenkeel_model::decision::{Planned, Step};
 use evenkeel_model::fleet::{Demand, Fleet, Format, MetricDemand, MetricSource, Service, Statistic, read};
 use evenkeel_model::observed::{
-    Constraint, EcsService, Field, Host, HostStatus, Observed, Placement, Signal, Task, TaskPhase,
+    Constraint, EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
 };
 use evenkeel_model::{Resources, Room, ServiceName, Timestamp};
-use evenkeel_turn::{Given, Outlook};
+use evenkeel_turn::{Board, Given, Outlook};
 use serde_json::json;
 
 use crate::case::{Apart, Case, Door, Kind, Phase, Rule, Size};
@@ -41,15 +41,17 @@ impl Turn {
     }
 
     pub(crate) fn plan(&self) -> Outlook<State> {
-        let pushed = BTreeMap::new();
-        plan(&Given { fleet: &self.fleet, state: &self.state, pushed: &pushed, now: NOW }, &self.seen)
+        let board = Board::default();
+        plan(&Given { fleet: &self.fleet, state: &self.state, board: &board, now: NOW }, &self.seen)
     }
 
     /// The same world a moment after the plan's counts were set: ECS did nothing yet.
     pub(crate) fn after(&self, outlook: &Outlook<State>) -> Self {
         let mut seen = self.seen.clone();
         for planned in &outlook.steps {
-            let Step::SetDesiredCount { service, from: _, to } = &planned.step;
+            let Step::SetDesiredCount { service, from: _, to } = &planned.step else {
+                unreachable!("microscale sets counts")
+            };
             for ecs in seen.services.iter_mut().filter(|ecs| ecs.name == *service) {
                 ecs.desired = *to;
             }
@@ -60,7 +62,7 @@ impl Turn {
 
 /// The service of a step.
 pub(crate) fn kind_of(planned: &Planned) -> (usize, u32) {
-    let Step::SetDesiredCount { service, from: _, to } = &planned.step;
+    let Step::SetDesiredCount { service, from: _, to } = &planned.step else { unreachable!("microscale sets counts") };
     (service.as_str()[1..].parse().unwrap(), *to)
 }
 
@@ -126,6 +128,7 @@ fn observed(case: &Case) -> Observed {
             reserved_ports: spot.kept.into_iter().collect::<BTreeSet<u16>>(),
             status: if spot.door == Door::Draining { HostStatus::Draining } else { HostStatus::Active },
             connected: spot.door != Door::Disconnected,
+            task_count: 0,
             attributes: [("zone-number".to_owned(), spot.zone.to_string())].into(),
         });
     }
@@ -175,6 +178,7 @@ fn ecs_service(number: usize, kind: &Kind) -> EcsService {
         strategy: kind.rules.iter().map(placement).collect(),
         constraints: kind.distinct.then_some(Constraint::DistinctInstance).into_iter().chain(member).collect(),
         stop_timeout: Duration::from_secs(30),
+        leaving: Leaving::default(),
         hands_off: match kind.apart {
             Some(Apart::HandsOff(because)) => Some(because),
             Some(Apart::Foreign | Apart::Refused | Apart::Unknown) | None => None,

@@ -158,12 +158,16 @@ fn backfill(table: &mut Table<'_>) -> Option<Backfill> {
     let step = table.or("step", default_step(), &whole(1..=limits::HOSTS));
     let cooldown = table.or("cooldown", default_cooldown(), &duration(limits::COOLDOWN));
     let release_after = table.or("release_after", default_release_after(), &duration(limits::RELEASE_AFTER));
+    let moves_per_hour = table.optional("moves_per_hour", &whole(1..=limits::HOSTS));
+    let drain_timeout = table.or("drain_timeout", default_drain_timeout(), &duration(limits::DRAIN_TIMEOUT));
     let rebalance = table.or("rebalance", Rebalance::default(), &choice(ANSWERS));
     Some(Backfill {
         alarms: alarms?,
         step: step?,
         cooldown: cooldown?,
         release_after: release_after?,
+        moves_per_hour: moves_per_hour.field()?,
+        drain_timeout: drain_timeout?,
         rebalance: rebalance?,
     })
 }

@@ -1,6 +1,5 @@
 //! `evenkeel plan`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use evenkeel_microscale::{State, plan as decide};
 use evenkeel_model::Timestamp;
 use evenkeel_model::fleet::Fleet;
 use evenkeel_model::observed::{Observed, Signal};
-use evenkeel_turn::{Given, Outlook};
+use evenkeel_turn::{Board, Given, Outlook};
 use evenkeel_world::Faults;
 use evenkeel_world::setup::millis;
 
@@ -65,7 +64,7 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     for text in want {
         override_demand(&mut seen, &fleet, text)?;
     }
-    let given = Given { fleet: &fleet, state: &state, pushed: &BTreeMap::new(), now: seen.at };
+    let given = Given { fleet: &fleet, state: &state, board: &Board::default(), now: seen.at };
     let outlook = decide(&given, &seen);
     let text = if *json {
         serde_json::to_string_pretty(&serde_json::json!({ "steps": outlook.steps, "report": outlook.report }))?

@@ -1,14 +1,16 @@
 //! From options to a world.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use evenkeel_model::ServiceName;
-use evenkeel_model::fleet::Fleet;
+use evenkeel_model::fleet::{Fleet, Purchase};
+use evenkeel_model::{PoolName, ServiceName};
 use evenkeel_world::demand::{self, DemandOption, Scale, Series, Walk};
 use evenkeel_world::setup::Setup;
+use evenkeel_world::spot::Trace;
 use evenkeel_world::{Faults, Source, World, room_for};
 
 use super::{FleetOptions, read_file, read_fleet};
@@ -20,6 +22,13 @@ pub(crate) struct DemandOptions {
     /// fleet (the default): its 99th percentile then needs 90 % of the room. Without it, demand is random.
     #[arg(long, value_name = "SERVICE=FILE[:FACTOR|:fit]")]
     demand: Vec<String>,
+    /// How many hosts a spot pool's market gives over time, scaled so that the file's maximum is the pool's size:
+    /// {"metadata":{"gap_seconds":N},"data":[...]}, or lines of time_ms,add|remove,node.
+    #[arg(long, value_name = "POOL=FILE")]
+    spot: Vec<String>,
+    /// The market warns nobody before it takes a host.
+    #[arg(long)]
+    no_warnings: bool,
 }
 
 /// What a run is made of.
@@ -27,6 +36,8 @@ pub(crate) struct Made {
     pub(crate) fleet: Fleet,
     pub(crate) setup: Setup,
     pub(crate) demand: BTreeMap<ServiceName, Series>,
+    /// What the market gives to spot pools.
+    pub(crate) spot: BTreeMap<PoolName, Trace>,
     pub(crate) seed: u64,
     /// What was odd about the demand files.
     pub(crate) notes: Vec<String>,
@@ -37,7 +48,13 @@ impl Made {
     pub(crate) fn read(fleet: &FleetOptions, demand: &DemandOptions) -> Result<Self> {
         let seed = fleet.seed;
         let (fleet, setup) = read_setup(fleet)?;
-        let mut made = Self { fleet, setup, demand: BTreeMap::new(), seed, notes: Vec::new() };
+        let mut made = Self { fleet, setup, demand: BTreeMap::new(), spot: BTreeMap::new(), seed, notes: Vec::new() };
+        if demand.no_warnings {
+            made.setup.spot.warned_per_mille = 0;
+        }
+        for option in &demand.spot {
+            made.add_spot(option)?;
+        }
         for option in &demand.demand {
             made.add_demand(option)?;
         }
@@ -67,14 +84,32 @@ impl Made {
         Ok(())
     }
 
-    /// The longest of the demand files.
+    fn add_spot(&mut self, option: &str) -> Result<()> {
+        let Some((name, path)) = option.split_once('=') else { bail!("--spot {option}: expected POOL=FILE") };
+        let Some(pool) = self.fleet.pools.iter().find(|pool| pool.name.as_str() == name) else {
+            bail!("--spot {option}: the fleet has no pool {name}");
+        };
+        if pool.purchase != Purchase::Spot {
+            bail!("--spot {option}: {name} is not a spot pool");
+        }
+        let path = Path::new(path);
+        let text = String::from_utf8(read_file(path)?).with_context(|| path.display().to_string())?;
+        let trace = Trace::read(&text).with_context(|| path.display().to_string())?;
+        if self.spot.insert(pool.name.clone(), trace).is_some() {
+            bail!("--spot {option}: {name} has a market already");
+        }
+        Ok(())
+    }
+
+    /// The longest of the demand and spot files.
     pub(crate) fn whole(&self) -> Option<Duration> {
-        self.demand.values().map(Series::length).max()
+        let spot = self.spot.values().map(|trace| Duration::from_millis(trace.length()));
+        self.demand.values().map(Series::length).chain(spot).max()
     }
 
     /// The world at its beginning.
     pub(crate) fn world(self, faults: Faults) -> World {
-        let Self { fleet, setup, mut demand, seed, notes: _ } = self;
+        let Self { fleet, setup, mut demand, spot, seed, notes: _ } = self;
         let rooms: BTreeMap<ServiceName, f64> = fleet
             .services
             .iter()
@@ -83,7 +118,7 @@ impl Made {
             })
             .collect();
         let mut purpose = 100;
-        World::new(fleet, setup, seed, faults, |service| {
+        let mut world = World::new(fleet, setup, seed, faults, |service| {
             purpose += 1;
             service.demand.as_ref()?;
             Some(match demand.remove(&service.name) {
@@ -94,7 +129,11 @@ impl Made {
                     rooms.get(&service.name).copied().unwrap_or(0.0) * 0.9,
                 ))),
             })
-        })
+        });
+        for (pool, trace) in &spot {
+            world.follow(pool, trace).unwrap_or_else(|_| unreachable!("the pool was checked when its file was read"));
+        }
+        world
     }
 }
 

@@ -3,6 +3,8 @@
 //! It counts and never simulates, and shares no code with the planners. What it can only bound, it bounds so that every
 //! violation that it reports is one.
 
+mod hosts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use evenkeel_model::decision::{Decision, Outcome, Step};
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
 use evenkeel_model::observed::{EcsService, Host, Signal, Task};
 use evenkeel_model::report::Wait;
-use evenkeel_model::{Resources, ServiceName};
+use evenkeel_model::{FunctionName, Resources, ServiceName};
 use evenkeel_turn::Summary;
 use evenkeel_turn::ledger::Write;
 use serde::Serialize;
@@ -45,6 +47,9 @@ pub(crate) struct Seen {
 pub(crate) struct Audit {
     fleet: Arc<Fleet>,
     pub(crate) violations: Vec<Violation>,
+    /// Times that the disruption budget was overdrawn on purpose.
+    pub(crate) budget_violations: u64,
+    pub(crate) hosts: hosts::HostAudit,
     /// Decisions that each turn has recorded and not completed.
     recorded: BTreeMap<TurnNo, BTreeSet<(ServiceName, u32)>>,
     /// When somebody else set a count last.
@@ -53,7 +58,14 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) fn new(fleet: &Arc<Fleet>) -> Self {
-        Self { fleet: Arc::clone(fleet), violations: Vec::new(), recorded: BTreeMap::new(), meddled: BTreeMap::new() }
+        Self {
+            fleet: Arc::clone(fleet),
+            violations: Vec::new(),
+            budget_violations: 0,
+            hosts: hosts::HostAudit::default(),
+            recorded: BTreeMap::new(),
+            meddled: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn meddled(&mut self, service: ServiceNo, now: Ms) {
@@ -66,8 +78,12 @@ impl Audit {
             let decisions: Vec<Decision> =
                 write.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
             for decision in decisions.into_iter().filter(|decision| decision.outcome == Outcome::Undone) {
-                let Step::SetDesiredCount { service, from: _, to } = decision.step;
-                self.recorded.entry(turn).or_default().insert((service, to));
+                match decision.step {
+                    Step::SetDesiredCount { service, from: _, to } => {
+                        self.recorded.entry(turn).or_default().insert((service, to));
+                    }
+                    Step::Host(_) => self.hosts.recorded(turn, decision),
+                }
             }
         }
     }
@@ -83,13 +99,20 @@ impl Audit {
         }
     }
 
-    fn violated(&mut self, invariant: u8, now: Ms, detail: String) {
+    pub(crate) fn violated(&mut self, invariant: u8, now: Ms, detail: String) {
         self.violations.push(Violation { invariant, at_seconds: seconds(now), detail });
     }
 
     /// Judges a turn that has ended, in whatever way.
     pub(crate) fn turn_ended(&mut self, turn: TurnNo, under: &Under, summary: Option<&Summary>, now: Ms) {
         let recorded = self.recorded.remove(&turn).unwrap_or_default();
+        if summary.is_none_or(|summary| summary.function == FunctionName::Backfill) {
+            let report = summary.filter(|summary| summary.held).map(|summary| &summary.report);
+            self.hosts.turn_ended(turn, report);
+        }
+        if summary.is_some_and(|summary| summary.function != FunctionName::Microscale) {
+            return;
+        }
         let fleet = Arc::clone(&self.fleet);
         let clean = summary.is_some() && under.failed_calls == 0;
         // What a turn that was cut short meant to do is what it recorded; the next turn goes on from there.
@@ -243,7 +266,11 @@ impl Count<'_> {
             | Wait::Constraint { service, .. }
             | Wait::Distrust { service, .. }
             | Wait::UnknownDemand { service, .. } => Some(service.clone()),
-            Wait::NoRoom { .. } | Wait::Placement { .. } | Wait::ScaleDown { .. } | Wait::Refill { .. } => None,
+            Wait::Host(_)
+            | Wait::NoRoom { .. }
+            | Wait::Placement { .. }
+            | Wait::ScaleDown { .. }
+            | Wait::Refill { .. } => None,
         };
         let held_back: BTreeSet<ServiceName> = summary.report.waits.iter().filter_map(held_back).collect();
         let uncertain = self.seen.services.iter().any(|ecs| !ecs.constraints.is_empty() || !ecs.task.ports.is_empty());

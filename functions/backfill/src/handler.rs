@@ -1,0 +1,285 @@
+//! From a trigger to a turn of backfill: who is woken by what, and how it looks and acts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_model::decision::{HostStep, Planned, Step};
+use evenkeel_model::fleet::{Fleet, Purchase};
+use evenkeel_model::groups::Refusal;
+use evenkeel_model::observed::Signal;
+use evenkeel_model::report::{HostWait, Wait};
+use evenkeel_model::trigger::{
+    BackfillVerb, HealthCategory, InstanceState, LifecycleTransition, Request, ScalingKind, Trigger,
+};
+use evenkeel_model::{AlarmName, FunctionName, GroupName, InstanceId, ServiceName, Timestamp};
+use evenkeel_turn::ports::{
+    Answer, Beats, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups, ReadSignals,
+};
+use evenkeel_turn::{
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Summary, dry_run,
+    hold, retry, run,
+};
+use futures_util::future::{join, join_all, try_join, try_join4};
+
+use crate::plan::plan;
+use crate::seen::{Running, Seen};
+use crate::state::State;
+use crate::view::{BackfillView, view};
+
+/// While a host drains it is looked at this often; the tick alone would let an empty one stand for a minute.
+const DRAIN_BEAT: Duration = Duration::from_secs(10);
+/// The next tick goes on from here.
+const TICK: Duration = Duration::from_secs(60);
+
+/// The function.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Backfill;
+
+/// Everything that backfill needs of the world.
+pub trait Ports:
+    Clock + ReadEcs + ChangeHosts + ReadGroups + ChangeGroups + ReadSignals + Beats + Ledger + FleetFiles
+{
+}
+impl<P> Ports for P where
+    P: Clock + ReadEcs + ChangeHosts + ReadGroups + ChangeGroups + ReadSignals + Beats + Ledger + FleetFiles
+{
+}
+
+/// What a trigger led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Handled {
+    /// It says nothing to this function about this fleet.
+    NotForUs,
+    /// A turn was taken, or another one marked to go again.
+    Turned(Summary),
+    /// How things are and what a turn would do; nothing was changed.
+    Planned(Box<(Outlook<State>, Option<BackfillView>)>),
+}
+
+/// What a trigger asks for.
+enum Asks {
+    Nothing,
+    Turn(Notices),
+    Hold(bool),
+    DryRun,
+}
+
+impl Backfill {
+    /// Does what `trigger` asks for; `holder` is a name that no other invocation has.
+    ///
+    /// # Errors
+    /// [`HandleError`] when nothing could be decided or saved.
+    pub async fn handle<P: Ports>(
+        &self,
+        ports: &P,
+        fleets: &FleetCache,
+        trigger: &Trigger,
+        holder: &str,
+        limits: Limits,
+    ) -> Result<Handled, HandleError> {
+        let in_force = fleets.in_force(ports).await?;
+        let fleet = in_force.fleet.as_ref();
+        let news = match self.asks(fleet, trigger, ports.now()) {
+            Asks::Nothing => return Ok(Handled::NotForUs),
+            Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleet, limits).await?))),
+            Asks::Hold(held) => {
+                hold(ports, &fleet.name, held).await?;
+                Notices::default()
+            }
+            Asks::Turn(news) => news,
+        };
+        let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
+        self.look_again(ports, fleet, trigger, &summary).await;
+        summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
+        Ok(Handled::Turned(summary))
+    }
+
+    /// What a trigger asks of this function. Events say "look now"; those about one host are also believed, as long as
+    /// they are fresh, because AWS's answers may lag behind them.
+    fn asks(&self, fleet: &Fleet, trigger: &Trigger, now: Timestamp) -> Asks {
+        let Some(policy) = &fleet.backfill else { return Asks::Nothing };
+        let at = trigger.at().unwrap_or(now);
+        let look = || Asks::Turn(Notices::default());
+        let look_if = |yes: bool| if yes { look() } else { Asks::Nothing };
+        let news = |hosts: &[InstanceId], kind: NoticeKind| {
+            let mut notices = Notices::default();
+            for host in hosts {
+                notices.add(host, kind, at);
+            }
+            Asks::Turn(notices)
+        };
+        let ours = |group: &GroupName| fleet.pools.iter().any(|pool| pool.auto_scaling_group == *group);
+        match trigger {
+            Trigger::Tick(_) => look(),
+            Trigger::Beat(beat) => look_if(beat.fleet == fleet.name),
+            Trigger::SpotInterruption(warning) => {
+                news(std::slice::from_ref(&warning.instance), NoticeKind::Interruption)
+            }
+            Trigger::RebalanceRecommendation(risk) => news(std::slice::from_ref(&risk.instance), NoticeKind::AtRisk),
+            Trigger::InstanceState(change) => match change.state {
+                InstanceState::ShuttingDown
+                | InstanceState::Terminated
+                | InstanceState::Stopping
+                | InstanceState::Stopped => news(std::slice::from_ref(&change.instance), NoticeKind::Gone),
+                InstanceState::Pending | InstanceState::Running | InstanceState::Other => Asks::Nothing,
+            },
+            Trigger::LifecycleAction(action) => {
+                look_if(ours(&action.group) && action.transition == LifecycleTransition::Terminating)
+            }
+            Trigger::ScalingActivity(activity) => {
+                // With a cluster, a host counts from its registration on, which ECS announces.
+                let arrives = activity.activity == ScalingKind::Launch && activity.succeeded && fleet.cluster.is_some();
+                look_if(ours(&activity.group) && !arrives)
+            }
+            Trigger::ContainerInstanceState(change) => look_if(fleet.cluster.as_ref() == Some(&change.cluster)),
+            Trigger::Alarm(change) => look_if(policy.alarms.contains(&change.alarm)),
+            Trigger::Health(event) if !event.instances.is_empty() => match event.category {
+                HealthCategory::ScheduledChange | HealthCategory::Issue => news(&event.instances, NoticeKind::AtRisk),
+                HealthCategory::AccountNotification | HealthCategory::Investigation | HealthCategory::Other => {
+                    Asks::Nothing
+                }
+            },
+            Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
+                Request::Backfill(BackfillVerb::Status | BackfillVerb::Plan) => Asks::DryRun,
+                Request::Backfill(BackfillVerb::Hold) => Asks::Hold(true),
+                Request::Backfill(BackfillVerb::Release) => Asks::Hold(false),
+                Request::Demand(_) | Request::Microscale(_) | Request::Roll { .. } => Asks::Nothing,
+            },
+            Trigger::Manual(_)
+            | Trigger::Health(_)
+            | Trigger::InstanceRefresh(_)
+            | Trigger::TaskState(_)
+            | Trigger::ServiceAction(_)
+            | Trigger::DeploymentState(_)
+            | Trigger::Finding(_)
+            | Trigger::Compliance(_)
+            | Trigger::Parameter(_) => Asks::Nothing,
+        }
+    }
+
+    /// Asks to be woken between two ticks while a host drains. A wake-up that is not made is made up for by the tick.
+    async fn look_again<P: Ports>(&self, ports: &P, fleet: &Fleet, trigger: &Trigger, summary: &Summary) {
+        let waits = summary.report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::Draining { .. })));
+        let begins =
+            summary.decisions.iter().any(|decision| matches!(decision.step, Step::Host(HostStep::SetStatus { .. })));
+        if begins || (waits && matches!(trigger, Trigger::Tick(_))) {
+            let beats = u32::try_from(TICK.as_secs() / DRAIN_BEAT.as_secs()).unwrap_or(1);
+            let delays: Vec<Duration> = (1..beats).map(|beat| DRAIN_BEAT * beat).collect();
+            let deadline = ports.now() + TICK / 30;
+            let _made_up_for_by_the_tick = retry(ports, deadline, || ports.wake_after(&fleet.name, &delays)).await;
+        }
+    }
+}
+
+impl<P: Ports> Function<P> for Backfill {
+    const NAME: FunctionName = FunctionName::Backfill;
+    type State = State;
+    type Seen = Seen;
+    type View = BackfillView;
+
+    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Seen> {
+        let fleet = given.fleet;
+        let names: Vec<GroupName> = fleet.pools.iter().map(|pool| pool.auto_scaling_group.clone()).collect();
+        let of_kind = |id: &InstanceId, kind: Purchase| {
+            let pool = given.state.hosts.get(id).map(|memory| &memory.pool);
+            fleet.pools.iter().any(|known| Some(&known.name) == pool && known.purchase == kind)
+        };
+        let spot: Vec<InstanceId> =
+            given.state.hosts.keys().filter(|id| of_kind(id, Purchase::Spot)).cloned().collect();
+        let leaves = !given.board.notices.is_empty()
+            || given.state.hosts.iter().any(|(id, memory)| {
+                memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, Purchase::OnDemand)
+            });
+        let looked = try_join4(
+            retry(ports, deadline, || ports.groups(&names)),
+            async {
+                match &fleet.cluster {
+                    Some(cluster) => retry(ports, deadline, || ports.hosts(cluster)).await,
+                    None => Ok(Vec::new()),
+                }
+            },
+            async {
+                if spot.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    retry(ports, deadline, || ports.spot_requests(&spot)).await
+                }
+            },
+            running(fleet, ports, deadline, leaves),
+        );
+        let also = join(alarms(fleet, ports, deadline), refusals(given, ports, deadline));
+        let (looked, (alarms, refusals)) = join(looked, also).await;
+        let (groups, hosts, requests, running) = looked?;
+        Ok(Seen { at: given.now, groups, hosts, requests, alarms, refusals, running })
+    }
+
+    fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
+        plan(given, seen)
+    }
+
+    async fn apply(&self, fleet: &Fleet, planned: &Planned, ports: &P) -> Answer<()> {
+        let Step::Host(step) = &planned.step else {
+            return Err(PortError::Refused(format!("not a step of backfill: {}", planned.step)));
+        };
+        match (step, &fleet.cluster) {
+            (HostStep::SetCapacity { pool: _, group, from: _, to }, _) => ports.set_capacity(group, *to).await,
+            (HostStep::SetStatus { hosts, status }, Some(cluster)) => ports.set_status(cluster, hosts, *status).await,
+            (HostStep::SetStatus { .. }, None) => Err(PortError::Refused("the fleet has no cluster".to_owned())),
+            (HostStep::Terminate { host, pool: _, shrink }, _) => match ports.terminate(host, *shrink).await {
+                // It is gone already: that is what was wanted.
+                Err(PortError::NotFound(_)) => Ok(()),
+                answer => answer,
+            },
+        }
+    }
+
+    fn settle(&self, state: &mut State, applied: &Applied<'_>) {
+        state.settle(applied);
+    }
+
+    fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<BackfillView> {
+        given.fleet.backfill.as_ref().map(|_| view(given, seen, outlook))
+    }
+}
+
+/// What runs in the cluster, where a host may leave it.
+async fn running<P: ReadEcs + Clock>(
+    fleet: &Fleet,
+    ports: &P,
+    deadline: Timestamp,
+    leaves: bool,
+) -> Answer<Option<Running>> {
+    let Some(cluster) = fleet.cluster.as_ref().filter(|_| leaves) else { return Ok(None) };
+    let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
+    let (tasks, services) = try_join(
+        retry(ports, deadline, || ports.tasks(cluster)),
+        retry(ports, deadline, || ports.services(cluster, &names)),
+    )
+    .await?;
+    Ok(Some(Running { tasks, services }))
+}
+
+/// The alarms' states. One that cannot be read is unknown; it must not stop the turn.
+async fn alarms<P: ReadSignals + Clock>(fleet: &Fleet, ports: &P, deadline: Timestamp) -> BTreeMap<AlarmName, Signal> {
+    let names = fleet.backfill.as_ref().map_or(&[][..], |backfill| &backfill.alarms);
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let answers = retry(ports, deadline, || ports.alarms(names)).await;
+    let answers = answers.unwrap_or_else(|error| vec![Signal::Unknown(error.to_string()); names.len()]);
+    names.iter().cloned().zip(answers).collect()
+}
+
+/// Refused launches of the pools that should have launched. One that cannot be read is looked at again next turn.
+async fn refusals<P: ReadGroups + Clock>(
+    given: &Given<'_, State>,
+    ports: &P,
+    deadline: Timestamp,
+) -> BTreeMap<GroupName, Vec<Refusal>> {
+    let awaits =
+        |pool: &&evenkeel_model::fleet::Pool| given.state.pools.get(&pool.name).is_some_and(|memory| memory.awaits);
+    let groups: Vec<&GroupName> =
+        given.fleet.pools.iter().filter(awaits).map(|pool| &pool.auto_scaling_group).collect();
+    let answers = join_all(groups.iter().map(|group| retry(ports, deadline, || ports.refusals(group)))).await;
+    groups.into_iter().zip(answers).filter_map(|(group, answer)| Some((group.clone(), answer.ok()?))).collect()
+}

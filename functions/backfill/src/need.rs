@@ -1,0 +1,127 @@
+//! How many on-demand hosts the fleet needs: for what is missing, for alarms, and for tasks that fit nowhere.
+
+use std::time::Duration;
+
+use evenkeel_model::decision::Need;
+use evenkeel_model::fleet::{Backfill, Fleet, Purchase};
+use evenkeel_model::observed::Signal;
+use evenkeel_model::report::{HostWait, Report, Wait};
+use evenkeel_model::{PoolName, Resources, Timestamp};
+use evenkeel_turn::{Given, Told};
+
+use crate::hosts::{Hosts, Standing};
+use crate::seen::Seen;
+use crate::state::{Boost, State};
+
+/// Microscale looks every ten seconds or so; what it told of missing room longer ago than this is not counted on.
+const TOLD_COUNTS: Duration = Duration::from_secs(180);
+/// New hosts get tasks within some seconds; what was told before says nothing about them.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// Counts what is needed, and notes in `state` what alarms and tasks ask for.
+pub(crate) fn need(
+    given: &Given<'_, State>,
+    policy: &Backfill,
+    seen: &Seen,
+    hosts: &Hosts<'_>,
+    on_demand: u32,
+    state: &mut State,
+    report: &mut Report,
+) -> Need {
+    let numbers = given.fleet.hosts;
+    boost(policy, seen, given, &mut state.boost, report);
+    let boost = if state.boost.firing { state.boost.level } else { 0 };
+    let reserved = hosts.counted(Purchase::Reserved);
+    let spot = hosts.counted(Purchase::Spot);
+    let has = reserved + spot + on_demand;
+    let coming = hosts.all.values().any(|kept| kept.standing == Standing::Coming)
+        || on_demand > hosts.counted(Purchase::OnDemand);
+    state.extra = extra(given, seen, state, has, coming);
+    let wanted = (numbers.steady + boost + state.extra).min(numbers.maximum);
+    let on_demand = wanted.saturating_sub(reserved + spot);
+    Need { steady: numbers.steady, boost, shortfall: state.extra, reserved, spot, on_demand }
+}
+
+/// An alarm in ALARM asks for one step at once, and for one more with each cooldown. Quiet, nothing is asked for; the
+/// level is remembered for `release_after`, because as long do the hosts stay.
+fn boost(policy: &Backfill, seen: &Seen, given: &Given<'_, State>, boost: &mut Boost, report: &mut Report) {
+    let now = given.now;
+    let most = given.fleet.hosts.maximum - given.fleet.hosts.steady;
+    let mut firing = false;
+    for alarm in &policy.alarms {
+        match seen.alarms.get(alarm) {
+            Some(Signal::Alarm { firing: one, since: _ }) => firing |= one,
+            Some(Signal::Value { .. }) | None => {}
+            Some(Signal::Unknown(because)) => {
+                let (alarm, because) = (alarm.clone(), because.clone());
+                report.waits.push(Wait::Host(HostWait::UnknownAlarm { alarm, because }));
+                firing |= boost.firing;
+            }
+        }
+    }
+    if !firing {
+        boost.firing = false;
+        let quiet = boost.fired.is_none_or(|fired| now.duration_since(fired).unsigned_abs() >= policy.release_after);
+        if quiet {
+            *boost = Boost::default();
+        }
+        return;
+    }
+    let waited = boost.changed.is_some_and(|changed| now.duration_since(changed).unsigned_abs() >= policy.cooldown);
+    if boost.level == 0 || (boost.firing && waited) {
+        boost.level = (boost.level + policy.step).min(most);
+        boost.changed = Some(now);
+    } else if !boost.firing {
+        // It fires again: the hosts of the last time are still there.
+        boost.changed = Some(now);
+    }
+    boost.firing = true;
+    boost.fired = Some(now);
+}
+
+/// Units beyond `steady` that tasks without a place ask for: one round of hosts at a time, so that tasks that have room
+/// on hosts that are on their way are not counted again.
+fn extra(given: &Given<'_, State>, seen: &Seen, state: &State, has: u32, coming: bool) -> u32 {
+    let told = &given.board.told;
+    let age = given.now.duration_since(told.at).unsigned_abs();
+    if told.missing.is_empty() || age > TOLD_COUNTS {
+        return 0;
+    }
+    let old = told.at < state.changed + SETTLING;
+    if coming || old {
+        return state.extra;
+    }
+    let more = units_for(told, seen, given.fleet);
+    state.extra.max((has + more).saturating_sub(given.fleet.hosts.steady))
+}
+
+/// Units that hold the missing tasks, going by the smallest host that there is of an on-demand pool, or of any.
+fn units_for(told: &Told, seen: &Seen, fleet: &Fleet) -> u32 {
+    let pool = |name: Option<&PoolName>| fleet.pools.iter().find(|pool| Some(&pool.name) == name);
+    let size = |host: &evenkeel_model::observed::Host| {
+        let pool = pool(host.pool.as_ref());
+        let dear = pool.is_some_and(|pool| pool.purchase == Purchase::OnDemand);
+        let Resources { cpu, memory, gpu: _ } = host.registered;
+        (!dear, cpu, memory)
+    };
+    let Some(host) = seen.hosts.iter().min_by_key(|host| size(host)) else { return 0 };
+    let units = pool(host.pool.as_ref()).map_or(1, |pool| pool.units);
+    // In millionths of a host.
+    let parts: u64 = told
+        .missing
+        .iter()
+        .map(|missing| u64::from(missing.tasks) * 1_000_000 / u64::from(host.registered.times(missing.task).max(1)))
+        .sum();
+    u32::try_from(parts.div_ceil(1_000_000)).unwrap_or(u32::MAX).saturating_mul(units)
+}
+
+/// Notes that capacity joined or left.
+pub(crate) fn note_changes(state: &mut State, before: &State, hosts: &Hosts<'_>, now: Timestamp) {
+    let joined = hosts.all.iter().any(|(id, kept)| {
+        kept.standing == Standing::Works && !before.hosts.get(*id).is_some_and(|memory| memory.joined)
+    });
+    let left = before.hosts.keys().any(|id| !hosts.all.contains_key(id));
+    if joined || left {
+        state.changed = now;
+    }
+}

@@ -1,0 +1,173 @@
+//! On-demand hosts that nothing needs any more: which may go, which must stay, and why.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use evenkeel_microscale::moves_off;
+use evenkeel_model::fleet::{Backfill, Purchase, Rebalance};
+use evenkeel_model::observed::Observed;
+use evenkeel_model::report::{HostWait, Report, Wait};
+use evenkeel_model::{FunctionName, InstanceId, Timestamp};
+use evenkeel_turn::{Budget, Given, Out, OutCause};
+
+use crate::hosts::{Hosts, Kept, Standing, patience};
+use crate::seen::Seen;
+use crate::state::{Leaving, LeavingWhy, State};
+
+/// Moves are counted over this long.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// A host that we send away is out for as long as it may drain, and some more until its group has ended it.
+const ENDS_WITHIN: Duration = Duration::from_secs(600);
+
+/// Chooses what leaves in this turn.
+pub(crate) struct Release<'a, 'h> {
+    pub(crate) given: &'a Given<'a, State>,
+    pub(crate) policy: &'a Backfill,
+    pub(crate) seen: &'a Seen,
+    pub(crate) hosts: &'a Hosts<'h>,
+    /// Units in service that are left if all goes well.
+    pub(crate) working: u32,
+    pub(crate) budget: &'a mut Budget,
+    pub(crate) state: &'a mut State,
+    pub(crate) report: &'a mut Report,
+}
+
+/// A candidate's rank: never arrived first, then the emptiest, then the youngest, then by name.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rank<'a> {
+    works: bool,
+    tasks: u32,
+    youngest: std::cmp::Reverse<Timestamp>,
+    id: &'a InstanceId,
+}
+
+impl Release<'_, '_> {
+    /// Sends away on-demand hosts as far as `surplus` units and everything else allow.
+    pub(crate) fn give_back(&mut self, mut surplus: u32) -> BTreeSet<InstanceId> {
+        let now = self.given.now;
+        self.state.moves.retain(|at| now.duration_since(*at).unsigned_abs() < HOUR);
+        let hosts = self.hosts;
+        let mut candidates: Vec<(Rank<'_>, &Kept<'_>)> = hosts
+            .all
+            .iter()
+            .filter(|(id, kept)| kept.pool.purchase == Purchase::OnDemand && self.may_be_asked(id))
+            .map(|(id, kept)| (self.rank(id, kept), kept))
+            .collect();
+        candidates.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut tied = BTreeSet::new();
+        for (rank, kept) in candidates {
+            if kept.pool.units > surplus {
+                continue;
+            }
+            if let Some(wait) = self.in_the_way(kept) {
+                self.report.waits.push(Wait::Host(wait));
+                break;
+            }
+            if let Err(because) = self.proof(rank.id) {
+                self.report.waits.push(Wait::Host(HostWait::Tied { host: rank.id.clone(), because }));
+                tied.insert(rank.id.clone());
+                continue;
+            }
+            surplus -= kept.pool.units;
+            self.state.moves.push(now);
+            self.leave(rank.id, kept, LeavingWhy::Release);
+        }
+        tied
+    }
+
+    /// Sends away spot hosts at risk whose replacement is there.
+    pub(crate) fn replace_at_risk(&mut self) {
+        if self.policy.rebalance != Rebalance::Drain {
+            return;
+        }
+        let hosts = self.hosts;
+        let at_risk = hosts.all.iter().filter(|(_, kept)| kept.at_risk && kept.standing == Standing::Works);
+        for (id, kept) in at_risk {
+            let whole = self.working >= self.given.fleet.hosts.steady + kept.pool.units;
+            if !whole || self.budget.free(self.given.fleet.disruption) == 0 || self.proof(id).is_err() {
+                continue;
+            }
+            self.leave(id, kept, LeavingWhy::Rebalance);
+        }
+    }
+
+    /// Ends on-demand hosts that never joined the cluster: they cost and do nothing.
+    pub(crate) fn end_strays(&mut self) {
+        let hosts = self.hosts;
+        for (id, kept) in &hosts.all {
+            let memory = self.state.hosts.get(*id);
+            let stray = memory.is_some_and(|memory| {
+                !memory.joined
+                    && memory.loss.is_none()
+                    && memory.leaving.is_none()
+                    && kept.standing == Standing::Out
+                    && self.given.now.duration_since(memory.since).unsigned_abs() >= patience(self.given.fleet)
+            });
+            if stray && kept.pool.purchase == Purchase::OnDemand && self.given.fleet.cluster.is_some() {
+                self.leave(id, kept, LeavingWhy::NeverJoined);
+            }
+        }
+    }
+
+    fn may_be_asked(&self, id: &InstanceId) -> bool {
+        let memory = self.state.hosts.get(id);
+        let standing = self.hosts.all.get(id).map(|kept| kept.standing);
+        standing == Some(Standing::Works)
+            && memory.is_some_and(|memory| memory.leaving.is_none() && memory.loss.is_none())
+    }
+
+    fn rank<'i>(&self, id: &'i InstanceId, kept: &Kept<'_>) -> Rank<'i> {
+        let since = self.state.hosts.get(id).map_or(Timestamp::MIN, |memory| memory.since);
+        let works = kept.standing == Standing::Works;
+        Rank { works, tasks: kept.tasks(), youngest: std::cmp::Reverse(since), id }
+    }
+
+    /// What keeps any host from going now.
+    fn in_the_way(&self, kept: &Kept<'_>) -> Option<HostWait> {
+        let fleet = self.given.fleet;
+        let most = self.policy.moves_per_hour.unwrap_or(fleet.hosts.steady);
+        let moves = u32::try_from(self.state.moves.len()).unwrap_or(u32::MAX);
+        if moves >= most {
+            let until = self.state.moves.first().map_or(self.given.now, |oldest| *oldest + HOUR);
+            return Some(HostWait::MovesSpent { moves, until });
+        }
+        if self.budget.free(fleet.disruption) == 0 {
+            return Some(HostWait::BudgetSpent { out: self.budget.out(), allowed: fleet.disruption.max_out });
+        }
+        (self.working < fleet.hosts.minimum + kept.pool.units)
+            .then_some(HostWait::Minimum { in_service: self.working, minimum: fleet.hosts.minimum })
+    }
+
+    /// Whether what runs on the host has another place; the same rule as microscale's.
+    fn proof(&self, host: &InstanceId) -> Result<(), String> {
+        if self.given.fleet.cluster.is_none() {
+            return Ok(());
+        }
+        let Some(running) = &self.seen.running else { return Err("what runs on it was not looked at yet".to_owned()) };
+        let observed = Observed {
+            at: self.seen.at,
+            hosts: self.seen.hosts.clone(),
+            tasks: running.tasks.clone(),
+            services: running.services.clone(),
+            demand: std::collections::BTreeMap::new(),
+        };
+        let mut leaving: BTreeSet<InstanceId> = BTreeSet::from([host.clone()]);
+        let others = self.state.hosts.iter().filter(|(_, memory)| memory.leaving.is_some() || memory.loss.is_some());
+        leaving.extend(others.map(|(id, _)| id.clone()));
+        moves_off(self.given.fleet, &observed, &leaving).map_err(|stays| stays.to_string())
+    }
+
+    fn leave(&mut self, id: &InstanceId, kept: &Kept<'_>, why: LeavingWhy) {
+        let now = self.given.now;
+        if kept.standing == Standing::Works {
+            self.working = self.working.saturating_sub(kept.pool.units);
+            let cause = if why == LeavingWhy::Rebalance { OutCause::Rebalance } else { OutCause::Release };
+            let deadline = now + self.policy.drain_timeout + ENDS_WITHIN;
+            let out = Out { cause, by: FunctionName::Backfill, since: now, deadline };
+            self.budget.outs.insert(id.clone(), out);
+        }
+        if let Some(memory) = self.state.hosts.get_mut(id) {
+            memory.leaving = Some(Leaving { why, since: now, ending: false });
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What one turn of backfill saw.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::GroupName;
+use evenkeel_model::groups::{Group, Refusal, SpotRequest};
+use evenkeel_model::observed::{EcsService, Host, Signal, Task};
+use evenkeel_model::{AlarmName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The fleet's hosts, straight from AWS's answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// When the answers were asked for.
+    pub at: Timestamp,
+    /// The pools' groups that exist.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    /// The cluster's container instances; none for a fleet without a cluster.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+    /// What the market says about the spot hosts that are known.
+    #[serde(default)]
+    pub requests: Vec<SpotRequest>,
+    /// The alarms' states.
+    #[serde(default)]
+    pub alarms: BTreeMap<AlarmName, Signal>,
+    /// Launches that were refused lately, for groups that should have launched.
+    #[serde(default)]
+    pub refusals: BTreeMap<GroupName, Vec<Refusal>>,
+    /// Tasks and services, where a host is about to leave.
+    #[serde(default)]
+    pub running: Option<Running>,
+}
+
+/// What runs in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// All tasks that are not STOPPED.
+    pub tasks: Vec<Task>,
+    /// The fleet file's services that exist.
+    pub services: Vec<EcsService>,
+}

@@ -1,0 +1,236 @@
+//! What backfill remembers from turn to turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_model::decision::{HostStep, LossCause, Outcome, Step};
+use evenkeel_model::groups::RefusalKind;
+use evenkeel_model::{InstanceId, PoolName, Timestamp};
+use evenkeel_turn::Applied;
+use evenkeel_turn::window::Window;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The state of a fleet. Fields that this version does not know are kept as they are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The hosts of all pools.
+    #[serde(default)]
+    pub hosts: BTreeMap<InstanceId, HostMemory>,
+    /// The on-demand pools.
+    #[serde(default)]
+    pub pools: BTreeMap<PoolName, PoolMemory>,
+    /// What the alarms ask for.
+    #[serde(default)]
+    pub boost: Boost,
+    /// Capacity units beyond `steady` that tasks without a place asked for.
+    #[serde(default)]
+    pub extra: u32,
+    /// On-demand units that were needed in the last `release_after`.
+    #[serde(default, skip_serializing_if = "Window::is_empty")]
+    pub needed: Window,
+    /// When hosts were given back, within the last hour.
+    #[serde(default)]
+    pub moves: Vec<Timestamp>,
+    /// When capacity last joined or left: what was told of missing room before that is old.
+    #[serde(default)]
+    pub changed: Timestamp,
+    /// Fields of later versions.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// What is remembered of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostMemory {
+    /// Its pool.
+    pub pool: PoolName,
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// It was in the cluster.
+    #[serde(default)]
+    pub joined: bool,
+    /// Since when its agent is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<Timestamp>,
+    /// It is taken from us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+    /// It leaves because we say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+    /// Why it is kept, for on-demand hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// One loss, whatever signals told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// How it is known.
+    pub cause: LossCause,
+    /// When it was known first.
+    pub at: Timestamp,
+    /// When the host goes, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// A host that we send away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Why.
+    pub why: LeavingWhy,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its group was told to end it.
+    #[serde(default)]
+    pub ending: bool,
+}
+
+/// Why we send a host away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeavingWhy {
+    /// No reason to keep it is left: its group shrinks.
+    Release,
+    /// EC2 sees a risk: its group launches another.
+    Rebalance,
+    /// It never joined the cluster.
+    NeverJoined,
+}
+
+/// Why an on-demand host is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The reason.
+    pub reason: Reason,
+    /// Since when it is this one.
+    pub since: Timestamp,
+    /// The host that it stands in for, where one was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<InstanceId>,
+}
+
+/// A reason to keep an on-demand host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Reserved and spot hosts are fewer than `steady`.
+    Missing,
+    /// An alarm is in ALARM.
+    Alarm,
+    /// Tasks would fit nowhere.
+    Shortfall,
+    /// There was a reason within the last `release_after`.
+    Dwell,
+    /// Somebody asked that nothing be given back.
+    Held,
+    /// What runs on it has no other place.
+    Tied,
+    /// None: it waits for its turn to go.
+    Over,
+}
+
+impl Reason {
+    /// In plain words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "stands in for a spot or reserved host",
+            Self::Alarm => "an alarm asks for it",
+            Self::Shortfall => "tasks would fit nowhere",
+            Self::Dwell => "was needed a moment ago",
+            Self::Held => "held by request",
+            Self::Tied => "its tasks have no other place",
+            Self::Over => "waits for its turn to go",
+        }
+    }
+}
+
+/// What is remembered of an on-demand pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolMemory {
+    /// Capacities that our own writes may have led to; another one is somebody else's.
+    #[serde(default)]
+    pub expected: BTreeSet<u32>,
+    /// Somebody else set the capacity: it is not lowered before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_until: Option<Timestamp>,
+    /// When it was last raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Timestamp>,
+    /// It should launch and has not yet.
+    #[serde(default)]
+    pub awaits: bool,
+    /// Launches that were refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// A pool that refuses launches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The newest refusal.
+    pub at: Timestamp,
+    /// What for.
+    pub kind: RefusalKind,
+    /// AWS's words.
+    pub message: String,
+    /// It is tried again then.
+    pub until: Timestamp,
+    /// Tries in a row that were refused.
+    pub tries: u32,
+}
+
+/// What the alarms ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boost {
+    /// Capacity units.
+    pub level: u32,
+    /// When the level last changed, or the alarm fired again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
+    /// When an alarm was last seen in ALARM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fired: Option<Timestamp>,
+    /// One is now.
+    #[serde(default)]
+    pub firing: bool,
+}
+
+impl State {
+    /// Notes what became of a step. What may or may not have been done is expected either way.
+    pub(crate) fn settle(&mut self, applied: &Applied<'_>) {
+        let Step::Host(step) = &applied.planned.step else { return };
+        let done = matches!(applied.outcome, Outcome::Done);
+        let left = matches!(applied.outcome, Outcome::Left(_));
+        match step {
+            HostStep::SetCapacity { pool, group: _, from, to } => {
+                let expected = &mut self.pools.entry(pool.clone()).or_default().expected;
+                if left {
+                    expected.remove(to);
+                } else if done {
+                    expected.remove(from);
+                }
+            }
+            HostStep::SetStatus { .. } => {}
+            HostStep::Terminate { host, .. } => {
+                if let Some(leaving) = self.hosts.get_mut(host).and_then(|host| host.leaving.as_mut()) {
+                    leaving.ending = done;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_later_version_survive() {
+        let stored = r#"{"hosts":{},"pools":{},"boost":{"level":1,"firing":true},"extra":0,"moves":[],"changed":"1970-01-01T00:00:00Z","tempo":7}"#;
+        let state: State = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&state).unwrap(), stored);
+    }
+}

@@ -1,0 +1,86 @@
+//! What backfill shows: every host with its reason, what is needed, and the budget.
+
+use evenkeel_model::fleet::Purchase;
+use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_turn::{Budget, Given, Outlook};
+use serde::{Deserialize, Serialize};
+
+use crate::seen::Seen;
+use crate::state::State;
+
+/// The snapshot for the page and for `status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackfillView {
+    /// When it was seen.
+    pub at: Timestamp,
+    /// All hosts of the pools, by purchase kind, pool and id.
+    pub hosts: Vec<HostLine>,
+    /// Hosts that are out, of `max_out`.
+    pub out: u32,
+    /// `max_out` of the fleet file.
+    pub max_out: u32,
+    /// Somebody asked that nothing be given back.
+    pub held: bool,
+    /// What is waited for, in sentences.
+    pub waits: Vec<String>,
+}
+
+/// One host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostLine {
+    /// The EC2 instance.
+    pub id: InstanceId,
+    /// Its pool.
+    pub pool: PoolName,
+    /// How it is bought.
+    pub purchase: Purchase,
+    /// Its zone.
+    pub zone: Option<Zone>,
+    /// Where it is, and why it is kept, in words.
+    pub says: String,
+    /// It is on its way in.
+    pub coming: bool,
+    /// It is on its way out.
+    pub going: bool,
+}
+
+/// What the page shows of this turn.
+pub(crate) fn view(given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> BackfillView {
+    let mut hosts: Vec<HostLine> = given
+        .fleet
+        .pools
+        .iter()
+        .filter_map(|pool| Some((pool, seen.groups.iter().find(|group| group.name == pool.auto_scaling_group)?)))
+        .flat_map(|(pool, group)| group.members.iter().map(move |member| (pool, member)))
+        .map(|(pool, member)| {
+            let memory = outlook.state.hosts.get(&member.id);
+            let loss = memory.and_then(|memory| memory.loss);
+            let leaving = memory.and_then(|memory| memory.leaving);
+            let lease = memory.and_then(|memory| memory.lease.as_ref());
+            let joined = given.fleet.cluster.is_none() || seen.hosts.iter().any(|host| host.id == member.id);
+            let coming = loss.is_none()
+                && !member.state.is_leaving()
+                && (member.state == evenkeel_model::groups::MemberState::Pending || !joined);
+            let going = loss.is_some() || leaving.is_some() || member.state.is_leaving();
+            let says = match (loss, leaving, lease) {
+                (Some(loss), _, _) => loss.cause.to_string(),
+                (None, Some(_), _) => "given back".to_owned(),
+                (None, None, Some(lease)) => lease.reason.words().to_owned(),
+                (None, None, None) if coming => "starting".to_owned(),
+                (None, None, None) => String::new(),
+            };
+            let (id, zone) = (member.id.clone(), member.zone.clone());
+            HostLine { id, pool: pool.name.clone(), purchase: pool.purchase, zone, says, coming, going }
+        })
+        .collect();
+    hosts.sort_by(|a, b| (a.purchase, &a.pool, &a.id).cmp(&(b.purchase, &b.pool, &b.id)));
+    let budget: &Budget = outlook.budget.as_ref().unwrap_or(&given.board.budget);
+    BackfillView {
+        at: given.now,
+        hosts,
+        out: budget.out(),
+        max_out: given.fleet.disruption.max_out,
+        held: given.board.held,
+        waits: outlook.report.waits.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,200 @@
+//! What functions, applications and events leave in the ledger for a later turn: read with every turn, in one call.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_model::report::Shortfall;
+use evenkeel_model::{FleetName, InstanceId, ServiceName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Budget;
+use crate::ledger::{Expect, Key, LedgerError, Write};
+use crate::ports::Ledger;
+use crate::run::{TurnError, parse, to_json};
+
+/// Notices are forgotten after this: the longest that one may count for.
+const NOTICES_LAST: Duration = Duration::from_hours(1);
+
+/// What a turn finds there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Board {
+    /// Demand that applications sent.
+    pub pushed: BTreeMap<ServiceName, Pushed>,
+    /// What events said about hosts.
+    pub notices: Notices,
+    /// The disruption budget.
+    pub budget: Budget,
+    /// Tasks that fit nowhere.
+    pub told: Told,
+    /// Somebody asked that no on-demand host be given back.
+    pub held: bool,
+}
+
+/// A demand value that an application sent with a manual request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The value, in the service's own unit.
+    pub value: f64,
+    /// When it was true.
+    pub at: Timestamp,
+}
+
+/// The shortfall that microscale told last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When it was seen.
+    pub at: Timestamp,
+    /// What was missing; empty when everything fits.
+    pub missing: Vec<Shortfall>,
+}
+
+/// What an event said about a host that AWS's answers may not say yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeKind {
+    /// EC2 takes the spot host in two minutes.
+    Interruption,
+    /// EC2 sees a higher risk, or AWS Health plans something.
+    AtRisk,
+    /// It shuts down, or is gone.
+    Gone,
+}
+
+/// Notices by host, each kind with the newest event's own time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Notices(pub BTreeMap<InstanceId, BTreeMap<NoticeKind, Timestamp>>);
+
+impl Notices {
+    /// Notes one; an older one of the same kind gives way.
+    pub fn add(&mut self, host: &InstanceId, kind: NoticeKind, at: Timestamp) {
+        let known = self.0.entry(host.clone()).or_default().entry(kind).or_insert(at);
+        *known = at.max(*known);
+    }
+
+    /// Notes all of `others`.
+    pub fn merge(&mut self, others: &Self) {
+        for (host, kinds) in &others.0 {
+            for (kind, at) in kinds {
+                self.add(host, *kind, *at);
+            }
+        }
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When the newest notice of this kind about `host` was given, if it is no older than `most`.
+    #[must_use]
+    pub fn fresh(&self, host: &InstanceId, kind: NoticeKind, now: Timestamp, most: Duration) -> Option<Timestamp> {
+        let at = *self.0.get(host)?.get(&kind)?;
+        (now.duration_since(at).unsigned_abs() <= most).then_some(at)
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        for kinds in self.0.values_mut() {
+            kinds.retain(|_, at| now.duration_since(*at).unsigned_abs() <= NOTICES_LAST);
+        }
+        self.0.retain(|_, kinds| !kinds.is_empty());
+    }
+}
+
+/// Notes demand that an application sent; the next turn of microscale reads it. Older values than the kept ones are
+/// dropped, so that a late or doubled request changes nothing.
+///
+/// # Errors
+/// [`TurnError`] when the ledger does not take it.
+pub async fn push_demand<P: Ledger>(
+    ports: &P,
+    fleet: &FleetName,
+    values: &BTreeMap<ServiceName, Pushed>,
+) -> Result<(), TurnError> {
+    change(ports, &pushed_key(fleet), |kept: &mut BTreeMap<ServiceName, Pushed>| {
+        for (service, value) in values {
+            let newest = kept.entry(service.clone()).or_insert(*value);
+            if newest.at < value.at {
+                *newest = *value;
+            }
+        }
+    })
+    .await
+}
+
+/// Asks that no on-demand host be given back, or ends that; the next turn of backfill reads it.
+///
+/// # Errors
+/// [`TurnError`] when the ledger does not take it.
+pub async fn hold<P: Ledger>(ports: &P, fleet: &FleetName, held: bool) -> Result<(), TurnError> {
+    change(ports, &held_key(fleet), |kept: &mut bool| *kept = held).await
+}
+
+/// Leaves notices for the turn that is under way, or the next.
+pub(crate) async fn leave<P: Ledger>(
+    ports: &P,
+    fleet: &FleetName,
+    news: &Notices,
+    now: Timestamp,
+) -> Result<(), TurnError> {
+    change(ports, &notices_key(fleet), |kept: &mut Notices| {
+        kept.forget(now);
+        kept.merge(news);
+    })
+    .await
+}
+
+/// Changes an item that several may change at once.
+async fn change<P, T>(ports: &P, key: &Key, how: impl Fn(&mut T)) -> Result<(), TurnError>
+where
+    P: Ledger,
+    T: Serialize + serde::de::DeserializeOwned + Default,
+{
+    loop {
+        let found = ports.get(std::slice::from_ref(key)).await?.pop().flatten();
+        let mut kept: T = parse(key, found.as_ref())?.unwrap_or_default();
+        how(&mut kept);
+        let write = Write::put(key.clone(), to_json(key, &kept)?, Expect::same(found.as_ref()));
+        match ports.write(vec![write]).await {
+            Err(LedgerError::Conflict) => {}
+            done => return Ok(done?),
+        }
+    }
+}
+
+pub(crate) fn pushed_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "pushed-demand")
+}
+
+pub(crate) fn notices_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "notices")
+}
+
+pub(crate) fn held_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "held")
+}
+
+pub(crate) fn told_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "shortfall")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubled_or_late_notice_changes_nothing() {
+        let host: InstanceId = "spot-1".parse().unwrap();
+        let at: Timestamp = "2026-01-05T00:10:00Z".parse().unwrap();
+        let mut notices = Notices::default();
+        notices.add(&host, NoticeKind::Interruption, at);
+        let once = notices.clone();
+        notices.add(&host, NoticeKind::Interruption, at);
+        notices.add(&host, NoticeKind::Interruption, at - Duration::from_secs(60));
+        assert_eq!(notices, once);
+        let (minute, later) = (Duration::from_secs(60), at + Duration::from_secs(61));
+        assert_eq!(notices.fresh(&host, NoticeKind::Interruption, at, minute), Some(at));
+        assert_eq!(notices.fresh(&host, NoticeKind::Interruption, later, minute), None);
+    }
+}

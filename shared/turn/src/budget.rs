@@ -1,0 +1,105 @@
+//! The disruption budget: hosts that are out, on purpose or not, over all functions.
+//!
+//! It is one item with all hosts that are out, written only where nobody else has written since. So taking a place,
+//! giving one back and the count of them cannot disagree, and a storm of any size fits one write: a DynamoDB
+//! transaction takes at most 100 items (DynamoDB developer guide, "Amazon DynamoDB Transactions").
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::fleet::Disruption;
+use evenkeel_model::{FleetName, FunctionName, InstanceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ledger::Key;
+
+/// The hosts that are out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// By host.
+    #[serde(default)]
+    pub outs: BTreeMap<InstanceId, Out>,
+    /// Fields of later versions.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// A host that is out or leaving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Out {
+    /// Why.
+    pub cause: OutCause,
+    /// Who noted it, and gives it back.
+    pub by: FunctionName,
+    /// Since when.
+    pub since: Timestamp,
+    /// After this its holder is taken for dead: whoever looks at the host may give it back.
+    pub deadline: Timestamp,
+}
+
+/// Why a host is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutCause {
+    /// It was taken from the fleet, and nothing has taken its place yet.
+    Lost,
+    /// On-demand capacity is given back.
+    Release,
+    /// It is replaced because EC2 sees a risk.
+    Rebalance,
+    /// A roll replaces it.
+    Roll,
+}
+
+impl Budget {
+    /// The item's key.
+    #[must_use]
+    pub fn key(fleet: &FleetName) -> Key {
+        Key::only(fleet, "budget")
+    }
+
+    /// Hosts that are out.
+    #[must_use]
+    pub fn out(&self) -> u32 {
+        u32::try_from(self.outs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many more may go on purpose. Hosts that were taken from us count too, so more than `max_out` may be out.
+    #[must_use]
+    pub fn free(&self, disruption: Disruption) -> u32 {
+        disruption.max_out.saturating_sub(self.out())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_overdraws_and_blocks_until_it_is_repaid() {
+        let mut budget = Budget::default();
+        let disruption = Disruption { max_out: 1 };
+        assert_eq!(budget.free(disruption), 1);
+        for host in ["spot-1", "spot-2"] {
+            let out = Out {
+                cause: OutCause::Lost,
+                by: FunctionName::Backfill,
+                since: Timestamp::UNIX_EPOCH,
+                deadline: Timestamp::UNIX_EPOCH,
+            };
+            budget.outs.insert(host.parse().unwrap(), out);
+        }
+        assert_eq!((budget.out(), budget.free(disruption)), (2, 0));
+        budget.outs.pop_first();
+        assert_eq!(budget.free(disruption), 0, "one is still out");
+        budget.outs.pop_first();
+        assert_eq!(budget.free(disruption), 1);
+    }
+
+    #[test]
+    fn fields_of_a_later_version_survive() {
+        let stored = r#"{"outs":{},"mood":"calm"}"#;
+        let budget: Budget = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&budget).unwrap(), stored);
+    }
+}

@@ -1,0 +1,204 @@
+//! The auditor's rules about hosts: invariants 1, 5, 6, 7 and 11, from what the world knows to be true.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::decision::{Decision, HostStep, HostWhy, Step, Why};
+use evenkeel_model::fleet::{Purchase, Rebalance};
+use evenkeel_model::observed::HostStatus;
+use evenkeel_model::report::{HostWait, Report, Wait};
+use evenkeel_model::{GroupName, InstanceId};
+use evenkeel_turn::{Budget, Told};
+
+use crate::clock::{MINUTE, Ms};
+use crate::core::Core;
+use crate::setup::millis;
+use crate::turns::TurnNo;
+
+/// A rebalance recommendation is a reason for so long.
+const RISK_COUNTS: Ms = 60 * MINUTE;
+
+/// What the auditor remembers about hosts.
+#[derive(Debug, Default)]
+pub(crate) struct HostAudit {
+    /// Steps that each turn has recorded.
+    recorded: BTreeMap<TurnNo, Vec<(HostStep, HostWhy)>>,
+    /// Hosts that we send away, until they are gone.
+    pub(crate) voluntary: BTreeMap<InstanceId, Ms>,
+    /// When every on-demand unit last had a reason.
+    justified: Ms,
+    /// The last report of backfill names something that keeps hosts.
+    excused: bool,
+}
+
+impl HostAudit {
+    /// Notes a decision about a host.
+    pub(crate) fn recorded(&mut self, turn: TurnNo, decision: Decision) {
+        if let (Step::Host(step), Why::Host(why)) = (decision.step, decision.why) {
+            self.recorded.entry(turn).or_default().push((step, why));
+        }
+    }
+
+    /// A turn has ended.
+    pub(crate) fn turn_ended(&mut self, turn: TurnNo, report: Option<&Report>) {
+        self.recorded.remove(&turn);
+        let Some(report) = report else { return };
+        self.excused = report.waits.iter().any(|wait| {
+            let Wait::Host(wait) = wait else { return false };
+            matches!(
+                wait,
+                HostWait::Tied { .. }
+                    | HostWait::Held { .. }
+                    | HostWait::MovesSpent { .. }
+                    | HostWait::BudgetSpent { .. }
+                    | HostWait::Minimum { .. }
+                    | HostWait::ForeignCapacity { .. }
+                    | HostWait::UnknownAlarm { .. }
+            )
+        });
+    }
+}
+
+impl Core {
+    fn why(&self, turn: TurnNo, step: &HostStep) -> Option<HostWhy> {
+        let known = self.audit.hosts.recorded.get(&turn)?;
+        known.iter().find(|(recorded, _)| recorded == step).map(|(_, why)| why.clone())
+    }
+
+    /// A host's status is about to be set.
+    pub(crate) fn host_effect(&mut self, turn: TurnNo, step: &HostStep) {
+        let now = self.now;
+        let HostStep::SetStatus { hosts, status } = step else { return };
+        let Some(why) = self.why(turn, step) else {
+            self.audit.violated(11, now, format!("{step} without a recorded decision"));
+            return;
+        };
+        for host in hosts {
+            if *status == HostStatus::Active {
+                self.audit.hosts.voluntary.remove(host);
+            } else if matches!(why, HostWhy::NoReason { .. } | HostWhy::AtRisk) {
+                self.goes_on_purpose(host);
+            }
+        }
+    }
+
+    /// A group's capacity is about to be set.
+    pub(crate) fn capacity_effect(&mut self, turn: TurnNo, group: &GroupName, hosts: u32) {
+        let now = self.now;
+        let known = self.audit.hosts.recorded.get(&turn).is_some_and(|known| {
+            known.iter().any(|(step, _)| matches!(step, HostStep::SetCapacity { group: one, to, .. } if one == group && *to == hosts))
+        });
+        if !known {
+            self.audit.violated(11, now, format!("capacity of {group} set to {hosts} without a recorded decision"));
+        }
+        let ours = self.cloud.group_no(group).map(|number| self.cloud.groups[number].purchase);
+        if ours != Some(Purchase::OnDemand) {
+            self.audit.violated(6, now, format!("capacity of {group}, which is not an on-demand pool, set to {hosts}"));
+        }
+    }
+
+    /// A host is about to be ended.
+    pub(crate) fn terminate_effect(&mut self, turn: TurnNo, host: &InstanceId, shrink: bool) {
+        let now = self.now;
+        let known = self.audit.hosts.recorded.get(&turn).and_then(|known| {
+            known.iter().find(|(step, _)| {
+                matches!(step, HostStep::Terminate { host: one, shrink: how, .. } if one == host && *how == shrink)
+            })
+        });
+        let Some(why) = known.map(|(_, why)| why.clone()) else {
+            self.audit.violated(11, now, format!("{host} ended without a recorded decision"));
+            return;
+        };
+        let Some(number) = self.cloud.number(host) else { return };
+        let on_it = self.cluster.hosts.get(&number).map_or(0, |host| host.tasks.len());
+        let says_so = matches!(why, HostWhy::DrainTimeout { .. } | HostWhy::NeverJoined { .. });
+        if on_it > 0 && !says_so {
+            self.audit.violated(7, now, format!("{host} ended with {on_it} tasks on it: {why}"));
+        }
+        if matches!(why, HostWhy::NoReason { .. } | HostWhy::AtRisk) {
+            self.goes_on_purpose(host);
+        }
+    }
+
+    /// Invariant 1, when a host is sent away on purpose.
+    fn goes_on_purpose(&mut self, host: &InstanceId) {
+        let now = self.now;
+        if self.audit.hosts.voluntary.contains_key(host) {
+            return;
+        }
+        self.audit.hosts.voluntary.insert(host.clone(), now);
+        let cloud = &self.cloud;
+        self.audit
+            .hosts
+            .voluntary
+            .retain(|id, _| cloud.number(id).is_some_and(|number| !cloud.instances[&number].ended));
+        let out = self.audit.hosts.voluntary.len();
+        let allowed = self.fleet.disruption.max_out as usize;
+        let stays = |number: &crate::cluster::HostNo| {
+            self.cluster.hosts.get(number).is_none_or(|host| host.seen.status == HostStatus::Active)
+        };
+        let left: u32 = cloud
+            .instances
+            .iter()
+            .filter(|(number, one)| one.works && !one.ended && !one.doomed && stays(number) && one.id != *host)
+            .map(|(_, one)| cloud.groups[one.group].units)
+            .sum();
+        if out > allowed {
+            self.audit.budget_violations += 1;
+            self.audit.violated(1, now, format!("{host} sent away: {out} are out on purpose, {allowed} may be"));
+        }
+        // What a turn was told may be a moment old: a host that fell out since then is nobody's fault.
+        if left + 1 < self.fleet.hosts.minimum {
+            self.audit.violated(1, now, format!("{host} sent away: {left} units are left in service"));
+        }
+        let item = self.table.get(&[Budget::key(&self.fleet.name)]).pop().flatten();
+        let budget: Budget = item.and_then(|item| serde_json::from_str(&item.body).ok()).unwrap_or_default();
+        if !budget.outs.contains_key(host) || budget.outs.len() > allowed {
+            self.audit.budget_violations += 1;
+            let out = budget.outs.len();
+            self.audit.violated(1, now, format!("{host} sent away while the budget has {out} of {allowed} out"));
+        }
+    }
+
+    /// Invariant 5, looked at every minute: no on-demand host outlives its reason by more than the dwell and its drain.
+    pub(crate) fn audit_leases(&mut self) {
+        let Some(policy) = self.fleet.backfill.clone() else { return };
+        let now = self.now;
+        let risk = policy.rebalance != Rebalance::Ignore;
+        let sound = |(number, one): &(&crate::cluster::HostNo, &crate::cloud::Instance)| {
+            let takes = self.cluster.hosts.get(number).is_none_or(|host| host.seen.takes_tasks());
+            let at_risk = risk && one.risk_at.is_some_and(|at| now - at <= RISK_COUNTS);
+            one.works && !one.ended && !one.doomed && takes && !at_risk
+        };
+        let kind = |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase;
+        let units = |one: &crate::cloud::Instance| self.cloud.groups[one.group].units;
+        let others: u32 = self
+            .cloud
+            .instances
+            .iter()
+            .filter(sound)
+            .filter(|(_, one)| kind(one) != Purchase::OnDemand)
+            .map(|(_, one)| units(one))
+            .sum();
+        let there: u32 =
+            self.cloud.instances.values().filter(|one| kind(one) == Purchase::OnDemand && !one.ended).map(units).sum();
+        let told = evenkeel_turn::ledger::Key::only(&self.fleet.name, "shortfall");
+        let told: Option<Told> =
+            self.table.get(&[told]).pop().flatten().and_then(|item| serde_json::from_str(&item.body).ok());
+        let hosts = self.fleet.hosts;
+        let more = self.signals.any_fleet_alarm() || told.is_some_and(|told| !told.missing.is_empty());
+        let wanted = if more { hosts.maximum } else { hosts.steady };
+        let audit = &mut self.audit.hosts;
+        if there <= wanted.saturating_sub(others) || audit.excused {
+            audit.justified = now;
+            return;
+        }
+        let each = millis(policy.drain_timeout) + 5 * MINUTE;
+        let most = millis(policy.release_after) + Ms::from(there) * each;
+        if now - audit.justified > most {
+            audit.justified = now;
+            let detail =
+                format!("{there} on-demand units for {wanted} wanted and {others} others, for {} min", most / MINUTE);
+            self.audit.violated(5, now, detail);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What Auto Scaling groups and EC2 do: launch, retry, check health, balance zones, and end instances.
+
+use evenkeel_model::fleet::Purchase;
+use evenkeel_model::groups::{RefusalKind, SpotCode};
+use evenkeel_model::observed::HostStatus;
+use evenkeel_model::{GroupName, InstanceId, Zone};
+use evenkeel_turn::ports::{Answer, PortError};
+use rand::RngExt;
+
+use crate::clock::{Ms, SECOND};
+use crate::cloud::{GroupNo, Instance, Phase};
+use crate::cluster::{HostNo, SimHost};
+use crate::core::{Core, Event};
+use crate::setup::Spread;
+
+/// From a change to what a group does about it: an alarm to an instance's start took 6 s (captured).
+const REACTION: Spread = Spread { least: 2_000, usual: 4_000, most: 6_000 };
+/// The RunInstances call (brevdev cold-boot study, 2026).
+const RUN_INSTANCES: Spread = Spread { least: 2_500, usual: 3_500, most: 5_000 };
+/// Pending to running (the same study).
+const TO_RUNNING: Spread = Spread { least: 16_400, usual: 17_000, most: 17_900 };
+/// Running to usable (the same study).
+const TO_USABLE: Spread = Spread { least: 3_000, usual: 4_500, most: 6_000 };
+/// A stopped instance of a warm pool starts in about this.
+const WARM_START: Spread = Spread { least: 8_000, usual: 12_000, most: 20_000 };
+/// A warm pool is filled up again after this.
+const WARM_REFILL: Ms = 120 * SECOND;
+/// From an instance's end to its group noticing: the group polls EC2's status.
+const HEALTH_CHECK: Spread = Spread { least: 10_000, usual: 30_000, most: 60_000 };
+/// From the order to end an instance until it shuts down, its tasks with it.
+const SHUT_DOWN: Spread = Spread { least: 1_000, usual: 2_000, most: 5_000 };
+/// Pauses between a group's launches that were refused; then the last one again and again (observed on real groups).
+const RETRIES: [Ms; 9] = [11, 11, 65, 65, 120, 120, 240, 480, 600];
+
+impl Core {
+    /// SetDesiredCapacity.
+    pub(crate) fn set_capacity(&mut self, name: &GroupName, hosts: u32) -> Answer<()> {
+        let Some(number) = self.cloud.group_no(name) else { return Err(PortError::NotFound(format!("group {name}"))) };
+        if Self::chance(&mut self.rng.faults, self.faults.rate) {
+            return Err(PortError::Busy(format!("ScalingActivityInProgress: group {name}")));
+        }
+        let group = &mut self.cloud.groups[number];
+        if hosts > group.max {
+            return Err(PortError::Refused(format!(
+                "ValidationError: new desired capacity {hosts} is above {}",
+                group.max
+            )));
+        }
+        if hosts > group.desired {
+            group.waits_until = 0;
+        }
+        group.desired = hosts;
+        let wait = REACTION.draw(&mut self.rng.cloud);
+        self.group_looks(number, wait);
+        Ok(())
+    }
+
+    /// TerminateInstanceInAutoScalingGroup.
+    pub(crate) fn terminate(&mut self, id: &InstanceId, shrink: bool) -> Answer<()> {
+        let found = self.cloud.number(id).filter(|number| self.cloud.instances[number].phase != Phase::Terminating);
+        let Some(number) = found else { return Err(PortError::NotFound(format!("instance {id}"))) };
+        let group = &mut self.cloud.groups[self.cloud.instances[&number].group];
+        if shrink {
+            group.desired = group.desired.saturating_sub(1);
+            self.measure.losses.moves.push(self.now);
+        }
+        self.begin_end(number);
+        Ok(())
+    }
+
+    /// Has a group look at itself after `wait`, unless it does so before.
+    pub(crate) fn group_looks(&mut self, number: GroupNo, wait: Ms) {
+        let at = self.now + wait;
+        let group = &mut self.cloud.groups[number];
+        if group.looks_at.is_none_or(|known| known > at || known < self.now) {
+            group.looks_at = Some(at);
+            self.at(at, Event::GroupLooks(number));
+        }
+    }
+
+    /// A group launches what is missing, or ends what is too much.
+    pub(crate) fn adjust(&mut self, number: GroupNo) {
+        let now = self.now;
+        self.cloud.groups[number].looks_at = None;
+        let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.at_risk);
+        let staying = u32::try_from(staying.count()).unwrap_or(u32::MAX);
+        let desired = self.cloud.groups[number].desired;
+        if staying > desired {
+            for _ in desired..staying {
+                self.scale_in(number);
+            }
+            return;
+        }
+        if staying == desired {
+            self.balance_zones(number);
+            return;
+        }
+        let waits_until = self.cloud.groups[number].waits_until;
+        if waits_until > now {
+            self.group_looks(number, waits_until - now);
+            return;
+        }
+        for _ in staying..desired {
+            if let Some(kind) = self.refusal(number) {
+                let group = &mut self.cloud.groups[number];
+                let pause = RETRIES[(group.refused as usize).min(RETRIES.len() - 1)] * SECOND;
+                group.refused += 1;
+                group.waits_until = now + pause;
+                group.refusals.push((now, kind));
+                self.group_looks(number, pause);
+                self.announce_refusal(number, kind);
+                return;
+            }
+            self.launch(number, None);
+        }
+        self.cloud.groups[number].refused = 0;
+    }
+
+    /// Why EC2 would refuse a launch now.
+    fn refusal(&self, number: GroupNo) -> Option<RefusalKind> {
+        let group = &self.cloud.groups[number];
+        let there = self.cloud.members(number).filter(|(_, one)| !one.ended && !one.doomed).count();
+        let there = u32::try_from(there).unwrap_or(u32::MAX);
+        if group.market.quota.is_some_and(|quota| there >= quota) {
+            return Some(RefusalKind::Quota);
+        }
+        let starved = self.now < group.market.starved_until;
+        let bought_up = group.purchase == Purchase::Spot && there >= group.market.gives(self.now);
+        (starved || bought_up).then_some(RefusalKind::Capacity)
+    }
+
+    /// Launches one instance of a group, in the zone with fewest unless one is named.
+    pub(crate) fn launch(&mut self, number: GroupNo, zone: Option<Zone>) {
+        let zone = zone.or_else(|| self.least_zone(number));
+        let host = self.cluster.next_number();
+        let group = &mut self.cloud.groups[number];
+        let id = InstanceId::new(&format!("i-{:.40}-{host}", group.pool.as_str()).replace('_', "-"));
+        let rng = &mut self.rng.cloud;
+        let warm = group.warm > 0;
+        let running = if warm {
+            group.warm -= 1;
+            WARM_START.draw(rng)
+        } else {
+            RUN_INSTANCES.draw(rng) + TO_RUNNING.draw(rng)
+        };
+        let updates = if warm { 0 } else { group.setup.boot.draw(rng) };
+        let in_service = running + group.setup.launch_hook_seconds * SECOND;
+        let joins = (running + TO_USABLE.draw(rng) + updates).max(in_service);
+        let works = if self.fleet.cluster.is_some() { joins } else { in_service + updates };
+        let instance = Instance {
+            id: id.unwrap_or_else(|_| unreachable!("pool names are shorter than ids")),
+            group: number,
+            zone,
+            phase: Phase::Pending,
+            floor: REACTION.usual + works,
+            works: false,
+            ended: false,
+            doomed: false,
+            risk_at: None,
+            at_risk: false,
+        };
+        if group.purchase == Purchase::Spot {
+            self.cloud.requests.insert(instance.id.clone(), (SpotCode::Fulfilled, self.now));
+        }
+        self.cloud.instances.insert(host, instance);
+        self.measure.launches += 1;
+        if warm {
+            self.after(WARM_REFILL, Event::WarmsUp(number));
+        }
+        self.after(in_service, Event::InService(host));
+        self.after(works, Event::Works(host));
+        self.announce_state(host, "pending");
+    }
+
+    /// An instance that is there from the start.
+    pub(crate) fn stands(&mut self, number: GroupNo) {
+        self.launch(number, None);
+        let Some((&host, _)) = self.cloud.instances.last_key_value() else { return };
+        self.measure.launches = 0;
+        self.in_service(host);
+        self.works(host);
+    }
+
+    /// A warm pool has one more.
+    pub(crate) fn warms_up(&mut self, number: GroupNo) {
+        let group = &mut self.cloud.groups[number];
+        group.warm = (group.warm + 1).min(group.setup.warm_pool);
+    }
+
+    fn least_zone(&self, number: GroupNo) -> Option<Zone> {
+        let there = |zone: &Zone| self.cloud.members(number).filter(|(_, one)| one.zone.as_ref() == Some(zone)).count();
+        self.cloud.groups[number].setup.zones.iter().min_by_key(|zone| there(zone)).cloned()
+    }
+
+    /// AZRebalance: where one zone has two more than another, one is launched there, and one here ends when it is in
+    /// service (Auto Scaling user guide, "Rebalancing activities": the group may be above its desired capacity by it).
+    fn balance_zones(&mut self, number: GroupNo) {
+        let group = &self.cloud.groups[number];
+        let settled = self.cloud.members(number).all(|(_, one)| one.phase == Phase::InService && !one.ended);
+        if !group.setup.az_rebalance || !settled || group.setup.zones.len() < 2 {
+            return;
+        }
+        let there = |zone: &Zone| self.cloud.members(number).filter(|(_, one)| one.zone.as_ref() == Some(zone)).count();
+        let (Some(least), Some(most)) = (
+            group.setup.zones.iter().min_by_key(|zone| there(zone)),
+            group.setup.zones.iter().max_by_key(|zone| there(zone)),
+        ) else {
+            return;
+        };
+        if there(most) >= there(least) + 2 && self.refusal(number).is_none() {
+            let zone = least.clone();
+            self.launch(number, Some(zone));
+        }
+    }
+
+    /// The instance's group counts it in.
+    pub(crate) fn in_service(&mut self, host: HostNo) {
+        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        if instance.phase != Phase::Pending || instance.ended {
+            return;
+        }
+        instance.phase = Phase::InService;
+        let number = instance.group;
+        self.announce_launched(host);
+        // Capacity rebalancing: the replacement is there, so the one at risk may go.
+        let at_risk = self.cloud.members(number).find(|(_, one)| one.at_risk && one.phase == Phase::InService);
+        if let Some((old, _)) = at_risk {
+            self.begin_end(old);
+        }
+        self.group_looks(number, REACTION.usual);
+    }
+
+    /// The instance takes work from now on.
+    pub(crate) fn works(&mut self, host: HostNo) {
+        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        if instance.ended || instance.phase == Phase::Terminating {
+            return;
+        }
+        instance.works = true;
+        let (group, floor) = (instance.group, instance.floor);
+        let (id, zone) = (instance.id.clone(), instance.zone.clone());
+        self.measure.losses.replaced(floor, self.now);
+        if self.fleet.cluster.is_some() {
+            let group = &self.cloud.groups[group];
+            let joined = SimHost::new(id, zone, &group.pool, &group.setup);
+            self.cluster.join(host, joined);
+            self.start_daemon(host);
+            self.announce_host(host, "ACTIVE");
+            self.look_at_short_services();
+        }
+    }
+
+    /// The group ends the instance that its policy names: one that does not work yet, else the oldest.
+    fn scale_in(&mut self, number: GroupNo) {
+        let zones = |zone: &Option<Zone>| self.cloud.members(number).filter(|(_, one)| one.zone == *zone).count();
+        let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating);
+        let victim = staying.min_by_key(|(host, one)| (one.works, std::cmp::Reverse(zones(&one.zone)), *host));
+        if let Some((victim, _)) = victim {
+            self.begin_end(victim);
+        }
+    }
+
+    /// An instance leaves its group: deregistration and the terminate hook first.
+    pub(crate) fn begin_end(&mut self, host: HostNo) {
+        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        instance.phase = Phase::Terminating;
+        let number = instance.group;
+        let setup = &self.cloud.groups[number].setup;
+        // A terminate hook starts only after the load balancer has let go.
+        let wait = (setup.deregistration_seconds + setup.terminate_hook_seconds) * SECOND;
+        if setup.terminate_hook_seconds > 0 {
+            self.announce_terminating(host);
+        }
+        if self.fleet.cluster.is_none()
+            && let Some(instance) = self.cloud.instances.get_mut(&host)
+        {
+            // Without a cluster the load balancer alone sends work, and it has stopped to.
+            instance.works = false;
+        }
+        let wait = wait + SHUT_DOWN.draw(&mut self.rng.cloud);
+        self.after(wait, Event::Ends(host));
+        self.group_looks(number, REACTION.usual);
+    }
+
+    /// EC2 ends an instance, and its tasks with it.
+    pub(crate) fn ends(&mut self, host: HostNo) {
+        let Some(instance) = self.cloud.instances.get_mut(&host).filter(|one| !one.ended) else { return };
+        instance.ended = true;
+        instance.works = false;
+        let known = instance.phase == Phase::Terminating;
+        let id = instance.id.clone();
+        if let Some(request) = self.cloud.requests.get_mut(&id) {
+            *request = (SpotCode::Gone, self.now);
+        }
+        self.announce_state(host, "shutting-down");
+        if self.cluster.hosts.contains_key(&host) {
+            self.cluster.set_status(host, HostStatus::Leaving);
+            self.announce_host(host, "INACTIVE");
+            self.cluster.remove_host(host);
+            self.look_at_short_services();
+        }
+        let wait = if known { SECOND } else { HEALTH_CHECK.draw(&mut self.rng.cloud) };
+        self.after(wait, Event::Missed(host));
+    }
+
+    /// The group has noticed that an instance is gone.
+    pub(crate) fn missed(&mut self, host: HostNo) {
+        self.announce_terminated(host);
+        let Some(instance) = self.cloud.instances.remove(&host) else { return };
+        let wait = REACTION.draw(&mut self.rng.cloud);
+        self.group_looks(instance.group, wait);
+    }
+
+    /// One of the instances that work, by chance.
+    pub(crate) fn any_working(&mut self, of: impl Fn(Purchase) -> bool) -> Option<HostNo> {
+        let groups = &self.cloud.groups;
+        let working =
+            self.cloud.instances.iter().filter(|(_, one)| one.works && !one.doomed && of(groups[one.group].purchase));
+        let working: Vec<HostNo> = working.map(|(host, _)| *host).collect();
+        (!working.is_empty()).then(|| working[self.rng.trouble.random_range(0..working.len())])
+    }
+}

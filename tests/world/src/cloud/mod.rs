@@ -1,0 +1,169 @@
+//! Auto Scaling groups and their EC2 instances: what there is. Nothing here decides; [`flow`] does what groups and EC2 do,
+//! [`market`] what the spot market does, [`announce`] says it in AWS's words.
+
+mod announce;
+mod flow;
+mod market;
+pub mod spot;
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::fleet::{Fleet, Purchase};
+use evenkeel_model::groups::{Group, Member, MemberState, Refusal, RefusalKind, SpotCode, SpotRequest};
+use evenkeel_model::{GroupName, InstanceId, PoolName, Timestamp, Zone};
+
+use crate::clock::Ms;
+use crate::cluster::HostNo;
+use crate::setup::{PoolSetup, Setup};
+
+pub use market::Interruption;
+pub(crate) use market::Market;
+
+/// A group's place in the fleet file's pools.
+pub(crate) type GroupNo = usize;
+
+/// All groups and instances.
+#[derive(Debug, Default)]
+pub(crate) struct Cloud {
+    pub(crate) groups: Vec<SimGroup>,
+    /// Instances that exist, or that their group has not missed yet.
+    pub(crate) instances: BTreeMap<HostNo, Instance>,
+    /// What the market said about instances, gone ones included.
+    requests: BTreeMap<InstanceId, (SpotCode, Ms)>,
+}
+
+/// An Auto Scaling group.
+#[derive(Debug)]
+pub(crate) struct SimGroup {
+    pub(crate) pool: PoolName,
+    pub(crate) name: GroupName,
+    pub(crate) purchase: Purchase,
+    pub(crate) units: u32,
+    pub(crate) desired: u32,
+    pub(crate) max: u32,
+    pub(crate) setup: PoolSetup,
+    pub(crate) market: Market,
+    /// Launches refused in a row.
+    refused: u32,
+    /// It does not try again before.
+    waits_until: Ms,
+    /// Launches that were refused.
+    pub(crate) refusals: Vec<(Ms, RefusalKind)>,
+    /// Stopped instances in its warm pool.
+    warm: u32,
+    /// The group looks at itself then.
+    looks_at: Option<Ms>,
+}
+
+/// Where an instance is in its life, as its group has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Pending,
+    InService,
+    Terminating,
+}
+
+/// An EC2 instance of a group.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    pub(crate) id: InstanceId,
+    pub(crate) group: GroupNo,
+    pub(crate) zone: Option<Zone>,
+    pub(crate) phase: Phase,
+    /// What no controller could make shorter: from the group's look to in service.
+    pub(crate) floor: Ms,
+    /// It takes work: in service for its group, and in the cluster where there is one.
+    pub(crate) works: bool,
+    /// EC2 has ended it; its group may not know yet.
+    pub(crate) ended: bool,
+    /// The market takes it.
+    pub(crate) doomed: bool,
+    /// When EC2 last saw a risk.
+    pub(crate) risk_at: Option<Ms>,
+    /// Its group replaces it because of a rebalance recommendation.
+    pub(crate) at_risk: bool,
+}
+
+impl Cloud {
+    pub(crate) fn new(fleet: &Fleet, setup: &Setup) -> Self {
+        let group = |pool: &evenkeel_model::fleet::Pool| {
+            let (setup, hosts) = setup.hosts_of(fleet, &pool.name);
+            SimGroup {
+                pool: pool.name.clone(),
+                name: pool.auto_scaling_group.clone(),
+                purchase: pool.purchase,
+                units: pool.units,
+                desired: hosts,
+                max: setup.max.unwrap_or_else(|| hosts.max(fleet.hosts.maximum)),
+                market: Market::default(),
+                refused: 0,
+                waits_until: 0,
+                refusals: Vec::new(),
+                warm: setup.warm_pool,
+                setup,
+                looks_at: None,
+            }
+        };
+        Self { groups: fleet.pools.iter().map(group).collect(), ..Self::default() }
+    }
+
+    /// The group of this name.
+    pub(crate) fn group_no(&self, name: &GroupName) -> Option<GroupNo> {
+        self.groups.iter().position(|group| group.name == *name)
+    }
+
+    /// The instance of this id, if it exists.
+    pub(crate) fn number(&self, id: &InstanceId) -> Option<HostNo> {
+        self.instances.iter().find(|(_, instance)| instance.id == *id).map(|(number, _)| *number)
+    }
+
+    /// The instances that a group counts.
+    pub(crate) fn members(&self, group: GroupNo) -> impl Iterator<Item = (HostNo, &Instance)> {
+        self.instances.iter().filter(move |(_, one)| one.group == group).map(|(number, one)| (*number, one))
+    }
+
+    /// Capacity units that take work now, of the kinds that `of` names.
+    pub(crate) fn working(&self, of: impl Fn(Purchase) -> bool) -> u32 {
+        let working = self.instances.values().filter(|one| one.works && !one.ended);
+        working.map(|one| &self.groups[one.group]).filter(|group| of(group.purchase)).map(|group| group.units).sum()
+    }
+
+    /// DescribeAutoScalingGroups.
+    pub(crate) fn describe(&self, names: &[GroupName]) -> Vec<Group> {
+        let asked = self.groups.iter().enumerate().filter(|(_, group)| names.contains(&group.name));
+        let member = |(_, one): (HostNo, &Instance)| Member {
+            id: one.id.clone(),
+            state: match one.phase {
+                Phase::Pending => MemberState::Pending,
+                Phase::InService => MemberState::InService,
+                Phase::Terminating => MemberState::Terminating,
+            },
+            healthy: true,
+            zone: one.zone.clone(),
+        };
+        let describe = |(number, group): (GroupNo, &SimGroup)| Group {
+            name: group.name.clone(),
+            desired: group.desired,
+            min: 0,
+            max: group.max,
+            members: self.members(number).map(member).collect(),
+        };
+        asked.map(describe).collect()
+    }
+
+    /// DescribeScalingActivities, those that failed in the last hour, newest first.
+    pub(crate) fn describe_refusals(&self, group: &GroupName, now: Ms, at: impl Fn(Ms) -> Timestamp) -> Vec<Refusal> {
+        let Some(number) = self.group_no(group) else { return Vec::new() };
+        let recent =
+            self.groups[number].refusals.iter().rev().take_while(|(when, _)| when + 60 * crate::clock::MINUTE > now);
+        recent
+            .map(|(when, kind)| Refusal { at: at(*when), kind: *kind, message: announce::words(*kind).to_owned() })
+            .collect()
+    }
+
+    /// DescribeSpotInstanceRequests.
+    pub(crate) fn describe_requests(&self, instances: &[InstanceId], at: impl Fn(Ms) -> Timestamp) -> Vec<SpotRequest> {
+        let known = instances.iter().filter_map(|id| self.requests.get(id).map(|found| (id, found)));
+        known.map(|(id, (code, when))| SpotRequest { instance: id.clone(), code: *code, at: at(*when) }).collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! Measures losses and their replacements: who was warned, who was empty in time, and how soon others took over.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use evenkeel_model::fleet::Fleet;
+
+use crate::clock::Ms;
+use crate::cluster::HostNo;
+
+/// Everything that is measured about losses and about on-demand hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    pub(crate) warned: u64,
+    pub(crate) unwarned: u64,
+    /// Empty when it was taken, of those that were warned.
+    pub(crate) drained_in_time: u64,
+    /// Losses that nothing has replaced yet, oldest first.
+    open: VecDeque<Ms>,
+    /// From a loss to the replacement in service, and what that host needed at least.
+    pub(crate) replacements: Vec<(Ms, Ms)>,
+    /// Hosts that were warned and not taken yet.
+    doomed: BTreeMap<HostNo, Ms>,
+    /// What an all-knowing controller would see: from each moment on, on-demand units that are needed.
+    needs: Vec<(Ms, u32)>,
+    /// When on-demand hosts were given back.
+    pub(crate) moves: Vec<Ms>,
+    /// The most units that worked at once.
+    pub(crate) most_working: u32,
+}
+
+impl Losses {
+    /// A host that worked is being taken, or is gone.
+    pub(crate) fn lost(&mut self, host: HostNo, warned: bool, now: Ms) {
+        if warned {
+            self.warned += 1;
+            self.doomed.insert(host, now);
+        } else {
+            self.unwarned += 1;
+        }
+        self.open.push_back(now);
+    }
+
+    /// The two minutes of a warned host are over.
+    pub(crate) fn taken(&mut self, host: HostNo, empty: bool) {
+        if self.doomed.remove(&host).is_some() && empty {
+            self.drained_in_time += 1;
+        }
+    }
+
+    /// A host takes work that needed `floor` at least.
+    pub(crate) fn replaced(&mut self, floor: Ms, now: Ms) {
+        // A host that was on its way already makes up for a loss as well, sooner than its boot.
+        if let Some(lost) = self.open.pop_front() {
+            self.replacements.push((now - lost, floor));
+        }
+    }
+
+    /// Notes what would be needed now.
+    pub(crate) fn note_need(&mut self, need: u32, now: Ms) {
+        if self.needs.last().is_none_or(|(_, last)| *last != need) {
+            self.needs.push((now, need));
+        }
+    }
+
+    /// Unit-milliseconds that an all-knowing controller with the same dwell needs: each unit from a boot before it is
+    /// needed until a dwell after.
+    pub(crate) fn floor(&self, fleet: &Fleet, boot: Ms, end: Ms) -> u64 {
+        let dwell = fleet.backfill.as_ref().map_or(0, |backfill| crate::setup::millis(backfill.release_after));
+        let most = self.needs.iter().map(|(_, need)| *need).max().unwrap_or(0);
+        let mut sum = 0;
+        for level in 1..=most {
+            let mut until = 0;
+            for (index, (from, need)) in self.needs.iter().enumerate() {
+                if *need < level {
+                    continue;
+                }
+                let to = self.needs.get(index + 1).map_or(end, |(next, _)| *next) + dwell;
+                let begin = from.saturating_sub(boot).max(until);
+                until = until.max(to.min(end));
+                sum += until.saturating_sub(begin);
+            }
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_model::fleet::{Format, read};
+
+    #[test]
+    fn the_floor_is_need_with_a_dwell_and_a_boot() {
+        let text = "name = \"a\"\nhosts = { minimum = 1, steady = 2, maximum = 2 }\n\
+            pool = [{ name = \"s\", purchase = \"spot\", auto_scaling_group = \"s\" }, \
+            { name = \"o\", purchase = \"on-demand\", auto_scaling_group = \"o\" }]\n[backfill]\nrelease_after = \"10s\"\n";
+        let fleet = read(text.as_bytes(), Format::Toml).unwrap();
+        let mut losses = Losses::default();
+        for (at, need) in [(0, 0), (100_000, 1), (103_000, 0), (108_000, 2), (110_000, 0)] {
+            losses.note_need(need, at);
+        }
+        // The first unit from 98 s to 120 s without a break, the second from 106 s to 120 s.
+        assert_eq!(losses.floor(&fleet, 2_000, 1_000_000), 22_000 + 14_000);
+    }
+}
