@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::fleet::{Fleet, Service};
-use evenkeel_model::observed::{Constraint, EcsService, Host, Observed, Task, TaskPhase};
+use evenkeel_model::observed::{Constraint, EcsService, Host, HostStatus, Observed, Task, TaskPhase};
 use evenkeel_model::{InstanceId, Resources, Room, ServiceName, Timestamp};
 
 use crate::constraint::Expression;
@@ -42,8 +42,10 @@ pub(crate) struct ServiceBook<'a> {
     pub(crate) alike: bool,
     /// Live tasks by host index.
     pub(crate) on: Vec<Live>,
-    /// Live tasks on hosts that were not seen: stopping them gives no room that is known of.
+    /// Live tasks on hosts that were not seen, or that drain: stopping them gives no room that counts.
     pub(crate) elsewhere: u32,
+    /// Those of them on hosts that drain: ECS starts others in their place, without a change of the count.
+    pub(crate) moving: u32,
     pub(crate) running: u32,
     pub(crate) pending: u32,
     pub(crate) stopping: u32,
@@ -116,7 +118,9 @@ impl<'a> Books<'a> {
                 hosts[host].take(task);
             }
             if let Some(&rank) = task.service.as_ref().and_then(|name| rank.get(name)) {
-                services[rank].take(task, host);
+                let drains = host.is_some_and(|host| hosts[host].host.status == HostStatus::Draining);
+                services[rank].moving += u32::from(drains && task.is_live());
+                services[rank].take(task, host.filter(|_| !drains));
             }
         }
         for service in &mut services {
@@ -232,6 +236,7 @@ impl<'a> ServiceBook<'a> {
             alike: true,
             on: Vec::new(),
             elsewhere: 0,
+            moving: 0,
             running: 0,
             pending: 0,
             stopping: 0,

@@ -87,7 +87,8 @@ impl Planning<'_, '_> {
             let course = match self.hands_off(rank, memory) {
                 Some(wait) => {
                     self.report.waits.push(wait);
-                    let placing = book.ecs.map_or(0, |ecs| ecs.desired.saturating_sub(book.live()));
+                    let staying = book.live() - book.moving;
+                    let placing = book.ecs.map_or(0, |ecs| ecs.desired.saturating_sub(staying));
                     self.grants.concede(rank, placing);
                     Course::HandsOff
                 }
@@ -146,7 +147,8 @@ impl Planning<'_, '_> {
             self.report.waits.push(Wait::Distrust { service: service.clone(), cap: distrust.cap, because });
         }
         let Some(want) = want else {
-            self.grants.give_up(rank, live.saturating_sub(book.file.ceiling()));
+            // Tasks on hosts that drain just go: others in their place would be in the way of higher tiers.
+            self.grants.give_up(rank, live.saturating_sub(book.file.ceiling()).max(book.moving));
             return Course::Fill { cap, makes_room: None };
         };
         if let Some(because) = want.unknown.clone() {
@@ -183,7 +185,9 @@ impl Planning<'_, '_> {
 
     /// Tasks that a service with a demand still misses.
     fn missing(&self, rank: usize) -> u32 {
-        let there = self.books.services[rank].live() + self.grants.granted(rank);
+        // ECS starts others in place of those on hosts that drain: they need room like new ones.
+        let book = &self.books.services[rank];
+        let there = book.live() - book.moving + self.grants.granted(rank);
         match &self.courses[rank] {
             Course::Want { want, cap, .. } => want.held.min(*cap).saturating_sub(there),
             Course::HandsOff | Course::Fill { .. } => 0,
@@ -288,7 +292,7 @@ impl Planning<'_, '_> {
         for rank in 0..self.books.services.len() {
             let Course::Want { want, .. } = &self.courses[rank] else { continue };
             let book = &self.books.services[rank];
-            let there = book.live() + self.grants.granted(rank);
+            let there = book.live() - book.moving + self.grants.granted(rank);
             let (short, Some(need)) = (want.held.saturating_sub(there), book.need()) else { continue };
             if short == 0 {
                 continue;
@@ -377,7 +381,10 @@ impl Planning<'_, '_> {
         let from = book.ecs?.desired;
         let live = book.live();
         let granted = self.grants.granted(rank);
-        let to = live - self.grants.lowered(rank) + granted;
+        let kept = live - self.grants.lowered(rank);
+        // The first grants are for those that move, without a change of the count.
+        let moving = book.moving.saturating_sub(self.grants.lowered(rank));
+        let to = kept + granted.saturating_sub(moving);
         let why = match &self.courses[rank] {
             Course::HandsOff => return None,
             Course::Want { makes_room: Some((service, starts)), .. }
@@ -390,6 +397,7 @@ impl Planning<'_, '_> {
             Course::Want { want, .. } if to > from => Why::WantRose { want: want.held, live },
             Course::Want { want, .. } => Why::WantFell { want: want.held, dwell: book.file.scale_down_after },
             Course::Fill { .. } if to > from => Why::FillsHoles { holes: granted, dwell: book.file.refill_after },
+            Course::Fill { .. } if book.moving > 0 => Why::AskedTooMuch { feasible: to },
             Course::Fill { cap, .. } => Why::Limits { want: *cap },
         };
         (to != from).then_some(Change { rank, from, to, why })

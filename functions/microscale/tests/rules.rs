@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-use std::collections::BTreeMap;
-
-use evenkeel_microscale::{State, plan};
+use evenkeel_microscale::{State, moves_off, plan};
 use evenkeel_model::Timestamp;
 use evenkeel_model::decision::{Step, Why};
 use evenkeel_model::fleet::{self, Fleet, Format};
@@ -220,4 +218,50 @@ fn a_task_that_stays_pending_is_not_joined_by_more() {
     let outlook = story.turn();
     assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { cap: 4, .. })), "{outlook:?}");
     assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")));
+}
+
+#[test]
+fn room_is_made_for_what_moves_off_a_host_that_drains() {
+    // Two of web and six of low on each of three full hosts.
+    let mut story = Story::new(3, 6, 18, 6.0);
+    story.a_turn_passes();
+    story.seen.hosts[2].status = HostStatus::Draining;
+    let outlook = story.turn();
+    assert_eq!(counts(&outlook), ["low 18 -> 10"], "six of low go with the host, and two make room for web's two");
+    story.counts_are_set(&outlook);
+    assert_eq!(counts(&story.turn()), Vec::<String>::new());
+}
+
+#[test]
+fn a_running_task_is_not_given_up_because_its_host_drains() {
+    let mut story = Story::new(2, 16, 0, 16.0);
+    story.a_turn_passes();
+    story.seen.hosts[1].status = HostStatus::Draining;
+    let outlook = story.turn();
+    assert_eq!(counts(&outlook), Vec::<String>::new(), "there is no room elsewhere");
+    assert_eq!(outlook.report.shortfall[0].tasks, 8, "and that is told");
+}
+
+#[test]
+fn hosts_may_be_emptied_where_others_have_room_or_fill_gives_way() {
+    let proof = |story: &Story, host: &str| {
+        let leaving = std::collections::BTreeSet::from([host.parse().unwrap()]);
+        moves_off(&story.fleet, &story.seen, &leaving).map_err(|stays| stays.to_string())
+    };
+    assert_eq!(proof(&Story::new(3, 6, 18, 6.0), "h-2"), Ok(()), "fill gives way");
+    let full = proof(&Story::new(2, 16, 0, 16.0), "h-1");
+    assert_eq!(full, Err("8 tasks of web have no place elsewhere; one needs 512 MiB and 256 CPU units".to_owned()));
+    let mut protected = Story::new(3, 6, 0, 6.0);
+    protected.seen.tasks[2].protected = true;
+    assert_eq!(proof(&protected, "h-2"), Err("a task of web on h-2 is protected".to_owned()));
+    let mut alone = Story::new(3, 6, 0, 6.0);
+    alone.seen.tasks[0].service = None;
+    assert_eq!(proof(&alone, "h-0"), Err("the standalone task web-0 is on h-0, and ECS does not move it".to_owned()));
+    assert_eq!(proof(&alone, "h-1"), Ok(()));
+    // A task of a service that is nobody's, on every host: a daemon, which goes with its host.
+    let mut daemon = Story::new(3, 3, 0, 3.0);
+    for task in &mut daemon.seen.tasks {
+        task.service = Some("logs".parse().unwrap());
+    }
+    assert_eq!(proof(&daemon, "h-0"), Ok(()));
 }
