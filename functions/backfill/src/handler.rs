@@ -187,6 +187,7 @@ impl<P: Ports> Function<P> for Backfill {
         let spot: Vec<InstanceId> =
             given.state.hosts.keys().filter(|id| of_kind(id, Purchase::Spot)).cloned().collect();
         let leaves = !given.board.notices.is_empty()
+            || !given.state.notices.is_empty()
             || given.state.hosts.iter().any(|(id, memory)| {
                 memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, Purchase::OnDemand)
             });

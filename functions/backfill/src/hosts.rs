@@ -12,7 +12,7 @@ use evenkeel_model::groups::{Group, Member, MemberState, SpotCode};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Timestamp};
-use evenkeel_turn::{Given, NoticeKind};
+use evenkeel_turn::{Given, NoticeKind, Notices};
 
 use crate::seen::Seen;
 use crate::state::{HostMemory, Loss, State};
@@ -75,6 +75,7 @@ impl<'a> Hosts<'a> {
         let ecs: BTreeMap<&InstanceId, &Host> = seen.hosts.iter().map(|host| (&host.id, host)).collect();
         let find = |pool: &'a Pool| seen.groups.iter().find(|group| group.name == pool.auto_scaling_group);
         let groups: Vec<(&Pool, Option<&Group>)> = fleet.pools.iter().map(|pool| (pool, find(pool))).collect();
+        let notices = &state.notices;
         let mut all = BTreeMap::new();
         for (pool, group) in &groups {
             let Some(group) = group else {
@@ -93,7 +94,7 @@ impl<'a> Hosts<'a> {
                     leaving: None,
                     lease: None,
                 });
-                let case = Case { given, seen, pool, member, host };
+                let case = Case { given, seen, notices, pool, member, host };
                 let standing = case.judge(memory, report);
                 all.insert(&member.id, Kept { member, pool, host, standing, at_risk: case.at_risk() });
             }
@@ -122,6 +123,7 @@ impl<'a> Hosts<'a> {
 struct Case<'a> {
     given: &'a Given<'a, State>,
     seen: &'a Seen,
+    notices: &'a Notices,
     pool: &'a Pool,
     member: &'a Member,
     host: Option<&'a Host>,
@@ -176,7 +178,7 @@ impl Case<'_> {
     fn loss(&self, memory: &HostMemory) -> Option<(LossCause, Option<Timestamp>)> {
         let now = self.given.now;
         let id = &self.member.id;
-        let notices = &self.given.board.notices;
+        let notices = self.notices;
         let request = self.seen.requests.iter().find(|request| request.instance == *id);
         let ours = memory.leaving.is_some_and(|leaving| leaving.ending);
         let gone = notices.fresh(id, NoticeKind::Gone, now, GONE_COUNTS).is_some()
@@ -201,7 +203,7 @@ impl Case<'_> {
 
     fn at_risk(&self) -> bool {
         let answer = self.given.fleet.backfill.as_ref().map_or(Rebalance::Ignore, |backfill| backfill.rebalance);
-        let told = self.given.board.notices.fresh(&self.member.id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS);
+        let told = self.notices.fresh(&self.member.id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS);
         answer != Rebalance::Ignore && told.is_some() && self.pool.purchase != Purchase::OnDemand
     }
 }

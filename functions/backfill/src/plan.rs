@@ -16,7 +16,7 @@ use evenkeel_turn::window::Extreme;
 use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
 
 use crate::deadline::at_risk;
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, Standing};
 use crate::need::{need, note_changes};
 use crate::pools::{Source, capacities, forgive, sources};
 use crate::release::Release;
@@ -33,6 +33,8 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     let Some(policy) = &given.fleet.backfill else {
         return Outlook { steps: Vec::new(), report, state, budget: None };
     };
+    state.notices.merge(&given.board.notices);
+    state.notices.forget(given.now);
     let hosts = Hosts::judge(given, seen, &mut state, &mut report);
     note_changes(&mut state, given.state, &hosts, given.now);
     let mut planning = Planning {
@@ -71,7 +73,11 @@ impl Planning<'_, '_> {
         let there: u32 = sources.iter().map(Source::units).sum();
         let Self { given, policy, seen, hosts, state, report, .. } = self;
         let need = need(given, policy, seen, hosts, there, state, report);
-        let kept = self.state.needed.sample(now, need.on_demand, self.policy.release_after, Extreme::Largest);
+        let dwell = self.state.needed.sample(now, need.on_demand, self.policy.release_after, Extreme::Largest);
+        // No dwell is worth more hosts than the fleet may have.
+        let others =
+            self.hosts.units(|kept| kept.standing == Standing::Works && kept.pool.purchase != Purchase::OnDemand);
+        let kept = dwell.min(self.given.fleet.hosts.maximum.saturating_sub(others));
         self.keep_leaving(need.on_demand.saturating_sub(there));
         // A host that is kept after all counts again: the rest is for the pools.
         let back: u32 = self.steps.iter().map(|planned| self.units_of(&planned.step)).sum();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_model::decision::{HostStep, LossCause, Outcome, Step};
 use evenkeel_model::groups::RefusalKind;
 use evenkeel_model::{InstanceId, PoolName, Timestamp};
-use evenkeel_turn::Applied;
 use evenkeel_turn::window::Window;
+use evenkeel_turn::{Applied, Notices};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +16,9 @@ pub struct State {
     /// The hosts of all pools.
     #[serde(default)]
     pub hosts: BTreeMap<InstanceId, HostMemory>,
+    /// What events said about hosts; AWS's answers may not say it, or not yet.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     /// The on-demand pools.
     #[serde(default)]
     pub pools: BTreeMap<PoolName, PoolMemory>,

@@ -43,7 +43,7 @@ pub enum Handled {
     /// A turn was taken, or another one marked to go again.
     Turned(Summary),
     /// What a turn would do; nothing was changed.
-    Planned(Outlook<State>, View),
+    Planned(Box<(Outlook<State>, View)>),
 }
 
 impl Microscale {
@@ -67,7 +67,8 @@ impl Microscale {
             Asks::TurnAndBeats => self.ask_for_beats(ports, fleet).await,
             Asks::DryRun => {
                 let (outlook, view) = dry_run(self, ports, fleet, limits).await?;
-                return Ok(Handled::Planned(outlook, view.unwrap_or_else(|| View::empty(fleet, ports.now()))));
+                let view = view.unwrap_or_else(|| View::empty(fleet, ports.now()));
+                return Ok(Handled::Planned(Box::new((outlook, view))));
             }
             Asks::Demand(amounts) => {
                 let at = trigger.at().unwrap_or_else(|| ports.now());

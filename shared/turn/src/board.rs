@@ -94,7 +94,8 @@ impl Notices {
         (now.duration_since(at).unsigned_abs() <= most).then_some(at)
     }
 
-    fn forget(&mut self, now: Timestamp) {
+    /// Drops those that are too old to say anything.
+    pub fn forget(&mut self, now: Timestamp) {
         for kinds in self.0.values_mut() {
             kinds.retain(|_, at| now.duration_since(*at).unsigned_abs() <= NOTICES_LAST);
         }

@@ -29,15 +29,17 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// A host that worked is being taken, or is gone.
-    pub(crate) fn lost(&mut self, host: HostNo, warned: bool, now: Ms) {
+    /// A host that worked is being taken, or is gone; `missing` says whether the fleet has too few without it.
+    pub(crate) fn lost(&mut self, host: HostNo, warned: bool, missing: bool, now: Ms) {
         if warned {
             self.warned += 1;
             self.doomed.insert(host, now);
         } else {
             self.unwarned += 1;
         }
-        self.open.push_back(now);
+        if missing {
+            self.open.push_back(now);
+        }
     }
 
     /// The two minutes of a warned host are over.

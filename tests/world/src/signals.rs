@@ -33,6 +33,8 @@ pub enum Source {
     Series(Series),
     /// The random generator.
     Walk(Box<Walk>),
+    /// Always the same.
+    Level(f64),
 }
 
 /// The demand of all services.
@@ -103,7 +105,7 @@ impl Signals {
     pub(crate) fn walk(&mut self, service: ServiceNo) -> Option<&mut Walk> {
         match self.services.get_mut(service)?.source.as_mut()? {
             Source::Walk(walk) => Some(walk),
-            Source::Series(_) => None,
+            Source::Series(_) | Source::Level(_) => None,
         }
     }
 }
@@ -122,6 +124,7 @@ impl Core {
         let (value, next) = match &mut load.source {
             None => return,
             Some(Source::Walk(walk)) => (Some(walk.next_value()), Some(now + WALK_STEP)),
+            Some(Source::Level(level)) => (Some(*level), None),
             Some(Source::Series(series)) => {
                 let at = Duration::from_millis(now);
                 (series.at(at), series.next_change_after(at).map(millis))

@@ -299,11 +299,11 @@ impl World {
     /// The snapshot that the page reads, with its decisions; none before the first turn has saved one.
     #[must_use]
     pub fn view(&self) -> Option<View> {
-        let mut view: View = self.stored(&view_key(&self.lock().fleet.name, FunctionName::Microscale))?;
+        let fleet = self.lock().fleet.name.clone();
+        let mut view: View = self.stored(&view_key(&fleet, FunctionName::Microscale))?;
         let mut decisions: Vec<DecisionView> = Vec::new();
         for function in [FunctionName::Microscale, FunctionName::Backfill] {
-            let key = feed_key(&self.lock().fleet.name, function);
-            decisions.extend(self.stored::<Vec<DecisionView>>(&key).unwrap_or_default());
+            decisions.extend(self.stored::<Vec<DecisionView>>(&feed_key(&fleet, function)).unwrap_or_default());
         }
         decisions.sort_by_key(|one| std::cmp::Reverse(one.decision.at));
         decisions.truncate(View::MOST_DECISIONS);

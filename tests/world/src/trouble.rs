@@ -114,7 +114,11 @@ impl Core {
     pub(crate) fn fail(&mut self, host: HostNo) {
         let works = self.cloud.instances.get(&host).is_some_and(|one| one.works);
         if works {
-            self.measure.losses.lost(host, false, self.now);
+            if let Some(instance) = self.cloud.instances.get_mut(&host) {
+                instance.doomed = true;
+            }
+            let missing = self.misses_more();
+            self.measure.losses.lost(host, false, missing, self.now);
         }
         self.ends(host);
     }

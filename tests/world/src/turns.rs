@@ -43,6 +43,8 @@ pub(crate) struct Under {
     pub(crate) failed_calls: u32,
     /// Calls that were answered one after the other.
     answered: u32,
+    /// The same before the call that takes effect now was made.
+    before: u32,
     /// An event about a host woke it, so it is measured how many calls come before the answer to it.
     pub(crate) timed: bool,
     /// What it was told, and what it did, in this round.
@@ -55,7 +57,7 @@ impl Under {
     /// Notes how many calls came one after the other before this one.
     fn notes_depth(&self, counts: bool, most: &mut u32) {
         if counts && self.timed {
-            *most = (*most).max(self.answered);
+            *most = (*most).max(self.before);
         }
     }
 
@@ -112,7 +114,10 @@ impl Ports {
             CallFault::Throttled => Err(PortError::Throttled),
             CallFault::Failed => Err(PortError::Unavailable("internal error".to_owned())),
             CallFault::None | CallFault::AnswerLost | CallFault::Stale => {
-                self.lock().take_effect(self.turn, |core, under| effect(core, under, fresh))
+                self.lock().take_effect(self.turn, |core, under| {
+                    under.before = depth - 1;
+                    effect(core, under, fresh)
+                })
             }
         };
         self.until(answer_at).await;

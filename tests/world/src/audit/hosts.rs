@@ -1,6 +1,6 @@
 //! The auditor's rules about hosts: invariants 1, 5, 6, 7 and 11, from what the world knows to be true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use evenkeel_model::decision::{Decision, HostStep, HostWhy, Step, Why};
 use evenkeel_model::fleet::{Purchase, Rebalance};
@@ -24,8 +24,8 @@ pub(crate) struct HostAudit {
     recorded: BTreeMap<TurnNo, Vec<(HostStep, HostWhy)>>,
     /// Hosts that we send away, until they are gone.
     pub(crate) voluntary: BTreeMap<InstanceId, Ms>,
-    /// When every on-demand unit last had a reason.
-    justified: Ms,
+    /// How many on-demand units there was a reason for, minute by minute.
+    justified: VecDeque<(Ms, u32)>,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
 }
@@ -76,7 +76,7 @@ impl Core {
             if *status == HostStatus::Active {
                 self.audit.hosts.voluntary.remove(host);
             } else if matches!(why, HostWhy::NoReason { .. } | HostWhy::AtRisk) {
-                self.goes_on_purpose(host);
+                self.goes_on_purpose(host, &why);
             }
         }
     }
@@ -115,15 +115,18 @@ impl Core {
             self.audit.violated(7, now, format!("{host} ended with {on_it} tasks on it: {why}"));
         }
         if matches!(why, HostWhy::NoReason { .. } | HostWhy::AtRisk) {
-            self.goes_on_purpose(host);
+            self.goes_on_purpose(host, &why);
         }
     }
 
     /// Invariant 1, when a host is sent away on purpose.
-    fn goes_on_purpose(&mut self, host: &InstanceId) {
+    fn goes_on_purpose(&mut self, host: &InstanceId, why: &HostWhy) {
         let now = self.now;
         if self.audit.hosts.voluntary.contains_key(host) {
             return;
+        }
+        if matches!(why, HostWhy::NoReason { .. }) {
+            self.measure.losses.moves.push(now);
         }
         self.audit.hosts.voluntary.insert(host.clone(), now);
         let cloud = &self.cloud;
@@ -188,16 +191,19 @@ impl Core {
         let more = self.signals.any_fleet_alarm() || told.is_some_and(|told| !told.missing.is_empty());
         let wanted = if more { hosts.maximum } else { hosts.steady };
         let audit = &mut self.audit.hosts;
-        if there <= wanted.saturating_sub(others) || audit.excused {
-            audit.justified = now;
-            return;
-        }
+        let reasons = if audit.excused { there } else { wanted.saturating_sub(others) };
         let each = millis(policy.drain_timeout) + 5 * MINUTE;
         let most = millis(policy.release_after) + Ms::from(there) * each;
-        if now - audit.justified > most {
-            audit.justified = now;
+        audit.justified.push_back((now, reasons));
+        while audit.justified.front().is_some_and(|(at, _)| now - at > most) {
+            audit.justified.pop_front();
+        }
+        let allowed = audit.justified.iter().map(|(_, units)| *units).max().unwrap_or(0);
+        if there > allowed {
+            // Said once, and then counted anew.
+            audit.justified.push_back((now, there));
             let detail =
-                format!("{there} on-demand units for {wanted} wanted and {others} others, for {} min", most / MINUTE);
+                format!("{there} on-demand units, and at most {allowed} had a reason in {} min", most / MINUTE);
             self.audit.violated(5, now, detail);
         }
     }

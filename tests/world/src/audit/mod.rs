@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use evenkeel_model::decision::{Decision, Outcome, Step};
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
-use evenkeel_model::observed::{EcsService, Host, Signal, Task};
+use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
 use evenkeel_model::report::Wait;
-use evenkeel_model::{FunctionName, Resources, ServiceName};
+use evenkeel_model::{FunctionName, InstanceId, Resources, ServiceName};
 use evenkeel_turn::Summary;
 use evenkeel_turn::ledger::Write;
 use serde::Serialize;
@@ -218,21 +218,30 @@ impl Count<'_> {
         })
     }
 
-    /// Invariant 3: no task that its service still wants is stopped, unless a higher tier starts something.
+    /// Live tasks on hosts that stay. ECS moves those on hosts that drain; where they have no place, they are given up.
+    fn staying(&self, name: &ServiceName) -> u32 {
+        let stays =
+            |id: &InstanceId| self.seen.hosts.iter().any(|host| host.id == *id && host.status == HostStatus::Active);
+        let own = |task: &&Task| task.service.as_ref() == Some(name) && task.is_live() && stays(&task.host);
+        u32::try_from(self.seen.tasks.iter().filter(own).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Invariant 3: no task that its service still wants is stopped, unless its host is leaving or a higher tier starts
+    /// something.
     fn lowers(&self) -> impl Iterator<Item = (u8, String)> {
         self.seen.sets.iter().filter_map(|(name, count)| {
             let file = self.file(name)?;
-            let live = self.live(name);
+            let live = self.staying(name);
             let wanted = self.wanted(file).unwrap_or(live).min(file.ceiling());
             let higher_starts = || {
                 let higher = self.fleet.services.iter().filter(|other| other.priority < file.priority);
                 higher.map(|other| &other.name).any(|other| {
                     let meant = self.meant.iter().filter(|(name, _)| name == other).map(|(_, count)| *count).max();
-                    self.left_at(other).max(meant.unwrap_or(0)) > self.live(other)
+                    self.left_at(other).max(meant.unwrap_or(0)) > self.staying(other)
                 })
             };
             (*count < live.min(wanted) && !higher_starts()).then(|| {
-                (3, format!("{name} set to {count}: {live} live, {wanted} wanted, and no higher tier starts one"))
+                (3, format!("{name} set to {count}: {live} live on hosts that stay, {wanted} wanted, and no higher tier starts one"))
             })
         })
     }

@@ -19,8 +19,9 @@ use super::{FleetOptions, read_file, read_fleet};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemandOptions {
     /// A service's demand from a CSV file (`timestamp,value`, or arrivals), as it is, times a factor, or fitted to the
-    /// fleet (the default): its 99th percentile then needs 90 % of the room. Without it, demand is random.
-    #[arg(long, value_name = "SERVICE=FILE[:FACTOR|:fit]")]
+    /// fleet (the default): its 99th percentile then needs 90 % of the room. A number is a demand that stays the same.
+    /// Without it, demand is random.
+    #[arg(long, value_name = "SERVICE=NUMBER|FILE[:FACTOR|:fit]")]
     demand: Vec<String>,
     /// How many hosts a spot pool's market gives over time, scaled so that the file's maximum is the pool's size:
     /// {"metadata":{"gap_seconds":N},"data":[...]}, or lines of time_ms,add|remove,node.
@@ -36,6 +37,8 @@ pub(crate) struct Made {
     pub(crate) fleet: Fleet,
     pub(crate) setup: Setup,
     pub(crate) demand: BTreeMap<ServiceName, Series>,
+    /// Demands that stay the same.
+    pub(crate) levels: BTreeMap<ServiceName, f64>,
     /// What the market gives to spot pools.
     pub(crate) spot: BTreeMap<PoolName, Trace>,
     pub(crate) seed: u64,
@@ -48,7 +51,15 @@ impl Made {
     pub(crate) fn read(fleet: &FleetOptions, demand: &DemandOptions) -> Result<Self> {
         let seed = fleet.seed;
         let (fleet, setup) = read_setup(fleet)?;
-        let mut made = Self { fleet, setup, demand: BTreeMap::new(), spot: BTreeMap::new(), seed, notes: Vec::new() };
+        let mut made = Self {
+            fleet,
+            setup,
+            demand: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            spot: BTreeMap::new(),
+            seed,
+            notes: Vec::new(),
+        };
         if demand.no_warnings {
             made.setup.spot.warned_per_mille = 0;
         }
@@ -62,12 +73,19 @@ impl Made {
     }
 
     fn add_demand(&mut self, option: &str) -> Result<()> {
+        let number = option.split_once('=').and_then(|(_, value)| value.parse::<f64>().ok());
         let DemandOption { service: name, path, scale } = option.parse()?;
         let Some(service) = self.fleet.services.iter().find(|service| service.name == name) else {
             bail!("--demand {option}: the fleet has no service {name}");
         };
         if service.demand.is_none() {
             bail!("--demand {option}: {name} fills what is left, so it has no demand");
+        }
+        if let Some(level) = number.filter(|level| level.is_finite() && *level >= 0.0) {
+            if self.demand.contains_key(&name) || self.levels.insert(name.clone(), level).is_some() {
+                bail!("--demand {option}: {name} has a demand already");
+            }
+            return Ok(());
         }
         let (series, notes) = demand::read(&path)?;
         self.notes.extend(notes.into_iter().map(|note| format!("{}: {note}", path.display())));
@@ -78,7 +96,7 @@ impl Made {
                 demand::fit(series, room, demand::per_task(service)).with_context(|| path.display().to_string())?
             }
         };
-        if self.demand.insert(name.clone(), series).is_some() {
+        if self.levels.contains_key(&name) || self.demand.insert(name.clone(), series).is_some() {
             bail!("--demand {option}: {name} has a demand already");
         }
         Ok(())
@@ -109,7 +127,7 @@ impl Made {
 
     /// The world at its beginning.
     pub(crate) fn world(self, faults: Faults) -> World {
-        let Self { fleet, setup, mut demand, spot, seed, notes: _ } = self;
+        let Self { fleet, setup, mut demand, levels, spot, seed, notes: _ } = self;
         let rooms: BTreeMap<ServiceName, f64> = fleet
             .services
             .iter()
@@ -121,6 +139,9 @@ impl Made {
         let mut world = World::new(fleet, setup, seed, faults, |service| {
             purpose += 1;
             service.demand.as_ref()?;
+            if let Some(level) = levels.get(&service.name) {
+                return Some(Source::Level(*level));
+            }
             Some(match demand.remove(&service.name) {
                 Some(series) => Source::Series(series),
                 None => Source::Walk(Box::new(Walk::new(

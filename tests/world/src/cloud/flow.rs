@@ -62,7 +62,6 @@ impl Core {
         let group = &mut self.cloud.groups[self.cloud.instances[&number].group];
         if shrink {
             group.desired = group.desired.saturating_sub(1);
-            self.measure.losses.moves.push(self.now);
         }
         self.begin_end(number);
         Ok(())
@@ -81,7 +80,9 @@ impl Core {
     /// A group launches what is missing, or ends what is too much.
     pub(crate) fn adjust(&mut self, number: GroupNo) {
         let now = self.now;
-        self.cloud.groups[number].looks_at = None;
+        if self.cloud.groups[number].looks_at.take_if(|at| *at == now).is_none() {
+            return; // a later look that an earlier one has replaced
+        }
         let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.at_risk);
         let staying = u32::try_from(staying.count()).unwrap_or(u32::MAX);
         let desired = self.cloud.groups[number].desired;
@@ -233,7 +234,7 @@ impl Core {
     /// The instance takes work from now on.
     pub(crate) fn works(&mut self, host: HostNo) {
         let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
-        if instance.ended || instance.phase == Phase::Terminating {
+        if instance.works || instance.ended || instance.phase == Phase::Terminating {
             return;
         }
         instance.works = true;

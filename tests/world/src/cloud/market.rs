@@ -76,7 +76,8 @@ impl Core {
         instance.doomed = true;
         let (works, warned) = (instance.works, how == Interruption::Warned);
         if works {
-            self.measure.losses.lost(host, warned, now);
+            let missing = self.misses_more();
+            self.measure.losses.lost(host, warned, missing, now);
         }
         match how {
             Interruption::Unwarned => self.ends(host),
@@ -89,6 +90,13 @@ impl Core {
                 self.after(NOTICE, Event::Taken(host));
             }
         }
+    }
+
+    /// Whether the hosts that are not about to be taken are fewer than the fleet runs best on.
+    pub(crate) fn misses_more(&self) -> bool {
+        let sound = self.cloud.instances.values().filter(|one| one.works && !one.ended && !one.doomed);
+        let units: u32 = sound.map(|one| self.cloud.groups[one.group].units).sum();
+        units < self.fleet.hosts.steady
     }
 
     /// The two minutes are over.

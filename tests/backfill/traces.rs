@@ -1,0 +1,85 @@
+//! Real spot markets, for days, with and without warnings. The files are looked for beside the checkout.
+
+use std::path::PathBuf;
+
+use evenkeel_model::fleet::Purchase;
+use evenkeel_world::Faults;
+use evenkeel_world::setup::Setup;
+use evenkeel_world::spot::Trace;
+
+use crate::{SHOP, fleet, pool, quiet, world};
+
+fn trace(name: &str) -> Option<Trace> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/spot").join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(Trace::read(&text).unwrap_or_else(|problem| panic!("{name}: {problem}"))),
+        Err(error) => {
+            eprintln!("skipped: {name} is not there ({error})");
+            None
+        }
+    }
+}
+
+/// Runs the shop, or a larger one, on a market; gives on-demand hours as a multiple of the floor.
+fn ride(name: &str, spot: u32, warned: bool) {
+    let Some(trace) = trace(name) else { return };
+    let (minimum, steady) = (3, 3 + spot);
+    let text = SHOP
+        .replace("steady = 5 ", &format!("steady = {steady} "))
+        .replace("maximum = 7 ", &format!("maximum = {} ", steady + 2))
+        .replace("max_out = 1 ", &format!("max_out = {} ", spot.div_ceil(8)));
+    let fleet = fleet(&text);
+    assert_eq!((fleet.hosts.minimum, fleet.hosts.steady), (minimum, steady));
+    let mut setup = Setup::for_fleet(&fleet);
+    if let Some(pool) = setup.pool.get_mut(&pool("spot")) {
+        pool.hosts = Some(spot);
+    }
+    setup.spot.warned_per_mille = if warned { 1_000 } else { 0 };
+    for seed in [1, 2] {
+        let mut world = world(fleet.clone(), setup.clone(), seed, Faults::default(), 300.0);
+        world.follow(&pool("spot"), &trace).unwrap_or_else(|problem| panic!("{problem}"));
+        world.run_until(trace.length());
+        let report = world.report();
+        let over = report.hosts.on_demand_hours / report.backfill.floor_on_demand_hours;
+        eprintln!(
+            "{name}, seed {seed}, warnings {warned}: {:.1} h on-demand, {over:.3} times the floor; {} losses, replaced in \
+             {:?} times the boot; at most {} moves in an hour; {} s below the minimum",
+            report.hosts.on_demand_hours,
+            report.losses.warned + report.losses.unwarned,
+            report.losses.replacement_over_floor,
+            report.backfill.most_moves_in_an_hour,
+            report.hosts.below_minimum_seconds,
+        );
+        quiet(&report);
+        assert_eq!(report.hosts.below_minimum_seconds, 0.0, "three reserved hosts are the minimum");
+        assert!(over <= 1.10, "{name}: {over}");
+        assert!(report.backfill.most_moves_in_an_hour <= steady as usize);
+        let moved = report.losses.replacement_over_floor;
+        assert!(moved.p50.is_none_or(|p50| p50 <= 1.15) && moved.p99.is_none_or(|p99| p99 <= 1.5), "{moved:?}");
+        assert!(world.working(Purchase::Reserved) == 3);
+    }
+}
+
+#[test]
+fn r5_in_zone_b() {
+    ride("r5-16xlarge-us-east-1b.json", 2, true);
+    ride("r5-16xlarge-us-east-1b.json", 2, false);
+}
+
+#[test]
+fn r5_in_zone_d() {
+    ride("r5-16xlarge-us-east-1d.json", 2, true);
+    ride("r5-16xlarge-us-east-1d.json", 2, false);
+}
+
+#[test]
+fn four_p3() {
+    ride("p3-2xlarge-4-node-us-east-1f.json", 4, true);
+    ride("p3-2xlarge-4-node-us-east-1f.json", 4, false);
+}
+
+#[test]
+fn a_group_of_thirty_two_p3() {
+    ride("p3-group.csv", 32, true);
+    ride("p3-group.csv", 32, false);
+}
