@@ -1,5 +1,7 @@
 //! Real spot markets, for days, with and without warnings. The files are looked for beside the checkout.
 
+#![expect(clippy::print_stderr, reason = "a test says what it measured, and why it skipped")]
+
 use std::path::PathBuf;
 
 use evenkeel_model::fleet::Purchase;

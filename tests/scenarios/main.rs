@@ -87,7 +87,7 @@ fn planning_again_on_an_unchanged_world_gives_nothing() {
         let given = evenkeel_turn::Given {
             fleet: &fleet,
             state: &state,
-            pushed: &std::collections::BTreeMap::new(),
+            board: &evenkeel_turn::Board::default(),
             now: seen.at,
         };
         let outlook = evenkeel_microscale::plan(&given, &seen);
