@@ -42,9 +42,9 @@ pub(crate) struct Under {
     /// Calls that were not answered well.
     pub(crate) failed_calls: u32,
     /// Calls that were answered one after the other.
-    answered: u32,
+    pub(crate) answered: u32,
     /// The same before the call that takes effect now was made.
-    before: u32,
+    pub(crate) before: u32,
     /// An event about a host woke it, so it is measured how many calls come before the answer to it.
     pub(crate) timed: bool,
     /// What it was told, and what it did, in this round.
