@@ -1,5 +1,6 @@
 //! Stories of hosts that are lost, of peaks, and of what stands in for them.
 
+mod storm;
 mod traces;
 
 use evenkeel_model::PoolName;

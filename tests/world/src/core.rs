@@ -232,6 +232,7 @@ impl Core {
     /// Lets time pass in which nothing happens.
     pub(crate) fn pass(&mut self, until: Ms) {
         if until > self.now {
+            self.note_leases();
             let Self { measure, cluster, cloud, signals, fleet, setup, .. } = self;
             measure.pass(until - self.now, cluster, cloud, signals, fleet, setup.spot.price_per_mille);
             self.now = until;

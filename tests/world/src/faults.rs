@@ -14,6 +14,12 @@ pub struct Faults {
     /// answer is lost after the effect; a read that is old; a turn that is killed at some call; an event that is lost
     /// (where AWS may lose it), comes twice, or late.
     pub rate: f64,
+    /// The chance that an event comes twice, besides `rate`.
+    pub doubled: f64,
+    /// The chance that an event is lost which AWS may lose, besides `rate`.
+    pub lost: f64,
+    /// The chance that a turn is killed at some call, besides `rate`.
+    pub killed: f64,
     /// Hosts, agents, tasks and people make trouble too.
     pub trouble: bool,
     /// Kills the turn with this number (from 1) at its call with this number (from 1), before the call's effect.
@@ -63,12 +69,18 @@ impl Faults {
     pub(crate) fn kill_at(&self, turn: TurnNo, rng: &mut ChaCha8Rng) -> Option<u32> {
         match self.kill {
             Some((scripted, call)) if scripted == turn => Some(call),
-            _ => Core::chance(rng, self.rate).then(|| rng.random_range(1..12)),
+            _ => Core::chance(rng, self.rate.max(self.killed)).then(|| rng.random_range(1..12)),
         }
     }
 
     /// Draws what happens to an event; some are guaranteed to arrive.
     pub(crate) fn of_event(&self, rng: &mut ChaCha8Rng, may_be_lost: bool) -> EventFault {
+        if may_be_lost && Core::chance(rng, self.lost) {
+            return EventFault::Lost;
+        }
+        if Core::chance(rng, self.doubled) {
+            return EventFault::Doubled;
+        }
         if !Core::chance(rng, self.rate) {
             return EventFault::None;
         }

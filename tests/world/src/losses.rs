@@ -95,13 +95,13 @@ mod tests {
     fn the_floor_is_need_with_a_dwell_and_a_boot() {
         let text = "name = \"a\"\nhosts = { minimum = 1, steady = 2, maximum = 2 }\n\
             pool = [{ name = \"s\", purchase = \"spot\", auto_scaling_group = \"s\" }, \
-            { name = \"o\", purchase = \"on-demand\", auto_scaling_group = \"o\" }]\n[backfill]\nrelease_after = \"10s\"\n";
+            { name = \"o\", purchase = \"on-demand\", auto_scaling_group = \"o\" }]\n[backfill]\nrelease_after = \"1m\"\n";
         let fleet = read(text.as_bytes(), Format::Toml).unwrap();
         let mut losses = Losses::default();
         for (at, need) in [(0, 0), (100_000, 1), (103_000, 0), (108_000, 2), (110_000, 0)] {
             losses.note_need(need, at);
         }
-        // The first unit from 98 s to 120 s without a break, the second from 106 s to 120 s.
-        assert_eq!(losses.floor(&fleet, 2_000, 1_000_000), 22_000 + 14_000);
+        // The first unit from 98 s to 170 s without a break, the second from 106 s to 170 s.
+        assert_eq!(losses.floor(&fleet, 2_000, 1_000_000), 72_000 + 64_000);
     }
 }

@@ -10,6 +10,7 @@ use evenkeel_model::{GroupName, InstanceId};
 use evenkeel_turn::{Budget, Told};
 
 use crate::clock::{MINUTE, Ms};
+use crate::cloud::SimGroup;
 use crate::core::Core;
 use crate::setup::millis;
 use crate::turns::TurnNo;
@@ -24,7 +25,7 @@ pub(crate) struct HostAudit {
     recorded: BTreeMap<TurnNo, Vec<(HostStep, HostWhy)>>,
     /// Hosts that we send away, until they are gone.
     pub(crate) voluntary: BTreeMap<InstanceId, Ms>,
-    /// How many on-demand units there was a reason for, minute by minute.
+    /// For how many on-demand units there was a reason, from when on.
     justified: VecDeque<(Ms, u32)>,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
@@ -162,9 +163,9 @@ impl Core {
         }
     }
 
-    /// Invariant 5, looked at every minute: no on-demand host outlives its reason by more than the dwell and its drain.
-    pub(crate) fn audit_leases(&mut self) {
-        let Some(policy) = self.fleet.backfill.clone() else { return };
+    /// On-demand units that there are, and those that there is a reason for now.
+    fn leases(&self) -> (u32, u32) {
+        let Some(policy) = &self.fleet.backfill else { return (0, 0) };
         let now = self.now;
         let risk = policy.rebalance != Rebalance::Ignore;
         let sound = |(number, one): &(&crate::cluster::HostNo, &crate::cloud::Instance)| {
@@ -172,36 +173,54 @@ impl Core {
             let at_risk = risk && one.risk_at.is_some_and(|at| now - at <= RISK_COUNTS);
             one.works && !one.ended && !one.doomed && takes && !at_risk
         };
-        let kind = |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase;
-        let units = |one: &crate::cloud::Instance| self.cloud.groups[one.group].units;
-        let others: u32 = self
-            .cloud
-            .instances
-            .iter()
-            .filter(sound)
-            .filter(|(_, one)| kind(one) != Purchase::OnDemand)
-            .map(|(_, one)| units(one))
-            .sum();
-        let there: u32 =
-            self.cloud.instances.values().filter(|one| kind(one) == Purchase::OnDemand && !one.ended).map(units).sum();
+        let group = |one: &crate::cloud::Instance| &self.cloud.groups[one.group];
+        let (mut there, mut others) = (0, 0);
+        for instance in &self.cloud.instances {
+            let SimGroup { purchase, units, .. } = group(instance.1);
+            if *purchase == Purchase::OnDemand {
+                there += if instance.1.ended { 0 } else { *units };
+            } else if sound(&instance) {
+                others += units;
+            }
+        }
+        let hosts = self.fleet.hosts;
+        let missing = hosts.steady.saturating_sub(others);
+        if there <= missing {
+            return (there, missing);
+        }
         let told = evenkeel_turn::ledger::Key::only(&self.fleet.name, "shortfall");
         let told: Option<Told> =
             self.table.get(&[told]).pop().flatten().and_then(|item| serde_json::from_str(&item.body).ok());
-        let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || told.is_some_and(|told| !told.missing.is_empty());
-        let wanted = if more { hosts.maximum } else { hosts.steady };
+        (there, if more { hosts.maximum.saturating_sub(others) } else { missing })
+    }
+
+    /// Notes for how many on-demand units there is a reason, before time passes.
+    pub(crate) fn note_leases(&mut self) {
+        let (there, reasons) = self.leases();
         let audit = &mut self.audit.hosts;
-        let reasons = if audit.excused { there } else { wanted.saturating_sub(others) };
+        let reasons = if audit.excused { reasons.max(there) } else { reasons };
+        if audit.justified.back().is_none_or(|(_, last)| *last != reasons) {
+            audit.justified.push_back((self.now, reasons));
+        }
+    }
+
+    /// Invariant 5, looked at every minute: no on-demand host outlives its reason by more than the dwell and its drain.
+    pub(crate) fn audit_leases(&mut self) {
+        let Some(policy) = self.fleet.backfill.clone() else { return };
+        let now = self.now;
+        let (there, _) = self.leases();
         let each = millis(policy.drain_timeout) + 5 * MINUTE;
         let most = millis(policy.release_after) + Ms::from(there) * each;
-        audit.justified.push_back((now, reasons));
-        while audit.justified.front().is_some_and(|(at, _)| now - at > most) {
-            audit.justified.pop_front();
+        let justified = &mut self.audit.hosts.justified;
+        // The oldest that is kept was true when the time began that counts.
+        while justified.get(1).is_some_and(|(at, _)| now - at >= most) {
+            justified.pop_front();
         }
-        let allowed = audit.justified.iter().map(|(_, units)| *units).max().unwrap_or(0);
+        let allowed = justified.iter().map(|(_, units)| *units).max().unwrap_or(0);
         if there > allowed {
             // Said once, and then counted anew.
-            audit.justified.push_back((now, there));
+            justified.push_back((now, there));
             let detail =
                 format!("{there} on-demand units, and at most {allowed} had a reason in {} min", most / MINUTE);
             self.audit.violated(5, now, detail);

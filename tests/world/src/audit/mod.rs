@@ -220,10 +220,12 @@ impl Count<'_> {
 
     /// Live tasks on hosts that stay. ECS moves those on hosts that drain; where they have no place, they are given up.
     fn staying(&self, name: &ServiceName) -> u32 {
-        let stays =
-            |id: &InstanceId| self.seen.hosts.iter().any(|host| host.id == *id && host.status == HostStatus::Active);
-        let own = |task: &&Task| task.service.as_ref() == Some(name) && task.is_live() && stays(&task.host);
+        let own = |task: &&Task| task.service.as_ref() == Some(name) && task.is_live() && self.stays(&task.host);
         u32::try_from(self.seen.tasks.iter().filter(own).count()).unwrap_or(u32::MAX)
+    }
+
+    fn stays(&self, id: &InstanceId) -> bool {
+        self.seen.hosts.iter().any(|host| host.id == *id && host.status == HostStatus::Active)
     }
 
     /// Invariant 3: no task that its service still wants is stopped, unless its host is leaving or a higher tier starts
@@ -300,7 +302,15 @@ impl Count<'_> {
             .filter(|other| other.priority > top && other.min_tasks == 0 && !held_back.contains(&other.name))
             .map(|other| &other.name)
             .collect();
-        let could = self.live(&service.name).saturating_add(self.slots_without(&service.name, &may_go));
+        // ECS moves tasks off hosts that drain, this service's and others', and they take room as well.
+        let counted = |name: &ServiceName| *name == service.name || may_go.contains(name);
+        let moves = |task: &&Task| {
+            task.is_live() && !self.stays(&task.host) && task.service.as_ref().is_some_and(|name| !counted(name))
+        };
+        if self.seen.tasks.iter().any(|task| moves(&task)) {
+            return None;
+        }
+        let could = self.staying(&service.name).saturating_add(self.slots_without(&service.name, &may_go));
         (left_at < wanted.min(could)).then(|| {
             format!(
                 "{} left at {left_at}: {wanted} wanted, and {could} would fit without the lower tiers",

@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             None => bail!("--duration whole needs a --demand file"),
         },
     };
-    let faults = Faults { rate: options.faults, trouble: options.trouble, kill: options.kill };
+    let faults = Faults { rate: options.faults, trouble: options.trouble, kill: options.kill, ..Faults::default() };
     let mut world = made.world(faults);
     go(&mut world, millis(length));
     let report = world.report();

@@ -76,7 +76,7 @@ impl Source for Shared {
 
 pub(crate) fn serve(options: &Options) -> Result<ExitCode> {
     let made = Made::read(&options.fleet, &options.demand)?;
-    let mut world = made.world(Faults { rate: options.faults, trouble: options.trouble, kill: None });
+    let mut world = made.world(Faults { rate: options.faults, trouble: options.trouble, ..Faults::default() });
     world.run_until(BEFORE);
     let shared = Shared { world: Arc::new(Mutex::new(world)), speed: options.speed };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
