@@ -7,7 +7,7 @@ use evenkeel_model::fleet::{Purchase, Rebalance};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{GroupName, InstanceId};
-use evenkeel_turn::{Budget, Told};
+use evenkeel_turn::Budget;
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::SimGroup;
@@ -27,6 +27,8 @@ pub(crate) struct HostAudit {
     pub(crate) voluntary: BTreeMap<InstanceId, Ms>,
     /// For how many on-demand units there was a reason, from when on.
     justified: VecDeque<(Ms, u32)>,
+    /// Microscale told last that tasks fit nowhere.
+    pub(crate) short: bool,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
 }
@@ -184,15 +186,8 @@ impl Core {
             }
         }
         let hosts = self.fleet.hosts;
-        let missing = hosts.steady.saturating_sub(others);
-        if there <= missing {
-            return (there, missing);
-        }
-        let told = evenkeel_turn::ledger::Key::only(&self.fleet.name, "shortfall");
-        let told: Option<Told> =
-            self.table.get(&[told]).pop().flatten().and_then(|item| serde_json::from_str(&item.body).ok());
-        let more = self.signals.any_fleet_alarm() || told.is_some_and(|told| !told.missing.is_empty());
-        (there, if more { hosts.maximum.saturating_sub(others) } else { missing })
+        let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
+        (there, (if more { hosts.maximum } else { hosts.steady }).saturating_sub(others))
     }
 
     /// Notes for how many on-demand units there is a reason, before time passes.

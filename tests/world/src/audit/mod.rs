@@ -13,8 +13,8 @@ use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
 use evenkeel_model::report::Wait;
 use evenkeel_model::{FunctionName, InstanceId, Resources, ServiceName};
-use evenkeel_turn::Summary;
 use evenkeel_turn::ledger::Write;
+use evenkeel_turn::{Summary, Told};
 use serde::Serialize;
 
 use crate::clock::{Ms, seconds};
@@ -74,6 +74,10 @@ impl Audit {
 
     /// Notes the decisions among what a turn has written.
     pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write]) {
+        for write in writes.iter().filter(|write| write.key.sort == "shortfall") {
+            let told: Option<Told> = write.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+            self.hosts.short = told.is_some_and(|told| !told.missing.is_empty());
+        }
         for write in writes.iter().filter(|write| write.key.sort.starts_with("decision#")) {
             let decisions: Vec<Decision> =
                 write.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
