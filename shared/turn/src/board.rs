@@ -8,9 +8,10 @@ use evenkeel_model::{FleetName, InstanceId, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
+use crate::error::TurnError;
 use crate::ledger::{Expect, Key, LedgerError, Write};
 use crate::ports::Ledger;
-use crate::run::{TurnError, parse, to_json};
+use crate::run::{parse, to_json};
 
 /// Notices are forgotten after this: the longest that one may count for.
 const NOTICES_LAST: Duration = Duration::from_hours(1);

@@ -14,6 +14,17 @@ use crate::ports::{Ledger, PortError};
 /// Two turns that start together conflict once or twice; more often means that something else is wrong.
 const MOST_TRIES: usize = 8;
 
+/// How often a function may look at the world: `burst` times at once, and then once in each `every`. Whoever is woken
+/// more often waits with the lease in hand, so that all that comes meanwhile is one look, and AWS's API has room for
+/// others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// The length of a step.
+    pub(crate) every: Duration,
+    /// Looks that may come at once.
+    pub(crate) burst: u32,
+}
+
 /// The lease as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stored {
@@ -25,6 +36,17 @@ struct Stored {
     expires: Timestamp,
     /// Somebody was woken meanwhile: take another turn.
     again: bool,
+    /// All looks so far are worth the steps until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    looks_until: Option<Timestamp>,
+}
+
+impl Stored {
+    /// How long to wait with a look at `now`.
+    fn pause(&self, pace: Pace, now: Timestamp) -> Duration {
+        let due = self.looks_until.map_or(now, |until| until - pace.every * pace.burst.saturating_sub(1));
+        if due > now { due.duration_since(now).unsigned_abs() } else { Duration::ZERO }
+    }
 }
 
 /// A lease that this turn holds.
@@ -74,13 +96,26 @@ impl Lease {
         Ok(Some(Self {
             key: self.key,
             version: found.map_or(0, |item| item.version),
-            stored: Stored { again: false, ..stored },
+            stored: Stored { again: false, looks_until: self.stored.looks_until, ..stored },
         }))
     }
 
     /// Whether `found` says that somebody has it at `now`.
     pub(crate) fn is_taken(found: Option<&Item>, now: Timestamp) -> Result<bool, LedgerError> {
         Ok(parse(found)?.is_some_and(|stored| stored.holder.is_some() && stored.expires > now))
+    }
+
+    /// How long a turn that claims `found` would have to wait with its first look.
+    pub(crate) fn pause_of(found: Option<&Item>, pace: Pace, now: Timestamp) -> Result<Duration, LedgerError> {
+        Ok(parse(found)?.map_or(Duration::ZERO, |stored| stored.pause(pace, now)))
+    }
+
+    /// How long to wait with the look that is about to be taken, which is counted.
+    pub(crate) fn look(&mut self, pace: Pace, now: Timestamp) -> Duration {
+        let pause = self.stored.pause(pace, now);
+        let from = self.stored.looks_until.map_or(now, |until| until.max(now));
+        self.stored.looks_until = Some(from + pace.every);
+        pause
     }
 
     /// The key of a function's lease.
@@ -114,9 +149,10 @@ impl Lease {
                 }
                 old => Stored {
                     holder: Some(holder.to_owned()),
-                    epoch: old.map_or(0, |stored| stored.epoch) + 1,
+                    epoch: old.as_ref().map_or(0, |stored| stored.epoch) + 1,
                     expires: now + length,
                     again: false,
+                    looks_until: old.and_then(|stored| stored.looks_until),
                 },
             };
             match ledger.write(vec![Write::put(key.clone(), to_json(&stored)?, expect)]).await {
@@ -155,7 +191,7 @@ impl Lease {
                 return Ok(Handover::Done);
             }
             if stored.again {
-                let stored = Stored { again: false, ..stored };
+                let stored = Stored { again: false, looks_until: self.stored.looks_until, ..stored };
                 let mut all = writes;
                 all.push(Write::put(self.key.clone(), to_json(&stored)?, Expect::Version(version)));
                 ledger.write(all).await?;

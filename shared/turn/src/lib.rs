@@ -6,19 +6,21 @@
 
 mod board;
 mod budget;
+mod error;
 mod files;
 mod lease;
 pub mod ledger;
 pub mod ports;
+mod record;
 mod retry;
 mod run;
 pub mod window;
 
 pub use board::{Board, NoticeKind, Notices, Pushed, Told, hold, push_demand};
 pub use budget::{Budget, Out, OutCause};
+pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce};
 pub use lease::Lease;
+pub use record::feed_key;
 pub use retry::retry;
-pub use run::{
-    Applied, Call, Function, Given, HandleError, Limits, Outlook, Summary, TurnError, dry_run, feed_key, run, view_key,
-};
+pub use run::{Applied, Call, Function, Given, Limits, Outlook, Summary, dry_run, run, view_key};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{Decision, Outcome, Planned};
 use evenkeel_model::report::Report;
-use evenkeel_model::view::{DecisionView, View};
 use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use futures_util::future::{join, join_all};
 use serde::Serialize;
@@ -13,16 +12,17 @@ use serde::de::DeserializeOwned;
 
 use crate::board::{Board, Notices, Told, held_key, leave, notices_key, pushed_key, told_key};
 use crate::budget::Budget;
-use crate::files::FleetError;
-use crate::lease::{Claim, Handover, Lease};
+use crate::error::TurnError;
+use crate::lease::{Claim, Handover, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Answer, Clock, Ledger, PortError};
+use crate::record::{Record, feed_key};
 use crate::retry;
 
-/// Decisions are kept for 14 days: long enough to ask what happened last week.
-const DECISIONS_LAST: Duration = Duration::from_hours(14 * 24);
-/// A holder that is woken again and again gives the lease back after so many turns: the next wake-up takes over.
-const MOST_ROUNDS: usize = 3;
+/// A holder that is woken again and again gives the lease back after so many looks: a wake-up of its own takes over.
+const MOST_ROUNDS: usize = 10;
+/// A look takes two or three calls of Auto Scaling, whose API allows some five a second.
+const PACE: Pace = Pace { every: Duration::from_secs(1), burst: 5 };
 
 /// What differs between the functions: how they look, think and act. Everything else is [`run`].
 pub trait Function<P>: Sync {
@@ -135,57 +135,13 @@ pub struct Summary {
     pub rounds: usize,
     /// All decisions with their outcomes.
     pub decisions: Vec<Decision>,
+    /// It was woken again, and there was no time left to look: somebody is to wake it once more.
+    pub unfinished: bool,
     /// What the last round waited for.
     pub report: Report,
     /// The fleet file's newest text was refused, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_file_refused: Option<String>,
-}
-
-/// Why a trigger led to nothing. All of these are worth another try by the platform.
-#[derive(Debug, thiserror::Error)]
-pub enum HandleError {
-    /// There is no usable fleet file.
-    #[error("no fleet file in force")]
-    Fleet(#[from] FleetError),
-    /// The turn could not be taken.
-    #[error("turn not taken")]
-    Turn(#[from] TurnError),
-}
-
-/// Why a turn ended without saving.
-#[derive(Debug, thiserror::Error)]
-pub enum TurnError {
-    /// The world could not be looked at.
-    #[error("not observed")]
-    Observe(#[source] PortError),
-    /// The ledger could not be read or written.
-    #[error("ledger not available")]
-    Ledger(#[source] LedgerError),
-    /// Another turn took the lease over while this one was thought dead.
-    #[error("lease lost to a later turn")]
-    LeaseLost,
-    /// A stored item is not what this version can read.
-    #[error("item {key} not understood")]
-    Stored {
-        /// Its sort key.
-        key: String,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-}
-
-impl From<LedgerError> for TurnError {
-    fn from(error: LedgerError) -> Self {
-        Self::Ledger(error)
-    }
-}
-
-impl From<PortError> for TurnError {
-    fn from(error: PortError) -> Self {
-        Self::Ledger(error.into())
-    }
 }
 
 /// Takes a turn of `function` for `fleet`.
@@ -208,6 +164,7 @@ where
         held: true,
         rounds: 0,
         decisions: Vec::new(),
+        unfinished: false,
         report: Report::default(),
         fleet_file_refused: None,
     };
@@ -222,25 +179,24 @@ where
         let writes = match round {
             // Another function took of the budget meanwhile: look again, as long as the lease is ours.
             Err(TurnError::Ledger(LedgerError::Conflict)) if may_go_again => {
-                begun.found = turn.read().await?;
-                begun.lease = begun.lease.renewed(begun.found.lease.as_ref())?.ok_or(TurnError::LeaseLost)?;
+                turn.read_again(&mut begun).await?;
                 continue;
             }
             round => round?,
         };
-        match begun.lease.hand_over(ports, writes).await? {
+        begun.lease = match begun.lease.hand_over(ports, writes).await? {
             Handover::Done => return Ok(summary),
             Handover::Lost => return Err(TurnError::LeaseLost),
-            Handover::Again(ours) => begun.lease = ours,
-        }
+            Handover::Again(ours) => ours,
+        };
         if !may_go_again {
-            // Woken faster than it can look: the next tick or beat goes on from here.
+            summary.unfinished = true;
             return match begun.lease.hand_over(ports, Vec::new()).await? {
                 Handover::Done | Handover::Again(_) => Ok(summary),
                 Handover::Lost => Err(TurnError::LeaseLost),
             };
         }
-        begun.found = turn.read().await?;
+        turn.read_again(&mut begun).await?;
     }
 }
 
@@ -318,25 +274,48 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             let now = self.ports.now();
             let found = self.read().await?;
             let taken = Lease::is_taken(found.lease.as_ref(), now)?;
+            let waits = Lease::pause_of(found.lease.as_ref(), PACE, now)? > Duration::ZERO;
             if taken && !left {
                 // The holder must find the news when it sees the mark.
                 leave(self.ports, name, self.news, now).await?;
                 left = true;
             }
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
-            let (claim, seen) = if taken { (claim.await, None) } else { join(claim, self.look(&found)).await };
+            let looks = !taken && !waits;
+            let (claim, seen) = if looks { join(claim, self.look(&found)).await } else { (claim.await, None) };
             match claim? {
-                Claim::Held(lease) if lease.follows(found.lease.as_ref()) => {
+                Claim::Held(mut lease) => {
+                    // Where it took more than one try, others may have been here since.
+                    let found = if lease.follows(found.lease.as_ref()) { Some(found) } else { None };
+                    let seen = seen.filter(|_| found.is_some());
+                    self.keep_pace(&mut lease).await;
+                    let found = match found {
+                        Some(found) => found,
+                        None => self.read().await?,
+                    };
                     return Ok(Some(Begun { lease, found, seen }));
                 }
-                // It took more than one try, so others may have been here since.
-                Claim::Held(lease) => return Ok(Some(Begun { lease, found: self.read().await?, seen: None })),
                 Claim::Marked if left => return Ok(None),
                 Claim::Marked => {
                     leave(self.ports, name, self.news, now).await?;
                     left = true;
                 }
             }
+        }
+    }
+
+    /// Reads the ledger for another look, when the pace allows one; what was marked until then is seen by it.
+    async fn read_again(&self, begun: &mut Begun<F::Seen>) -> Result<(), TurnError> {
+        self.keep_pace(&mut begun.lease).await;
+        begun.found = self.read().await?;
+        begun.lease = begun.lease.clone().renewed(begun.found.lease.as_ref())?.ok_or(TurnError::LeaseLost)?;
+        Ok(())
+    }
+
+    async fn keep_pace(&self, lease: &mut Lease) {
+        let pause = lease.look(PACE, self.ports.now());
+        if !pause.is_zero() {
+            self.ports.sleep(pause).await;
         }
     }
 
@@ -415,7 +394,9 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             if !outlook.steps.is_empty() {
                 let record = self.apply(record, &mut outlook).await;
                 writes.push(record.write(now)?);
-                writes.push(self.feed(&record).await?);
+                let key = feed_key(name, F::NAME);
+                let feed = retry(self.ports, self.deadline, || self.ports.get(std::slice::from_ref(&key))).await?;
+                writes.push(record.feed(key, feed.first().and_then(Option::as_ref))?);
                 summary.decisions.extend(record.decisions);
             }
         }
@@ -472,53 +453,10 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }
-
-    /// The page's feed with these decisions in front.
-    async fn feed(&self, record: &Record) -> Result<Write, TurnError> {
-        let key = feed_key(&self.fleet.name, F::NAME);
-        let found = retry(self.ports, self.deadline, || self.ports.get(std::slice::from_ref(&key))).await?;
-        let old: Vec<DecisionView> = parse(&key, found.first().and_then(Option::as_ref))?.unwrap_or_default();
-        let new = record.decisions.iter().rev().cloned().map(DecisionView::from);
-        let feed: Vec<DecisionView> = new.chain(old).take(View::MOST_DECISIONS).collect();
-        let body = to_json(&key, &feed)?;
-        Ok(Write::put(key, body, Expect::Anything))
-    }
-}
-
-/// The decisions of one round, as one item.
-struct Record {
-    key: Key,
-    decisions: Vec<Decision>,
-}
-
-impl Record {
-    fn new(function: FunctionName, fleet: &FleetName, at: Timestamp, epoch: u64, steps: &[Planned]) -> Self {
-        let decide = |planned: &Planned| Decision {
-            at,
-            function,
-            step: planned.step.clone(),
-            why: planned.why.clone(),
-            outcome: Outcome::Undone,
-        };
-        let key = Key::of(fleet, "decision", format_args!("{at:.3}#{function}-{epoch}"));
-        Self { key, decisions: steps.iter().map(decide).collect() }
-    }
-
-    fn write(&self, now: Timestamp) -> Result<Write, TurnError> {
-        let body = to_json(&self.key, &self.decisions)?;
-        let expires = Some(now + DECISIONS_LAST);
-        Ok(Write { key: self.key.clone(), body: Some(body), expect: Expect::Anything, expires })
-    }
 }
 
 fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
     Key::of(fleet, "state", function)
-}
-
-/// The key of a function's newest decisions, which the page shows below its view.
-#[must_use]
-pub fn feed_key(fleet: &FleetName, function: FunctionName) -> Key {
-    Key::of(fleet, "feed", function)
 }
 
 /// The key of a function's snapshot, which the page shows.

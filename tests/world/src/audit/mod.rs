@@ -372,6 +372,7 @@ mod tests {
             function: evenkeel_model::FunctionName::Microscale,
             held: true,
             rounds: 1,
+            unfinished: false,
             decisions: Vec::new(),
             report: evenkeel_model::report::Report { waits, shortfall: Vec::new() },
             fleet_file_refused: None,
