@@ -1,7 +1,5 @@
 //! Thirty of a hundred spot hosts are taken within a minute, while events come twice or not at all and turns are killed.
 
-#![expect(clippy::print_stderr, reason = "a test says what it measured")]
-
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::setup::Setup;
