@@ -5,7 +5,9 @@ import { Chart, clock } from "/chart.js";
 const $ = (id) => document.getElementById(id);
 const POLL = 1000, MANY = 12;
 const charts = new Map(), boxes = new Map(), colours = new Map();
-let tag, world, seen, failures = 0;
+let tag, hostsTag, world, seen, failures = 0;
+// Backfill's view: why each host is there. A fleet without backfill has none.
+let backfill, last;
 
 function element(name, className, text) {
   const node = document.createElement(name);
@@ -22,10 +24,12 @@ async function poll() {
     const answer = await fetch("/api/view", { headers: tag ? { "If-None-Match": tag } : {} });
     if (answer.status === 200) {
       tag = answer.headers.get("ETag");
-      show(await answer.json());
+      last = await answer.json();
     } else if (answer.status !== 304) {
       throw new Error((await answer.json()).error);
     }
+    const news = await pollBackfill();
+    if (answer.status === 200 || news) show(last);
     failures = 0;
     $("notice").hidden = true;
   } catch (error) {
@@ -37,14 +41,29 @@ async function poll() {
   setTimeout(poll, document.hidden ? 5 * POLL : Math.min(POLL * 2 ** Math.min(failures, 4), 15000));
 }
 
+// Gives whether there is something new.
+async function pollBackfill() {
+  if (backfill === null) return false;
+  if (world) world = await fetch("/api/world").then((answer) => answer.ok ? answer.json() : world).catch(() => world);
+  const answer = await fetch("/api/backfill", { headers: hostsTag ? { "If-None-Match": hostsTag } : {} });
+  if (answer.status === 404) backfill = null;
+  if (answer.status !== 200) return false;
+  hostsTag = answer.headers.get("ETag");
+  backfill = await answer.json();
+  return true;
+}
+
 function show(view) {
   seen = { at: Date.parse(view.at), arrived: performance.now(), beat: view.beat_seconds };
   $("fleet").textContent = view.fleet;
   document.title = `Even Keel: ${view.fleet}`;
+  document.body.classList.toggle("no-services", view.services.length === 0);
   view.services.forEach((service, i) => colours.set(service.name, Math.min(i, 3)));
-  showHosts(view.hosts);
+  showHosts(withBackfill(view.hosts));
+  showFleet();
   showServices(view.services, view.report.shortfall);
-  replace($("waits"), view.waits.map((wait) => element("li", "", wait)), "nothing");
+  const waits = [...view.waits, ...(backfill?.waits ?? [])];
+  replace($("waits"), waits.map((wait) => element("li", "", wait)), "nothing");
   replace($("feed"), view.decisions.map(decision), "nothing was decided yet");
   for (const service of view.services) {
     const chart = chartOf(service);
@@ -67,6 +86,33 @@ function decision(entry) {
   return line;
 }
 
+// The hosts in backfill's order with its reasons; those that are not in the cluster are empty.
+function withBackfill(hosts) {
+  if (!backfill) return hosts;
+  const known = new Map(hosts.map((host) => [host.id, host]));
+  const nothing = { cpu: 0, memory: 0, gpu: 0 };
+  const lines = backfill.hosts.map((line) => {
+    const host = known.get(line.id) ?? { id: line.id, zone: line.zone, purchase: line.purchase, status: "ACTIVE", connected: true, registered: nothing, tasks: [] };
+    known.delete(line.id);
+    return { ...host, says: line.says, coming: line.coming, going: line.going };
+  });
+  return [...lines, ...known.values()];
+}
+
+function showFleet() {
+  if (!backfill) return;
+  const { hosts, out, max_out, held } = backfill;
+  const count = (pick) => hosts.filter(pick).length;
+  const parts = [`${count((host) => !host.coming && !host.going)} hosts in service`];
+  const coming = count((host) => host.coming), going = count((host) => host.going);
+  if (coming) parts.push(`${coming} on their way`);
+  if (going) parts.push(`${going} leaving`);
+  parts.push(`${out} of ${max_out} out in the disruption budget`);
+  if (held) parts.push("nothing is given back, by request");
+  if (world) parts.push(`${world.usd_an_hour.toFixed(2)} USD an hour, ${world.usd_an_hour_all_on_demand.toFixed(2)} if all were on-demand`);
+  $("fleet-hosts").textContent = parts.join(", ");
+}
+
 function showHosts(hosts) {
   document.body.classList.toggle("many", hosts.length > MANY);
   const gone = new Set(boxes.keys());
@@ -87,8 +133,9 @@ function newBox(host) {
 
 function fill(box, host) {
   const away = host.status !== "ACTIVE" ? host.status.toLowerCase() : host.connected ? "" : "agent not connected";
-  box.node.classList.toggle("away", away !== "");
-  box.about.textContent = [host.purchase, host.zone, away].filter(Boolean).join(", ");
+  box.node.classList.toggle("away", away !== "" || Boolean(host.going));
+  box.node.classList.toggle("coming", Boolean(host.coming));
+  box.about.textContent = [host.purchase, host.zone, away, host.says].filter(Boolean).join(", ");
   const share = (takes) => Math.max(takes.cpu / Math.max(1, host.registered.cpu), takes.memory / Math.max(1, host.registered.memory));
   // A newcomer that waits for a stopping task shares its room: the box is full, not overfull.
   const all = host.tasks.reduce((sum, task) => sum + share(task.takes), 0);

@@ -19,6 +19,8 @@ use serde_json::json;
 pub trait Source: Clone + Send + Sync + 'static {
     /// The newest view as JSON.
     fn view(&self) -> impl Future<Output = Result<Arc<str>, SourceError>> + Send;
+    /// Backfill's newest view as JSON; none for a fleet without it.
+    fn backfill(&self) -> impl Future<Output = Result<Option<Arc<str>>, SourceError>> + Send;
     /// What was wanted and what ran until now, as a JSON array of moments; empty where nothing is kept.
     fn history(&self) -> impl Future<Output = Result<Arc<str>, SourceError>> + Send;
 }
@@ -38,7 +40,7 @@ pub enum SourceError {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The routes: `/`, `/page.css`, `/page.js`, `/chart.js`, `/api/view`, `/api/history`.
+/// The routes: `/`, `/page.css`, `/page.js`, `/chart.js`, `/api/view`, `/api/backfill`, `/api/history`.
 pub fn router<S: Source>(source: S) -> Router {
     Router::new()
         .route("/", get(|| async { asset("text/html; charset=utf-8", include_str!("../assets/page.html")) }))
@@ -49,6 +51,7 @@ pub fn router<S: Source>(source: S) -> Router {
             get(|| async { asset("text/javascript; charset=utf-8", include_str!("../assets/chart.js")) }),
         )
         .route("/api/view", get(view::<S>))
+        .route("/api/backfill", get(backfill::<S>))
         .route("/api/history", get(history::<S>))
         .with_state(source)
 }
@@ -65,6 +68,13 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
 
 async fn view<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
     answer(source.view().await, &headers)
+}
+
+async fn backfill<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
+    match source.backfill().await.transpose() {
+        Some(found) => answer(found, &headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn history<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {

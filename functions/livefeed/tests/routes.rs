@@ -17,6 +17,9 @@ impl Source for Fixed {
     async fn view(&self) -> Result<Arc<str>, SourceError> {
         self.0.clone().map(Arc::from)
     }
+    async fn backfill(&self) -> Result<Option<Arc<str>>, SourceError> {
+        Ok(None)
+    }
     async fn history(&self) -> Result<Arc<str>, SourceError> {
         Ok(Arc::from("[]"))
     }

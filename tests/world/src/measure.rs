@@ -229,16 +229,14 @@ impl Measure {
         let hours = seconds(span) / 3_600.0;
         for instance in cloud.instances.values().filter(|one| !one.ended) {
             let group = &cloud.groups[instance.group];
-            let usd = group.setup.on_demand_usd.usd() * hours;
-            self.all_on_demand_usd += usd;
-            let (sum, part) = match group.purchase {
-                // A one-year standard reservation is typically about 37 % below on-demand.
-                Purchase::Reserved => (&mut self.reserved, 0.63),
-                Purchase::Spot => (&mut self.spot, f64::from(spot_per_mille) / 1_000.0),
-                Purchase::OnDemand => (&mut self.on_demand, 1.0),
-            };
-            *sum += span;
-            self.cost_usd += usd * part;
+            let (paid, list) = group.usd_an_hour(spot_per_mille);
+            self.cost_usd += paid * hours;
+            self.all_on_demand_usd += list * hours;
+            *match group.purchase {
+                Purchase::Reserved => &mut self.reserved,
+                Purchase::Spot => &mut self.spot,
+                Purchase::OnDemand => &mut self.on_demand,
+            } += span;
         }
     }
 }

@@ -299,8 +299,14 @@ impl World {
     /// The snapshot that the page reads, with its decisions; none before the first turn has saved one.
     #[must_use]
     pub fn view(&self) -> Option<View> {
-        let fleet = self.lock().fleet.name.clone();
-        let mut view: View = self.stored(&view_key(&fleet, FunctionName::Microscale))?;
+        let file = Arc::clone(&self.lock().fleet);
+        let fleet = file.name.clone();
+        let mut view: View = if file.cluster.is_some() {
+            self.stored(&view_key(&fleet, FunctionName::Microscale))?
+        } else {
+            // Without a cluster there are no tasks to show, only hosts and decisions.
+            View::empty(&file, self.backfill_view()?.at)
+        };
         let mut decisions: Vec<DecisionView> = Vec::new();
         for function in [FunctionName::Microscale, FunctionName::Backfill] {
             decisions.extend(self.stored::<Vec<DecisionView>>(&feed_key(&fleet, function)).unwrap_or_default());
@@ -357,6 +363,21 @@ impl World {
         }
     }
 
+    /// Refuses every launch in the pools of a purchase kind for want of capacity, for so long from now on.
+    pub fn starve_all(&mut self, purchase: Purchase, length: Ms) {
+        let pools: Vec<PoolName> = self
+            .lock()
+            .fleet
+            .pools
+            .iter()
+            .filter(|pool| pool.purchase == purchase)
+            .map(|pool| pool.name.clone())
+            .collect();
+        for pool in pools {
+            self.starve(&pool, length);
+        }
+    }
+
     /// Sets the account's limit of a pool's hosts.
     pub fn limit(&mut self, pool: &PoolName, hosts: Option<u32>) {
         for group in self.lock().cloud.groups.iter_mut().filter(|group| group.pool == *pool) {
@@ -367,6 +388,25 @@ impl World {
     /// Sets the load on the fleet in capacity units, which its alarms watch; none: what the services' demand needs.
     pub fn load(&mut self, units: Option<f64>) {
         self.lock().signals.load = units;
+    }
+
+    /// The same as a part of what the fleet's steady hosts can carry.
+    pub fn load_of_steady(&mut self, part: Option<f64>) {
+        let steady = f64::from(self.lock().fleet.hosts.steady);
+        self.load(part.map(|part| part * steady));
+    }
+
+    /// Whether the fleet has pools of a purchase kind.
+    #[must_use]
+    pub fn has(&self, purchase: Purchase) -> bool {
+        self.lock().fleet.pools.iter().any(|pool| pool.purchase == purchase)
+    }
+
+    /// What the hosts cost in an hour now, and what they would if all were on-demand, in USD.
+    #[must_use]
+    pub fn usd_an_hour(&self) -> (f64, f64) {
+        let core = self.lock();
+        core.cloud.usd_an_hour(core.setup.spot.price_per_mille)
     }
 
     /// EC2 recommends to rebalance a spot host, whichever works.

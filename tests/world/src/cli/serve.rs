@@ -13,8 +13,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Args;
 use evenkeel_livefeed::{Source, SourceError, router};
+use evenkeel_model::fleet::Purchase;
 use evenkeel_world::clock::MINUTE;
-use evenkeel_world::{Faults, World};
+use evenkeel_world::{Faults, Interruption, World};
 use serde_json::{Value, json};
 
 use super::world::{DemandOptions, Made};
@@ -68,6 +69,12 @@ impl Source for Shared {
         serde_json::to_string(&view).map(Arc::from).map_err(|error| SourceError::Unavailable(error.to_string()))
     }
 
+    async fn backfill(&self) -> Result<Option<Arc<str>>, SourceError> {
+        let Some(view) = self.lock().backfill_view() else { return Ok(None) };
+        let text = serde_json::to_string(&view).map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        Ok(Some(Arc::from(text)))
+    }
+
     async fn history(&self) -> Result<Arc<str>, SourceError> {
         let moments = self.lock().moments();
         serde_json::to_string(&moments).map(Arc::from).map_err(|error| SourceError::Unavailable(error.to_string()))
@@ -117,22 +124,92 @@ async fn keep_step(shared: Shared) {
     }
 }
 
+/// A button of the page.
+struct Control {
+    id: &'static str,
+    label: &'static str,
+    title: &'static str,
+    /// It is there for fleets with spot pools only.
+    spot: bool,
+    press: fn(&mut World),
+}
+
+const CONTROLS: [Control; 7] = [
+    Control {
+        id: "spike",
+        label: "Spike",
+        title: "Demand goes close to its maximum for five minutes",
+        spot: false,
+        press: World::spike,
+    },
+    Control {
+        id: "calm",
+        label: "Calm",
+        title: "Demand falls to almost nothing for five minutes",
+        spot: false,
+        press: World::calm,
+    },
+    Control {
+        id: "interrupt",
+        label: "Interrupt spot",
+        title: "EC2 takes a spot host back, two minutes after its warning",
+        spot: true,
+        press: |world| {
+            world.interrupt(Interruption::Warned);
+        },
+    },
+    Control {
+        id: "kill",
+        label: "Kill spot",
+        title: "EC2 takes a spot host back at once, without a warning",
+        spot: true,
+        press: |world| {
+            world.interrupt(Interruption::Unwarned);
+        },
+    },
+    Control {
+        id: "starve",
+        label: "Starve spot",
+        title: "No spot host can be launched for thirty minutes",
+        spot: true,
+        press: |world| world.starve_all(Purchase::Spot, 30 * MINUTE),
+    },
+    Control {
+        id: "load",
+        label: "Raise load",
+        title: "The load rises beyond what the fleet's steady hosts can carry, and its alarms fire",
+        spot: true,
+        press: |world| world.load_of_steady(Some(1.06)),
+    },
+    Control {
+        id: "unload",
+        label: "Normal load",
+        title: "The load is what the services' demand needs again",
+        spot: true,
+        press: |world| world.load_of_steady(None),
+    },
+];
+
 async fn about(State(shared): State<Shared>) -> Json<Value> {
+    let world = shared.lock();
+    let has_spot = world.has(Purchase::Spot);
+    let controls: Vec<Value> = CONTROLS
+        .iter()
+        .filter(|control| !control.spot || has_spot)
+        .map(|control| json!({ "id": control.id, "label": control.label, "title": control.title }))
+        .collect();
+    let (cost, all_on_demand) = world.usd_an_hour();
     Json(json!({
         "simulated": true,
         "speed": shared.speed,
-        "controls": [
-            { "id": "spike", "label": "Spike", "title": "Demand goes close to its maximum for five minutes" },
-            { "id": "calm", "label": "Calm", "title": "Demand falls to almost nothing for five minutes" },
-        ],
+        "controls": controls,
+        "usd_an_hour": cost,
+        "usd_an_hour_all_on_demand": all_on_demand,
     }))
 }
 
-async fn control(State(shared): State<Shared>, Path(control): Path<String>) -> impl IntoResponse {
-    match control.as_str() {
-        "spike" => shared.lock().spike(),
-        "calm" => shared.lock().calm(),
-        _ => return StatusCode::NOT_FOUND,
-    }
+async fn control(State(shared): State<Shared>, Path(id): Path<String>) -> impl IntoResponse {
+    let Some(control) = CONTROLS.iter().find(|control| control.id == id) else { return StatusCode::NOT_FOUND };
+    (control.press)(&mut shared.lock());
     StatusCode::NO_CONTENT
 }

@@ -84,6 +84,20 @@ pub(crate) struct Instance {
     pub(crate) at_risk: bool,
 }
 
+impl SimGroup {
+    /// What one of its instances costs in an hour, and what it would as an on-demand one.
+    pub(crate) fn usd_an_hour(&self, spot_per_mille: u32) -> (f64, f64) {
+        let list = self.setup.on_demand_usd.usd();
+        let part = match self.purchase {
+            // A one-year standard reservation is typically about 37 % below on-demand.
+            Purchase::Reserved => 0.63,
+            Purchase::Spot => f64::from(spot_per_mille) / 1_000.0,
+            Purchase::OnDemand => 1.0,
+        };
+        (list * part, list)
+    }
+}
+
 impl Cloud {
     pub(crate) fn new(fleet: &Fleet, setup: &Setup) -> Self {
         let group = |pool: &evenkeel_model::fleet::Pool| {
@@ -126,6 +140,13 @@ impl Cloud {
     pub(crate) fn working(&self, of: impl Fn(Purchase) -> bool) -> u32 {
         let working = self.instances.values().filter(|one| one.works && !one.ended);
         working.map(|one| &self.groups[one.group]).filter(|group| of(group.purchase)).map(|group| group.units).sum()
+    }
+
+    /// What all instances cost in an hour, and what they would as on-demand ones.
+    pub(crate) fn usd_an_hour(&self, spot_per_mille: u32) -> (f64, f64) {
+        let each = self.instances.values().filter(|one| !one.ended);
+        each.map(|one| self.groups[one.group].usd_an_hour(spot_per_mille))
+            .fold((0.0, 0.0), |(paid, list), (one, of_list)| (paid + one, list + of_list))
     }
 
     /// DescribeAutoScalingGroups.
