@@ -231,7 +231,9 @@ impl<P: Ports> Function<P> for Backfill {
         match (step, &fleet.cluster) {
             (HostStep::SetCapacity { pool: _, group, from: _, to }, _) => ports.set_capacity(group, *to).await,
             (HostStep::SetStatus { hosts, status }, Some(cluster)) => ports.set_status(cluster, hosts, *status).await,
-            (HostStep::SetStatus { .. }, None) => Err(PortError::Refused("the fleet has no cluster".to_owned())),
+            (HostStep::SetStatus { .. } | HostStep::Mark { .. }, _) => {
+                Err(PortError::Refused(format!("not a step for a fleet like this: {step}")))
+            }
             (HostStep::Terminate { host, pool: _, shrink }, _) => match ports.terminate(host, *shrink).await {
                 // It is gone already: that is what was wanted.
                 Err(PortError::NotFound(_)) => Ok(()),

@@ -12,7 +12,7 @@ use evenkeel_model::groups::{Group, Member, MemberState, SpotCode};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Timestamp};
-use evenkeel_turn::{Given, NoticeKind, Notices};
+use evenkeel_turn::{Budget, Given, NoticeKind, Notices};
 
 use crate::seen::Seen;
 use crate::state::{HostMemory, Loss, State};
@@ -114,8 +114,23 @@ impl<'a> Hosts<'a> {
     }
 
     /// Units of a purchase kind that count for what the fleet needs. A host at risk does not: its replacement is wanted.
-    pub(crate) fn counted(&self, purchase: Purchase) -> u32 {
-        self.units(|kept| kept.pool.purchase == purchase && kept.counts() && !kept.at_risk)
+    /// A host that a roll has ended does, while its group is about to launch the one that takes its place.
+    pub(crate) fn counted(&self, purchase: Purchase, budget: &Budget) -> u32 {
+        let there = self.units(|kept| kept.pool.purchase == purchase && kept.counts() && !kept.at_risk);
+        let of_kind = self.groups.iter().filter(|(pool, _)| pool.purchase == purchase);
+        let unborn =
+            of_kind.map(|(pool, group)| group.map_or(0, |group| self.unborn(pool, group, budget) * pool.units));
+        there + unborn.sum::<u32>()
+    }
+
+    /// Hosts of a pool that a roll has ended and whose replacements its group has not launched yet.
+    fn unborn(&self, pool: &Pool, group: &Group, budget: &Budget) -> u32 {
+        let staying = u32::try_from(group.staying().count()).unwrap_or(u32::MAX);
+        let ended = budget.outs.iter().filter(|(id, out)| {
+            let leaves = self.all.get(id).is_none_or(|kept| kept.member.state.is_leaving());
+            out.by == FunctionName::Patchroll && out.pool.as_ref() == Some(&pool.name) && leaves
+        });
+        group.desired.saturating_sub(staying).min(u32::try_from(ended.count()).unwrap_or(u32::MAX))
     }
 }
 
@@ -137,6 +152,14 @@ impl Case<'_> {
             Some(host) if !host.connected => Some(memory.away.unwrap_or(now)),
             Some(_) | None => None,
         };
+        let rolls =
+            self.given.board.budget.outs.get(&self.member.id).is_some_and(|out| out.by == FunctionName::Patchroll);
+        if rolls {
+            // The roll replaces it, under the same budget: no loss, and no reason to launch anything.
+            memory.loss = None;
+            // Once it leaves its group, its place is counted by what the group is about to launch.
+            return if self.member.state.is_leaving() { Standing::Out } else { Standing::Coming };
+        }
         match self.loss(memory) {
             Some((cause, deadline)) => {
                 let known = memory.loss.filter(|known| known.cause <= cause);
@@ -148,12 +171,6 @@ impl Case<'_> {
         }
         if memory.leaving.is_some() || self.member.state == MemberState::Aside {
             return Standing::Out;
-        }
-        let rolls =
-            self.given.board.budget.outs.get(&self.member.id).is_some_and(|out| out.by == FunctionName::Patchroll);
-        if rolls {
-            // The roll replaces it, under the same budget: no reason to launch anything.
-            return Standing::Coming;
         }
         if self.works() {
             return Standing::Works;

@@ -7,7 +7,7 @@ use evenkeel_model::fleet::{Backfill, Fleet, Purchase};
 use evenkeel_model::observed::Signal;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{PoolName, Resources, Timestamp};
-use evenkeel_turn::{Given, Told};
+use evenkeel_turn::{Borrow, Given, Told};
 
 use crate::hosts::{Hosts, Standing};
 use crate::seen::Seen;
@@ -15,6 +15,8 @@ use crate::state::{Boost, State};
 
 /// Microscale looks every ten seconds or so; what it told of missing room longer ago than this is not counted on.
 const TOLD_COUNTS: Duration = Duration::from_secs(180);
+/// A roll asks again with every turn, at least each minute.
+const BORROW_COUNTS: Duration = Duration::from_secs(180);
 /// New hosts get tasks within some seconds; what was told before says nothing about them.
 const SETTLING: Duration = Duration::from_secs(30);
 
@@ -31,15 +33,21 @@ pub(crate) fn need(
     let numbers = given.fleet.hosts;
     boost(policy, seen, given, &mut state.boost, report);
     let boost = if state.boost.firing { state.boost.level } else { 0 };
-    let reserved = hosts.counted(Purchase::Reserved);
-    let spot = hosts.counted(Purchase::Spot);
+    let reserved = hosts.counted(Purchase::Reserved, &given.board.budget);
+    let spot = hosts.counted(Purchase::Spot, &given.board.budget);
     let has = reserved + spot + on_demand;
     let coming = hosts.all.values().any(|kept| kept.standing == Standing::Coming)
-        || on_demand > hosts.counted(Purchase::OnDemand);
+        || on_demand > hosts.counted(Purchase::OnDemand, &given.board.budget);
     state.extra = extra(given, seen, state, has, coming);
-    let wanted = (numbers.steady + boost + state.extra).min(numbers.maximum);
+    let borrowed = borrowed(&given.board.borrow, given.now);
+    let wanted = (numbers.steady + boost + state.extra + borrowed).min(numbers.maximum);
     let on_demand = wanted.saturating_sub(reserved + spot);
-    Need { steady: numbers.steady, boost, shortfall: state.extra, reserved, spot, on_demand }
+    Need { steady: numbers.steady, boost, shortfall: state.extra, borrowed, reserved, spot, on_demand }
+}
+
+/// Units that a roll has no room without.
+fn borrowed(borrow: &Borrow, now: Timestamp) -> u32 {
+    if now.duration_since(borrow.at).unsigned_abs() <= BORROW_COUNTS { borrow.units } else { 0 }
 }
 
 /// An alarm in ALARM asks for one step at once, and for one more with each cooldown. Quiet, nothing is asked for; the

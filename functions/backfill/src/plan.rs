@@ -31,7 +31,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     let mut state = given.state.clone();
     let mut report = Report::default();
     let Some(policy) = &given.fleet.backfill else {
-        return Outlook { steps: Vec::new(), report, state, budget: None };
+        return Outlook { steps: Vec::new(), report, state, budget: None, wakes: Vec::new() };
     };
     state.notices.merge(&given.board.notices);
     state.notices.forget(given.now);
@@ -51,7 +51,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     planning.plan();
     let Planning { budget, state, report, steps, .. } = planning;
     let budget = (budget != given.board.budget).then_some(budget);
-    Outlook { steps, report, state, budget }
+    Outlook { steps, report, state, budget, wakes: Vec::new() }
 }
 
 struct Planning<'a, 'h> {
@@ -96,7 +96,7 @@ impl Planning<'_, '_> {
             Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active }) => {
                 hosts.iter().filter_map(|id| self.hosts.all.get(id)).map(|kept| kept.pool.units).sum()
             }
-            Step::Host(_) | Step::SetDesiredCount { .. } => 0,
+            Step::Host(_) | Step::Image(_) | Step::SetDesiredCount { .. } => 0,
         }
     }
 
@@ -109,6 +109,7 @@ impl Planning<'_, '_> {
             let out = Out {
                 cause: OutCause::Lost,
                 by: FunctionName::Backfill,
+                pool: None,
                 since: loss.at,
                 deadline: now + REPAID_WITHIN,
             };
@@ -307,7 +308,8 @@ impl Planning<'_, '_> {
             let reason = match units {
                 units if units < base.min(need.on_demand) => Reason::Missing,
                 units if units < (base + need.boost).min(need.on_demand) => Reason::Alarm,
-                units if units < need.on_demand => Reason::Shortfall,
+                units if units < (base + need.boost + need.shortfall).min(need.on_demand) => Reason::Shortfall,
+                units if units < need.on_demand => Reason::Borrowed,
                 units if units < kept => Reason::Dwell,
                 _ if self.given.board.held => Reason::Held,
                 _ if tied.contains(&id) => Reason::Tied,

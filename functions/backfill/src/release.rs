@@ -163,7 +163,7 @@ impl Release<'_, '_> {
             self.working = self.working.saturating_sub(kept.pool.units);
             let cause = if why == LeavingWhy::Rebalance { OutCause::Rebalance } else { OutCause::Release };
             let deadline = now + self.policy.drain_timeout + ENDS_WITHIN;
-            let out = Out { cause, by: FunctionName::Backfill, since: now, deadline };
+            let out = Out { cause, by: FunctionName::Backfill, pool: None, since: now, deadline };
             self.budget.outs.insert(id.clone(), out);
         }
         if let Some(memory) = self.state.hosts.get_mut(id) {

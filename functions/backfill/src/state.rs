@@ -124,6 +124,8 @@ pub enum Reason {
     Alarm,
     /// Tasks would fit nowhere.
     Shortfall,
+    /// A roll has no room for its next wave.
+    Borrowed,
     /// There was a reason within the last `release_after`.
     Dwell,
     /// Somebody asked that nothing be given back.
@@ -142,6 +144,7 @@ impl Reason {
             Self::Missing => "stands in for a spot or reserved host",
             Self::Alarm => "an alarm asks for it",
             Self::Shortfall => "tasks would fit nowhere",
+            Self::Borrowed => "makes room for a roll's next wave",
             Self::Dwell => "was needed a moment ago",
             Self::Held => "held by request",
             Self::Tied => "its tasks have no other place",
@@ -216,7 +219,7 @@ impl State {
                     expected.remove(from);
                 }
             }
-            HostStep::SetStatus { .. } => {}
+            HostStep::SetStatus { .. } | HostStep::Mark { .. } => {}
             HostStep::Terminate { host, .. } => {
                 if let Some(leaving) = self.hosts.get_mut(host).and_then(|host| host.leaving.as_mut()) {
                     leaving.ending = done;

@@ -12,8 +12,8 @@ use evenkeel_model::view::View;
 use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Summary, Told, dry_run,
-    push_demand, retry, run,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Summary, Tell, Told,
+    dry_run, push_demand, retry, run,
 };
 use futures_util::future::{Either, Ready, join, join3, ready, try_join3};
 
@@ -193,15 +193,17 @@ impl<P: Ports> Function<P> for Microscale {
         let Some(cluster) = &fleet.cluster else { return Err(PortError::Refused("no cluster".to_owned())) };
         match &planned.step {
             Step::SetDesiredCount { service, from: _, to } => ports.set_desired_count(cluster, service, *to).await,
-            Step::Host(step) => Err(PortError::Refused(format!("not a step of microscale: {step}"))),
+            Step::Host(_) | Step::Image(_) => {
+                Err(PortError::Refused(format!("not a step of microscale: {}", planned.step)))
+            }
         }
     }
 
-    fn tells(&self, given: &Given<'_, State>, outlook: &Outlook<State>) -> Option<Told> {
+    fn tells(&self, given: &Given<'_, State>, outlook: &Outlook<State>) -> Option<Tell> {
         let missing = &outlook.report.shortfall;
         let old = given.now.duration_since(given.board.told.at).unsigned_abs() >= TICK;
         let news = *missing != given.board.told.missing || (old && !missing.is_empty());
-        news.then(|| Told { at: given.now, missing: missing.clone() })
+        news.then(|| Tell::Shortfall(Told { at: given.now, missing: missing.clone() }))
     }
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {

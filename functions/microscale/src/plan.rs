@@ -46,7 +46,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Observed) -> Outlook<State> {
     planning.note_shortfall();
     let steps = planning.steps(&mut state);
     let Planning { report, .. } = planning;
-    Outlook { steps, report, state, budget: None }
+    Outlook { steps, report, state, budget: None, wakes: Vec::new() }
 }
 
 /// What is to become of one service.

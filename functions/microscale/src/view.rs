@@ -110,7 +110,7 @@ fn service(
     let file = book.file;
     let decided = outlook.steps.iter().find_map(|planned| match &planned.step {
         Step::SetDesiredCount { service, from: _, to } => (*service == file.name).then_some(*to),
-        Step::Host(_) => None,
+        Step::Host(_) | Step::Image(_) => None,
     });
     let desired = decided.or(book.ecs.map(|ecs| ecs.desired)).unwrap_or(0);
     let sent = given.board.pushed.get(&file.name).map(|pushed| pushed.value);

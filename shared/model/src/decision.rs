@@ -1,6 +1,8 @@
 //! Steps a turn takes, and the decision that is recorded before each.
 
 mod hosts;
+mod images;
+mod rolls;
 
 use std::fmt;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use hosts::{HostStep, HostWhy, LossCause, Need};
+pub use images::ImageStep;
+pub use rolls::{Halt, RollWhy, Stuck};
 
 use crate::ids::ServiceName;
 
@@ -49,6 +53,8 @@ pub enum Step {
     },
     /// A change to hosts.
     Host(HostStep),
+    /// A change to what hosts are launched from.
+    Image(ImageStep),
 }
 
 impl fmt::Display for Step {
@@ -56,6 +62,7 @@ impl fmt::Display for Step {
         match self {
             Self::SetDesiredCount { service, from, to } => write!(f, "{service} {from} -> {to}"),
             Self::Host(step) => step.fmt(f),
+            Self::Image(step) => step.fmt(f),
         }
     }
 }
@@ -119,6 +126,8 @@ pub enum Why {
     },
     /// A reason for a step about hosts.
     Host(HostWhy),
+    /// A reason for a step of a roll.
+    Roll(RollWhy),
 }
 
 impl fmt::Display for Why {
@@ -131,6 +140,7 @@ impl fmt::Display for Why {
             Self::AskedTooMuch { feasible } => write!(f, "only {feasible} fit"),
             Self::Limits { want } => write!(f, "the fleet file allows {want}"),
             Self::Host(why) => why.fmt(f),
+            Self::Roll(why) => why.fmt(f),
         }
     }
 }

@@ -381,7 +381,7 @@ pub enum Strategy {
 }
 
 /// Which hosts a roll replaces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refresh {
     /// Those with an older template version or image than their group would use now.

@@ -1,9 +1,12 @@
 //! Auto Scaling groups, their members, and what the spot market says about them, straight from AWS's answers.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{GroupName, InstanceId, Zone};
+use crate::ids::{GroupName, InstanceId, TargetGroup, Zone};
+use crate::templates::{TemplateUse, TemplateVersion};
 
 /// An Auto Scaling group (Auto Scaling API reference, DescribeAutoScalingGroups).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,39 @@ pub struct Group {
     /// Its instances, those of its warm pool not among them.
     #[serde(default)]
     pub members: Vec<Member>,
+    /// The launch template that it launches from; none for a launch configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateUse>,
+    /// Processes that somebody has suspended.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub suspended: BTreeSet<Process>,
+    /// `TargetGroupARNs`: where its instances take traffic from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_groups: Vec<TargetGroup>,
+}
+
+/// A process of a group whose suspension keeps hosts from being replaced (Auto Scaling user guide, "Suspend and resume
+/// processes"); the others do not matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Process {
+    /// It launches nothing.
+    Launch,
+    /// It ends nothing.
+    Terminate,
+    /// It does not register new instances with its load balancer.
+    AddToLoadBalancer,
+}
+
+impl Process {
+    /// AWS's word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Launch => "Launch",
+            Self::Terminate => "Terminate",
+            Self::AddToLoadBalancer => "AddToLoadBalancer",
+        }
+    }
 }
 
 impl Group {
@@ -43,6 +79,13 @@ pub struct Member {
     /// Its zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Zone>,
+    /// The launch template version that it was launched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateVersion>,
+    /// Protected from scale-in, which does not stop TerminateInstanceInAutoScalingGroup (Auto Scaling user guide, "Use
+    /// instance scale-in protection").
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
 }
 
 /// `LifecycleState` of a group's instance, as far as it matters here (Auto Scaling user guide, "Instance lifecycle").

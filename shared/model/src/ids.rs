@@ -118,6 +118,15 @@ id!(/** A CloudWatch metric as `namespace/name`; the namespace may hold slashes 
 id!(/** An SQS queue's name (80 letters, digits, hyphens, underscores; `.fifo` at the end of FIFO queues). */
     QueueName, max 80, chars "\\-_.", "a queue name: 1 to 80 letters, digits, hyphens or underscores");
 
+id!(/** An EC2 launch template's id, such as `lt-0abc…`. */
+    TemplateId, max 64, chars "\\-", "a launch template id: 1 to 64 letters, digits or hyphens");
+id!(/** An EC2 image's id, such as `ami-0abc…`. */
+    ImageId, max 64, chars "\\-", "an image id: 1 to 64 letters, digits or hyphens");
+id!(/** A load balancer's target group, as its ARN. */
+    TargetGroup, max 512, chars "\\-_./:", "a target group's ARN: 1 to 512 characters");
+id!(/** One roll, such as `20260105T020000-7`; part of the names of what it makes. */
+    RollId, max 64, chars "\\-", "a roll's id: 1 to 64 letters, digits or hyphens");
+
 impl MetricName {
     /// The namespace and the metric's own name, split at the last slash; `None` where there is no slash or an empty part.
     #[must_use]

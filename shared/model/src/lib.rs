@@ -9,14 +9,15 @@ pub mod ids;
 pub mod observed;
 pub mod report;
 pub mod resources;
+pub mod templates;
 pub mod trigger;
 pub mod view;
 
 pub use decision::FunctionName;
 pub use fleet::Fleet;
 pub use ids::{
-    AlarmName, ClusterName, FleetName, GroupName, InstanceId, MetricName, PoolName, QueueName, ServiceName, TaskId,
-    Zone,
+    AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, MetricName, PoolName, QueueName, RollId,
+    ServiceName, TargetGroup, TaskId, TemplateId, Zone,
 };
 pub use resources::{Resources, Room};
 

@@ -1,6 +1,7 @@
 //! What a plan is waiting for, and why nothing more was done: a value, not a log line.
 
 mod hosts;
+mod rolls;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use hosts::HostWait;
+pub use rolls::RollWait;
 
 use crate::ids::ServiceName;
 use crate::observed::HandsOff;
@@ -120,6 +122,8 @@ pub enum Wait {
     },
     /// Something about hosts.
     Host(HostWait),
+    /// Something about a roll.
+    Roll(RollWait),
 }
 
 impl fmt::Display for Wait {
@@ -155,6 +159,7 @@ impl fmt::Display for Wait {
                 write!(f, "{service} was set to {found} by somebody else, after we set {wrote}")
             }
             Self::Host(wait) => wait.fmt(f),
+            Self::Roll(wait) => wait.fmt(f),
             Self::Distrust { service, cap, because } => write!(f, "{service} is held at {cap}: {because}"),
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evenkeel_model::fleet::Refresh;
 use evenkeel_model::report::Shortfall;
-use evenkeel_model::{FleetName, InstanceId, ServiceName, Timestamp};
+use evenkeel_model::trigger::RollVerb;
+use evenkeel_model::{FleetName, InstanceId, PoolName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
@@ -15,6 +17,8 @@ use crate::run::{parse, to_json};
 
 /// Notices are forgotten after this: the longest that one may count for.
 const NOTICES_LAST: Duration = Duration::from_hours(1);
+/// Orders are taken within a minute or two; whoever sends more than this at once repeats himself.
+const MOST_ORDERS: usize = 50;
 
 /// What a turn finds there.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +33,73 @@ pub struct Board {
     pub told: Told,
     /// Somebody asked that no on-demand host be given back.
     pub held: bool,
+    /// Capacity that a roll asks backfill for.
+    pub borrow: Borrow,
+    /// What patchroll was asked to do.
+    pub orders: Orders,
+}
+
+/// Capacity that a roll asks backfill for, because its next wave has no room otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Borrow {
+    /// When it was asked for last; what is not asked for again is not needed any more.
+    pub at: Timestamp,
+    /// Capacity units.
+    pub units: u32,
+}
+
+/// What one function leaves for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tell {
+    /// Tasks that fit nowhere.
+    Shortfall(Told),
+    /// Capacity that a roll needs.
+    Borrow(Borrow),
+}
+
+/// What patchroll was asked to do, newest last, each with its number: an order is followed once, however often it is
+/// read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// The number of the newest.
+    #[serde(default)]
+    pub last: u64,
+    /// The newest, at most fifty.
+    #[serde(default)]
+    pub list: Vec<Order>,
+}
+
+/// One order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it was given, or when the event that it follows from happened.
+    pub at: Timestamp,
+    /// What is asked for.
+    pub ask: Ask,
+}
+
+/// What patchroll is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ask {
+    /// A person's request.
+    Roll {
+        /// What.
+        verb: RollVerb,
+        /// One pool, or the whole fleet.
+        pool: Option<PoolName>,
+    },
+    /// Hosts are to be replaced in the next window.
+    Due {
+        /// Why, in words.
+        because: String,
+        /// Which of them.
+        refresh: Refresh,
+        /// The hosts that it is about; none: the fleet.
+        hosts: Vec<InstanceId>,
+    },
 }
 
 /// A demand value that an application sent with a manual request.
@@ -133,6 +204,20 @@ pub async fn hold<P: Ledger>(ports: &P, fleet: &FleetName, held: bool) -> Result
     change(ports, &held_key(fleet), |kept: &mut bool| *kept = held).await
 }
 
+/// Leaves an order for patchroll; its next turn follows it.
+///
+/// # Errors
+/// [`TurnError`] when the ledger does not take it.
+pub async fn order<P: Ledger>(ports: &P, fleet: &FleetName, at: Timestamp, ask: &Ask) -> Result<(), TurnError> {
+    change(ports, &orders_key(fleet), |kept: &mut Orders| {
+        kept.last += 1;
+        kept.list.push(Order { number: kept.last, at, ask: ask.clone() });
+        let over = kept.list.len().saturating_sub(MOST_ORDERS);
+        kept.list.drain(..over);
+    })
+    .await
+}
+
 /// Leaves notices for the turn that is under way, or the next.
 pub(crate) async fn leave<P: Ledger>(
     ports: &P,
@@ -175,6 +260,14 @@ pub(crate) fn notices_key(fleet: &FleetName) -> Key {
 
 pub(crate) fn held_key(fleet: &FleetName) -> Key {
     Key::only(fleet, "held")
+}
+
+pub(crate) fn borrow_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "borrow")
+}
+
+pub(crate) fn orders_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "roll-orders")
 }
 
 pub(crate) fn told_key(fleet: &FleetName) -> Key {

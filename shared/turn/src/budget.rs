@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use evenkeel_model::fleet::Disruption;
-use evenkeel_model::{FleetName, FunctionName, InstanceId, Timestamp};
+use evenkeel_model::{FleetName, FunctionName, InstanceId, PoolName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,6 +31,9 @@ pub struct Out {
     pub cause: OutCause,
     /// Who noted it, and gives it back.
     pub by: FunctionName,
+    /// Its pool, where its group replaces it: until it has, its place counts as capacity on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
     /// Since when.
     pub since: Timestamp,
     /// After this its holder is taken for dead: whoever looks at the host may give it back.
@@ -84,6 +87,7 @@ mod tests {
             let out = Out {
                 cause: OutCause::Lost,
                 by: FunctionName::Backfill,
+                pool: None,
                 since: Timestamp::UNIX_EPOCH,
                 deadline: Timestamp::UNIX_EPOCH,
             };

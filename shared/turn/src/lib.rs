@@ -16,7 +16,7 @@ mod retry;
 mod run;
 pub mod window;
 
-pub use board::{Board, NoticeKind, Notices, Pushed, Told, hold, push_demand};
+pub use board::{Ask, Board, Borrow, NoticeKind, Notices, Order, Orders, Pushed, Tell, Told, hold, order, push_demand};
 pub use budget::{Budget, Out, OutCause};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce};

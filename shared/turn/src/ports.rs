@@ -7,7 +7,11 @@ use std::time::Duration;
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
-use evenkeel_model::{AlarmName, ClusterName, FleetName, GroupName, InstanceId, QueueName, ServiceName, Timestamp};
+use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse, TemplateVersion};
+use evenkeel_model::{
+    AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, RollId, ServiceName, TargetGroup,
+    TemplateId, Timestamp,
+};
 
 use crate::ledger::{Item, Key, LedgerError, Write};
 
@@ -87,6 +91,14 @@ pub trait ChangeHosts: Sync {
         hosts: &[InstanceId],
         status: HostStatus,
     ) -> impl Future<Output = Answer<()>> + Send;
+    /// Gives the attribute `HostStep::OLD` to at most ten hosts, or takes it away. Hosts that have left the cluster are
+    /// passed over.
+    fn mark_old(
+        &self,
+        cluster: &ClusterName,
+        hosts: &[InstanceId],
+        old: bool,
+    ) -> impl Future<Output = Answer<()>> + Send;
 }
 
 /// Looks at Auto Scaling groups and at what the spot market says.
@@ -97,6 +109,74 @@ pub trait ReadGroups: Sync {
     fn refusals(&self, group: &GroupName) -> impl Future<Output = Answer<Vec<Refusal>>> + Send;
     /// The spot requests of these instances, as far as there are any.
     fn spot_requests(&self, instances: &[InstanceId]) -> impl Future<Output = Answer<Vec<SpotRequest>>> + Send;
+    /// Those of the named groups in which an instance refresh is under way: pending, in progress, baking, or rolling back.
+    fn refreshes(&self, names: &[GroupName]) -> impl Future<Output = Answer<Vec<GroupName>>> + Send;
+}
+
+/// Looks at what hosts are launched from and were launched from.
+pub trait ReadTemplates: Sync {
+    /// What each of `uses` means now, as far as the templates and versions exist.
+    fn templates(&self, uses: &[TemplateUse]) -> impl Future<Output = Answer<Vec<Template>>> + Send;
+    /// Those of the instances that exist.
+    fn instances(&self, ids: &[InstanceId]) -> impl Future<Output = Answer<Vec<Instance>>> + Send;
+}
+
+/// Changes what groups launch from.
+pub trait ChangeTemplates: Sync {
+    /// Makes a new version from an earlier one, with another image where one is given. `note` is its description and its
+    /// token: the same note makes it once.
+    fn new_version(
+        &self,
+        from: &TemplateVersion,
+        image: Option<&ImageId>,
+        note: &str,
+    ) -> impl Future<Output = Answer<()>> + Send;
+    /// Says which version `$Default` means.
+    fn set_default(&self, template: &TemplateId, version: u64) -> impl Future<Output = Answer<()>> + Send;
+    /// Says which version a group launches.
+    fn use_version(&self, group: &GroupName, template: &TemplateUse) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Looks at load balancers.
+pub trait ReadTargets: Sync {
+    /// All targets of these target groups.
+    fn targets(&self, groups: &[TargetGroup]) -> impl Future<Output = Answer<Vec<Target>>> + Send;
+}
+
+/// Looks at baked images and at what they are baked on.
+pub trait ReadImages: Sync {
+    /// The image that an SSM parameter names.
+    fn base_image(&self, parameter: &str) -> impl Future<Output = Answer<ImageId>> + Send;
+    /// The fleet's builders, by their tag; those that ended a while ago may be missing.
+    fn builders(&self, fleet: &FleetName) -> impl Future<Output = Answer<Vec<Builder>>> + Send;
+    /// The fleet's images by their tag, and all others of the account whose name begins with `prefix`.
+    fn images(&self, fleet: &FleetName, prefix: &str) -> impl Future<Output = Answer<Vec<Image>>> + Send;
+}
+
+/// Bakes and deletes images.
+pub trait ChangeImages: Sync {
+    /// Launches an instance that runs `commands` and then stops itself, tagged with the fleet and the roll, which is its
+    /// token too.
+    fn run_builder(
+        &self,
+        fleet: &FleetName,
+        roll: &RollId,
+        template: &TemplateVersion,
+        image: &ImageId,
+        commands: &[String],
+    ) -> impl Future<Output = Answer<()>> + Send;
+    /// Makes an image of a builder, tagged with the fleet and the roll. A name that is taken is refused.
+    fn make_image(
+        &self,
+        fleet: &FleetName,
+        roll: &RollId,
+        builder: &InstanceId,
+        name: &str,
+    ) -> impl Future<Output = Answer<()>> + Send;
+    /// Ends a builder. One that is gone already is [`PortError::NotFound`].
+    fn end_builder(&self, builder: &InstanceId) -> impl Future<Output = Answer<()>> + Send;
+    /// Deletes an image and its snapshots. One that is gone already is [`PortError::NotFound`].
+    fn delete_image(&self, image: &ImageId) -> impl Future<Output = Answer<()>> + Send;
 }
 
 /// Changes Auto Scaling groups.

@@ -10,7 +10,7 @@ use futures_util::future::{join, join_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::board::{Board, Notices, Told, held_key, leave, notices_key, pushed_key, told_key};
+use crate::board::{Board, Notices, Tell, borrow_key, held_key, leave, notices_key, orders_key, pushed_key, told_key};
 use crate::budget::Budget;
 use crate::error::TurnError;
 use crate::lease::{Claim, Handover, Lease, Pace};
@@ -52,8 +52,8 @@ pub trait Function<P>: Sync {
     /// Notes in the state what became of a step.
     fn settle(&self, state: &mut Self::State, applied: &Applied<'_>);
 
-    /// The shortfall to tell, where it is news.
-    fn tells(&self, _given: &Given<'_, Self::State>, _outlook: &Outlook<Self::State>) -> Option<Told> {
+    /// What another function should know, where it is news.
+    fn tells(&self, _given: &Given<'_, Self::State>, _outlook: &Outlook<Self::State>) -> Option<Tell> {
         None
     }
 
@@ -91,6 +91,8 @@ pub struct Outlook<S> {
     pub state: S,
     /// The disruption budget, where it changes: written together with the decisions, before any step.
     pub budget: Option<Budget>,
+    /// When to look again, from now on, besides the ticks.
+    pub wakes: Vec<Duration>,
 }
 
 /// A step and what became of it.
@@ -139,6 +141,8 @@ pub struct Summary {
     pub unfinished: bool,
     /// What the last round waited for.
     pub report: Report,
+    /// When to look again, from now on, besides the ticks.
+    pub wakes: Vec<Duration>,
     /// The fleet file's newest text was refused, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_file_refused: Option<String>,
@@ -166,6 +170,7 @@ where
         decisions: Vec::new(),
         unfinished: false,
         report: Report::default(),
+        wakes: Vec::new(),
         fleet_file_refused: None,
     };
     let Some(mut begun) = turn.begin(call.holder, call.limits.lease).await? else {
@@ -250,6 +255,8 @@ struct Found {
     budget: Option<Item>,
     told: Option<Item>,
     held: Option<Item>,
+    borrow: Option<Item>,
+    orders: Option<Item>,
 }
 
 /// What the ledger knows.
@@ -336,12 +343,15 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             Budget::key(name),
             told_key(name),
             held_key(name),
+            borrow_key(name),
+            orders_key(name),
         ];
         let items = retry(self.ports, self.deadline, || self.ports.get(&keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (lease, state, pushed) = (next(), next(), next());
-        Ok(Found { lease, state, pushed, notices: next(), budget: next(), told: next(), held: next() })
+        let (notices, budget, told, held) = (next(), next(), next(), next());
+        Ok(Found { lease, state, pushed, notices, budget, told, held, borrow: next(), orders: next() })
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
@@ -355,6 +365,8 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             budget: parse(&Budget::key(name), found.budget.as_ref())?.unwrap_or_default(),
             told: parse(&told_key(name), found.told.as_ref())?.unwrap_or_default(),
             held: parse(&held_key(name), found.held.as_ref())?.unwrap_or_default(),
+            borrow: parse(&borrow_key(name), found.borrow.as_ref())?.unwrap_or_default(),
+            orders: parse(&orders_key(name), found.orders.as_ref())?.unwrap_or_default(),
         };
         Ok(Known { state, board })
     }
@@ -405,13 +417,16 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             let body = to_json(&key, &view)?;
             writes.push(Write::put(key, body, Expect::Anything));
         }
-        if let Some(told) = self.function.tells(&given, &outlook) {
-            let key = told_key(name);
-            let body = to_json(&key, &told)?;
+        if let Some(tell) = self.function.tells(&given, &outlook) {
+            let (key, body) = match tell {
+                Tell::Shortfall(told) => (told_key(name), to_json(&told_key(name), &told)?),
+                Tell::Borrow(borrow) => (borrow_key(name), to_json(&borrow_key(name), &borrow)?),
+            };
             writes.push(Write::put(key, body, Expect::Anything));
         }
         writes.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
         summary.report = outlook.report;
+        summary.wakes = outlook.wakes;
         Ok(writes)
     }
 

@@ -34,6 +34,10 @@ pub(crate) enum Api {
     DescribeAutoScalingGroups,
     /// Auto Scaling DescribeScalingActivities.
     DescribeScalingActivities,
+    /// ECS PutAttributes and DeleteAttributes.
+    PutAttributes,
+    /// Auto Scaling DescribeInstanceRefreshes.
+    DescribeInstanceRefreshes,
     /// Auto Scaling SetDesiredCapacity.
     SetDesiredCapacity,
     /// Auto Scaling TerminateInstanceInAutoScalingGroup.
@@ -63,6 +67,8 @@ impl Api {
             Self::UpdateContainerInstancesState => "ecs:UpdateContainerInstancesState",
             Self::DescribeAutoScalingGroups => "autoscaling:DescribeAutoScalingGroups",
             Self::DescribeScalingActivities => "autoscaling:DescribeScalingActivities",
+            Self::PutAttributes => "ecs:PutAttributes",
+            Self::DescribeInstanceRefreshes => "autoscaling:DescribeInstanceRefreshes",
             Self::SetDesiredCapacity => "autoscaling:SetDesiredCapacity",
             Self::TerminateInstance => "autoscaling:TerminateInstanceInAutoScalingGroup",
             Self::DescribeSpotRequests => "ec2:DescribeSpotInstanceRequests",
@@ -78,6 +84,7 @@ impl Api {
             self,
             Self::UpdateService
                 | Self::UpdateContainerInstancesState
+                | Self::PutAttributes
                 | Self::SetDesiredCapacity
                 | Self::TerminateInstance
                 | Self::SendMessageBatch
@@ -92,10 +99,11 @@ impl Api {
             Self::DescribeContainerInstances | Self::DescribeTasks => Some((0, 100.0, 20.0)),
             Self::DescribeServices => Some((1, 100.0, 20.0)),
             Self::UpdateService => Some((2, 50.0, 5.0)),
-            Self::UpdateContainerInstancesState => Some((3, 100.0, 40.0)),
+            Self::UpdateContainerInstancesState | Self::PutAttributes => Some((3, 100.0, 40.0)),
             // Not published; assumed low.
             Self::DescribeAutoScalingGroups
             | Self::DescribeScalingActivities
+            | Self::DescribeInstanceRefreshes
             | Self::SetDesiredCapacity
             | Self::TerminateInstance => Some((4, 20.0, 5.0)),
             Self::DescribeSpotRequests => Some((5, 100.0, 20.0)),
@@ -121,6 +129,8 @@ impl Api {
             | Self::DescribeServices
             | Self::UpdateService
             | Self::UpdateContainerInstancesState
+            | Self::PutAttributes
+            | Self::DescribeInstanceRefreshes
             | Self::DescribeAutoScalingGroups
             | Self::DescribeScalingActivities
             | Self::SetDesiredCapacity

@@ -288,6 +288,24 @@ impl Core {
         Ok(())
     }
 
+    /// PutAttributes and DeleteAttributes: hosts that have left are passed over.
+    pub(crate) fn mark_old(&mut self, hosts: &[evenkeel_model::InstanceId], old: bool) -> Answer<()> {
+        if hosts.len() > HostStep::MOST_HOSTS {
+            return Err(PortError::Refused(format!("InvalidParameterException: {} attributes", hosts.len())));
+        }
+        for id in hosts {
+            let Some(host) = self.cloud.number(id).and_then(|number| self.cluster.hosts.get_mut(&number)) else {
+                continue;
+            };
+            if old {
+                host.seen.attributes.insert(HostStep::OLD.to_owned(), "true".to_owned());
+            } else {
+                host.seen.attributes.remove(HostStep::OLD);
+            }
+        }
+        Ok(())
+    }
+
     /// A daemon's task on a draining host stops last (ECS developer guide, "Draining").
     fn stop_daemons(&mut self, host: HostNo) {
         let Some(found) = self.cluster.hosts.get(&host).filter(|host| host.seen.status == HostStatus::Draining) else {

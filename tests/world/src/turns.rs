@@ -250,6 +250,14 @@ impl ChangeHosts for Ports {
         })
         .await
     }
+
+    async fn mark_old(&self, _: &ClusterName, hosts: &[InstanceId], old: bool) -> Answer<()> {
+        self.call(Api::PutAttributes, |core, _, _| {
+            core.host_effect(self.turn, &HostStep::Mark { hosts: hosts.to_vec(), old });
+            core.mark_old(hosts, old)
+        })
+        .await
+    }
 }
 
 impl ReadGroups for Ports {
@@ -265,6 +273,10 @@ impl ReadGroups for Ports {
             Ok(core.cloud.describe_refusals(group, core.now, timestamp))
         })
         .await
+    }
+
+    async fn refreshes(&self, names: &[GroupName]) -> Answer<Vec<GroupName>> {
+        self.call(Api::DescribeInstanceRefreshes, |core, _, _| Ok(core.cloud.refreshes(names))).await
     }
 
     async fn spot_requests(&self, instances: &[InstanceId]) -> Answer<Vec<SpotRequest>> {

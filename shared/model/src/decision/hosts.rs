@@ -32,6 +32,13 @@ pub enum HostStep {
         /// DRAINING, or ACTIVE again.
         status: HostStatus,
     },
+    /// ECS PutAttributes or DeleteAttributes: [`HostStep::OLD`], at most [`HostStep::MOST_HOSTS`] hosts a call.
+    Mark {
+        /// The hosts.
+        hosts: Vec<InstanceId>,
+        /// Whether they have it, or not any more.
+        old: bool,
+    },
     /// Auto Scaling TerminateInstanceInAutoScalingGroup.
     Terminate {
         /// The host.
@@ -44,8 +51,12 @@ pub enum HostStep {
 }
 
 impl HostStep {
-    /// Container instances in one call (ECS API reference, UpdateContainerInstancesState).
+    /// Container instances in one call (ECS API reference, UpdateContainerInstancesState; PutAttributes takes ten
+    /// attributes as well).
     pub const MOST_HOSTS: usize = 10;
+    /// The ECS attribute of hosts that a roll is about to replace. A placement constraint such as
+    /// `attribute:evenkeel.old !exists` keeps tasks that move from going there.
+    pub const OLD: &'static str = "evenkeel.old";
 }
 
 impl fmt::Display for HostStep {
@@ -56,6 +67,10 @@ impl fmt::Display for HostStep {
                 let verb = if *status == HostStatus::Active { "activate" } else { "drain" };
                 let names: Vec<&str> = hosts.iter().map(InstanceId::as_str).collect();
                 write!(f, "{verb} {}", names.join(", "))
+            }
+            Self::Mark { hosts, old } => {
+                let names: Vec<&str> = hosts.iter().map(InstanceId::as_str).collect();
+                write!(f, "{} {} as old", if *old { "mark" } else { "unmark" }, names.join(", "))
             }
             Self::Terminate { host, pool, shrink } => {
                 let what = if *shrink { "give back" } else { "replace" };
@@ -150,6 +165,9 @@ pub struct Need {
     pub boost: u32,
     /// More, because tasks fit nowhere.
     pub shortfall: u32,
+    /// More, because a roll has no room for its next wave.
+    #[serde(default)]
+    pub borrowed: u32,
     /// Reserved capacity in service or on its way.
     pub reserved: u32,
     /// Spot capacity in service or on its way, and not about to be taken.
@@ -160,9 +178,11 @@ pub struct Need {
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { steady, boost, shortfall, reserved, spot, on_demand } = self;
+        let Self { steady, boost, shortfall, borrowed, reserved, spot, on_demand } = self;
         write!(f, "{on_demand} on-demand needed: {steady} steady")?;
-        for (more, why) in [(boost, "for alarms"), (shortfall, "for tasks that fit nowhere")] {
+        let reasons =
+            [(boost, "for alarms"), (shortfall, "for tasks that fit nowhere"), (borrowed, "for a roll's next wave")];
+        for (more, why) in reasons {
             if *more > 0 {
                 write!(f, " + {more} {why}")?;
             }

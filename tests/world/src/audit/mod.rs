@@ -87,6 +87,7 @@ impl Audit {
                         self.recorded.entry(turn).or_default().insert((service, to));
                     }
                     Step::Host(_) => self.hosts.recorded(turn, decision),
+                    Step::Image(_) => {}
                 }
             }
         }
@@ -282,6 +283,7 @@ impl Count<'_> {
             | Wait::Distrust { service, .. }
             | Wait::UnknownDemand { service, .. } => Some(service.clone()),
             Wait::Host(_)
+            | Wait::Roll(_)
             | Wait::NoRoom { .. }
             | Wait::Placement { .. }
             | Wait::ScaleDown { .. }
@@ -373,6 +375,7 @@ mod tests {
             held: true,
             rounds: 1,
             unfinished: false,
+            wakes: Vec::new(),
             decisions: Vec::new(),
             report: evenkeel_model::report::Report { waits, shortfall: Vec::new() },
             fleet_file_refused: None,

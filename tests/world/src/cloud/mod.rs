@@ -49,6 +49,8 @@ pub(crate) struct SimGroup {
     waits_until: Ms,
     /// Launches that were refused.
     pub(crate) refusals: Vec<(Ms, RefusalKind)>,
+    /// Somebody's instance refresh is under way.
+    pub(crate) refreshing: bool,
     /// Stopped instances in its warm pool.
     warm: u32,
     /// The group looks at itself then.
@@ -113,6 +115,7 @@ impl Cloud {
                 refused: 0,
                 waits_until: 0,
                 refusals: Vec::new(),
+                refreshing: false,
                 warm: setup.warm_pool,
                 setup,
                 looks_at: None,
@@ -161,6 +164,8 @@ impl Cloud {
             },
             healthy: true,
             zone: one.zone.clone(),
+            template: None,
+            protected: false,
         };
         let describe = |(number, group): (GroupNo, &SimGroup)| Group {
             name: group.name.clone(),
@@ -168,8 +173,17 @@ impl Cloud {
             min: 0,
             max: group.max,
             members: self.members(number).map(member).collect(),
+            template: None,
+            suspended: std::collections::BTreeSet::new(),
+            target_groups: Vec::new(),
         };
         asked.map(describe).collect()
+    }
+
+    /// DescribeInstanceRefreshes: the groups in which one is under way.
+    pub(crate) fn refreshes(&self, names: &[GroupName]) -> Vec<GroupName> {
+        let refreshing = self.groups.iter().filter(|group| group.refreshing && names.contains(&group.name));
+        refreshing.map(|group| group.name.clone()).collect()
     }
 
     /// DescribeScalingActivities, those that failed in the last hour, newest first.

@@ -1,0 +1,13 @@
+//! Replaces a fleet's hosts wave by wave, so that nobody patches a running one.
+//!
+//! A roll is a state machine in the ledger. Every step of it is one short turn: what is under way is read from the
+//! groups, the cluster and the load balancers, and only what they cannot tell (which hosts are to go, which are out, since
+//! when) is remembered. So a turn that was killed between any two calls is made up for by the next.
+//!
+//! Architecture invariant: everything but the handler is pure.
+
+mod state;
+mod view;
+
+pub use state::{BakeState, Due, Ended, Ending, HostNote, Leaver, Roll, Stage, State, Target, Wave};
+pub use view::{HostPatch, PatchState, PatchView, RollView};

@@ -1,0 +1,245 @@
+//! What patchroll remembers from turn to turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_model::decision::{Halt, Stuck};
+use evenkeel_model::fleet::Refresh;
+use evenkeel_model::templates::TemplateVersion;
+use evenkeel_model::{ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
+use evenkeel_turn::Notices;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The state of a fleet. Fields that this version does not know are kept as they are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The hosts of all pools.
+    #[serde(default)]
+    pub hosts: BTreeMap<InstanceId, HostNote>,
+    /// What events said about hosts at risk: they go first.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
+    /// What each pool would launch now.
+    #[serde(default)]
+    pub targets: BTreeMap<PoolName, Target>,
+    /// The roll that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll: Option<Roll>,
+    /// Rolls that have ended, newest first.
+    #[serde(default)]
+    pub ended: Vec<Ended>,
+    /// The newest order that was followed.
+    #[serde(default)]
+    pub followed: u64,
+    /// An event asked for a roll, which waits for a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+    /// The last opening of a window that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Timestamp>,
+    /// When the halt alarms were read last.
+    #[serde(default)]
+    pub alarms_read: Timestamp,
+    /// When it was looked for instance refreshes last.
+    #[serde(default)]
+    pub refreshes_read: Timestamp,
+    /// Until when wake-ups are on their way.
+    #[serde(default)]
+    pub woken_until: Timestamp,
+    /// Capacity was asked of backfill.
+    #[serde(default)]
+    pub borrows: u32,
+    /// Fields of later versions.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// What is remembered of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostNote {
+    /// Its pool.
+    pub pool: PoolName,
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// When it was launched, once EC2 has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched: Option<Timestamp>,
+    /// Its image, once EC2 has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+/// What a pool launches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The launch template.
+    pub template: TemplateId,
+    /// Its version.
+    pub version: u64,
+    /// The image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+/// A roll that an event asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// Why, in words.
+    pub because: String,
+    /// Which hosts.
+    pub refresh: Refresh,
+    /// Hosts that were launched before this.
+    pub at: Timestamp,
+}
+
+/// One replacement of all outdated hosts of a fleet or a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roll {
+    /// Its id.
+    pub id: RollId,
+    /// When it began.
+    pub started: Timestamp,
+    /// Who asked for it, in words.
+    pub because: String,
+    /// It was asked for by hand, so it need not wait for a window.
+    pub any_time: bool,
+    /// One pool, or all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
+    /// Which hosts.
+    pub refresh: Refresh,
+    /// What it does now.
+    pub stage: Stage,
+    /// Somebody paused it.
+    #[serde(default)]
+    pub paused: bool,
+    /// Somebody asked that it end.
+    #[serde(default)]
+    pub aborting: bool,
+    /// It takes no more hosts out, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<Halt>,
+    /// What the pools launched before, for the way back.
+    #[serde(default)]
+    pub from: BTreeMap<PoolName, TemplateVersion>,
+    /// Hosts that are still to be replaced.
+    #[serde(default)]
+    pub todo: BTreeSet<InstanceId>,
+    /// The hosts that are out together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<Wave>,
+    /// Waves so far, the one under way included.
+    #[serde(default)]
+    pub waves: u32,
+    /// Hosts that were replaced.
+    #[serde(default)]
+    pub replaced: u32,
+    /// Hosts that went by themselves while the roll was on, and count as rolled.
+    #[serde(default)]
+    pub went: u32,
+    /// Hosts that could not be replaced.
+    #[serde(default)]
+    pub abandoned: BTreeMap<InstanceId, Stuck>,
+}
+
+/// What a roll does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It bakes an image.
+    Baking(BakeState),
+    /// It replaces hosts.
+    Rolling,
+    /// It replaces its own new hosts by what was there before.
+    TakingBack,
+}
+
+/// How far a bake is; the rest is read from the builder and the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BakeState {
+    /// When it began.
+    pub since: Timestamp,
+    /// The image's name, once it is chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The baked image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+    /// Why it gives no image: what it made is being cleared away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Hosts that are out together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Since when.
+    pub since: Timestamp,
+    /// The hosts that go.
+    pub hosts: BTreeMap<InstanceId, Leaver>,
+    /// For launch-first: what the groups are grown to, by pool, until their new hosts are there.
+    #[serde(default)]
+    pub raised: BTreeMap<PoolName, u32>,
+    /// New hosts that are needed, by pool, and the hosts that were there before.
+    #[serde(default)]
+    pub known: BTreeMap<PoolName, BTreeSet<InstanceId>>,
+    /// When the last of its hosts had gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Timestamp>,
+    /// All are replaced, and it is quiet until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles: Option<Timestamp>,
+}
+
+/// A host of a wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaver {
+    /// Its pool.
+    pub pool: PoolName,
+    /// When it was told to drain, or to end where there is no cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Timestamp>,
+    /// It is on its way out of its group, or gone.
+    #[serde(default)]
+    pub ended: bool,
+}
+
+/// A roll that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its id.
+    pub id: RollId,
+    /// Who asked for it.
+    pub because: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How.
+    pub ending: Ending,
+    /// Waves.
+    pub waves: u32,
+    /// Hosts that were replaced.
+    pub replaced: u32,
+    /// Hosts that went by themselves.
+    pub went: u32,
+    /// Hosts that could not be replaced, and why.
+    #[serde(default)]
+    pub abandoned: BTreeMap<InstanceId, Stuck>,
+}
+
+/// How a roll ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// No outdated host is left.
+    Done,
+    /// Some hosts could not be replaced.
+    Incomplete,
+    /// Somebody asked for it.
+    Aborted,
+    /// No image could be baked, so nothing was rolled.
+    NotBaked(String),
+    /// It was taken back: the groups launch what they launched before, and so do its hosts.
+    RolledBack(Halt),
+}

@@ -1,0 +1,211 @@
+//! Why a step of a roll is taken, and why a host cannot be replaced.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AlarmName, ImageId, ServiceName};
+
+/// Why a step of a roll is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollWhy {
+    /// The host was not launched from what its group would use now.
+    Outdated {
+        /// What it runs, such as `version 3`.
+        runs: String,
+        /// What its group would use.
+        newest: String,
+    },
+    /// The host was launched before the roll began, and new hosts update when they boot.
+    LaunchedBefore {
+        /// When it was launched.
+        launched: Timestamp,
+    },
+    /// Tasks that move should move once, not from old host to old host.
+    Unattractive,
+    /// The roll is over, or the host is not to be replaced any more.
+    NoLongerOld,
+    /// The new host comes before the old one goes.
+    LaunchFirst {
+        /// Hosts of the wave.
+        hosts: u32,
+    },
+    /// The hosts that the group grew by are not wanted any more, or did not come.
+    Withdrawn {
+        /// Why.
+        because: String,
+    },
+    /// The host cannot be replaced: it takes tasks again, and its place in the disruption budget is free.
+    Abandoned {
+        /// What is in the way.
+        cause: Stuck,
+    },
+    /// The roll stopped while the host was becoming empty.
+    Stopped {
+        /// Why.
+        because: Halt,
+    },
+    /// Back to what the group launched before.
+    RollBack {
+        /// Why.
+        because: Halt,
+    },
+    /// A new host of a roll that is taken back.
+    TakenBack,
+    /// The roll begins with a fresh image.
+    Bake,
+    /// The builder has stopped: its updates are installed.
+    Installed,
+    /// The image is there.
+    Baked {
+        /// The image.
+        image: ImageId,
+    },
+    /// More images than are kept.
+    TooMany {
+        /// `keep` of the fleet file.
+        keep: u32,
+    },
+    /// The bake ends without an image, and leaves nothing behind.
+    BakeFailed {
+        /// Why.
+        because: String,
+    },
+}
+
+impl fmt::Display for RollWhy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outdated { runs, newest } => write!(f, "it runs {runs}, and its group would use {newest}"),
+            Self::LaunchedBefore { launched } => {
+                write!(f, "launched at {launched:.0}, before the roll; new hosts update when they boot")
+            }
+            Self::Unattractive => f.write_str("about to be replaced: tasks should not move here"),
+            Self::NoLongerOld => f.write_str("not about to be replaced any more"),
+            Self::LaunchFirst { hosts } => write!(f, "{hosts} new hosts come before the old ones go"),
+            Self::Withdrawn { because } | Self::BakeFailed { because } => f.write_str(because),
+            Self::Abandoned { cause } => write!(f, "it cannot be replaced: {cause}"),
+            Self::Stopped { because } => write!(f, "the roll stopped: {because}"),
+            Self::RollBack { because } => write!(f, "rolled back: {because}"),
+            Self::TakenBack => f.write_str("launched by a roll that is taken back"),
+            Self::Bake => f.write_str("the roll begins with a fresh image"),
+            Self::Installed => f.write_str("its updates are installed"),
+            Self::Baked { image } => write!(f, "{image} is baked"),
+            Self::TooMany { keep } => write!(f, "the newest {keep} are kept"),
+        }
+    }
+}
+
+/// Why a roll takes no more hosts out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Halt {
+    /// A halt alarm is in ALARM.
+    Alarm(AlarmName),
+    /// A replacement did not come into service.
+    Replacement(Stuck),
+    /// The bake gave no image.
+    Bake(String),
+    /// Somebody asked for it.
+    Request,
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alarm(alarm) => write!(f, "alarm {alarm} is in ALARM"),
+            Self::Replacement(stuck) => stuck.fmt(f),
+            Self::Bake(because) => write!(f, "no image was baked: {because}"),
+            Self::Request => f.write_str("by request"),
+        }
+    }
+}
+
+/// What keeps a host from being replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stuck {
+    /// Minimum and maximum percent of a service are both 100: none may stop first, none may start first.
+    MinMaxPercent {
+        /// The service.
+        service: ServiceName,
+        /// Its tasks on the host.
+        tasks: u32,
+    },
+    /// Tasks have no other place.
+    NoRoom {
+        /// Which, and how much they need.
+        because: String,
+    },
+    /// Tasks that belong to no service: ECS does not move them.
+    Standalone {
+        /// How many.
+        tasks: u32,
+    },
+    /// Tasks are protected from being stopped.
+    Protected {
+        /// Their service.
+        service: ServiceName,
+        /// How many.
+        tasks: u32,
+    },
+    /// Tasks wait for their load balancer to let go of them, or for their stop timeout.
+    Stopping {
+        /// How many.
+        tasks: u32,
+    },
+    /// The agent is away, so ECS cannot empty the host.
+    AgentAway,
+    /// The group's launches are refused.
+    LaunchFailing {
+        /// AWS's words.
+        because: String,
+    },
+    /// The group launched nothing.
+    NotLaunched {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A new host is there and did not come into service.
+    NeverHealthy {
+        /// What it lacks.
+        lacks: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A new host is as outdated as the one before.
+    StillOutdated {
+        /// What it runs.
+        runs: String,
+    },
+    /// Nothing that is known.
+    Unknown {
+        /// What is still on the host.
+        tasks: u32,
+    },
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MinMaxPercent { service, tasks } => {
+                write!(f, "{tasks} tasks of {service} can never move: minimum and maximum percent are both 100")
+            }
+            Self::NoRoom { because } => f.write_str(because),
+            Self::Standalone { tasks } => write!(f, "{tasks} standalone tasks, which ECS does not move"),
+            Self::Protected { service, tasks } => write!(f, "{tasks} tasks of {service} are protected"),
+            Self::Stopping { tasks } => write!(f, "{tasks} tasks are stopping or leave their load balancer"),
+            Self::AgentAway => f.write_str("its agent is away"),
+            Self::LaunchFailing { because } => write!(f, "launches are refused: {because}"),
+            Self::NotLaunched { waited } => write!(f, "nothing was launched in {} s", waited.as_secs()),
+            Self::NeverHealthy { lacks, waited } => {
+                write!(f, "the new host did not come into service in {} s: {lacks}", waited.as_secs())
+            }
+            Self::StillOutdated { runs } => write!(f, "the new host runs {runs}, which is outdated as well"),
+            Self::Unknown { tasks } => write!(f, "{tasks} tasks are still on it, for no reason that is known"),
+        }
+    }
+}
