@@ -1,11 +1,13 @@
 //! AWS's API as its callers feel it: latency, token buckets, counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use evenkeel_model::FunctionName;
 use rand_chacha::ChaCha8Rng;
 
 use crate::clock::Ms;
-use crate::setup::Spread;
+use crate::setup::{Spread, millis};
 
 /// A call, in AWS's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,28 @@ pub(crate) enum Api {
     TerminateInstance,
     /// EC2 DescribeSpotInstanceRequests.
     DescribeSpotRequests,
+    /// EC2 DescribeLaunchTemplateVersions.
+    DescribeTemplateVersions,
+    /// EC2 DescribeInstances.
+    DescribeInstances,
+    /// EC2 DescribeImages.
+    DescribeImages,
+    /// EC2 CreateLaunchTemplateVersion.
+    CreateTemplateVersion,
+    /// EC2 ModifyLaunchTemplate.
+    ModifyTemplate,
+    /// EC2 RunInstances.
+    RunInstances,
+    /// EC2 TerminateInstances.
+    TerminateInstances,
+    /// EC2 CreateImage.
+    CreateImage,
+    /// EC2 DeregisterImage and DeleteSnapshot.
+    DeregisterImage,
+    /// Auto Scaling UpdateAutoScalingGroup.
+    UpdateGroup,
+    /// Elastic Load Balancing DescribeTargetHealth.
+    DescribeTargetHealth,
     /// DynamoDB BatchGetItem.
     BatchGetItem,
     /// DynamoDB TransactWriteItems.
@@ -72,6 +96,17 @@ impl Api {
             Self::SetDesiredCapacity => "autoscaling:SetDesiredCapacity",
             Self::TerminateInstance => "autoscaling:TerminateInstanceInAutoScalingGroup",
             Self::DescribeSpotRequests => "ec2:DescribeSpotInstanceRequests",
+            Self::DescribeTemplateVersions => "ec2:DescribeLaunchTemplateVersions",
+            Self::DescribeInstances => "ec2:DescribeInstances",
+            Self::DescribeImages => "ec2:DescribeImages",
+            Self::CreateTemplateVersion => "ec2:CreateLaunchTemplateVersion",
+            Self::ModifyTemplate => "ec2:ModifyLaunchTemplate",
+            Self::RunInstances => "ec2:RunInstances",
+            Self::TerminateInstances => "ec2:TerminateInstances",
+            Self::CreateImage => "ec2:CreateImage",
+            Self::DeregisterImage => "ec2:DeregisterImage",
+            Self::UpdateGroup => "autoscaling:UpdateAutoScalingGroup",
+            Self::DescribeTargetHealth => "elasticloadbalancing:DescribeTargetHealth",
             Self::BatchGetItem => "dynamodb:BatchGetItem",
             Self::TransactWriteItems => "dynamodb:TransactWriteItems",
         }
@@ -87,6 +122,13 @@ impl Api {
                 | Self::PutAttributes
                 | Self::SetDesiredCapacity
                 | Self::TerminateInstance
+                | Self::CreateTemplateVersion
+                | Self::ModifyTemplate
+                | Self::RunInstances
+                | Self::TerminateInstances
+                | Self::CreateImage
+                | Self::DeregisterImage
+                | Self::UpdateGroup
                 | Self::SendMessageBatch
                 | Self::TransactWriteItems
         )
@@ -105,9 +147,20 @@ impl Api {
             | Self::DescribeScalingActivities
             | Self::DescribeInstanceRefreshes
             | Self::SetDesiredCapacity
+            | Self::UpdateGroup
             | Self::TerminateInstance => Some((4, 20.0, 5.0)),
-            Self::DescribeSpotRequests => Some((5, 100.0, 20.0)),
-            Self::GetMetricData
+            Self::DescribeSpotRequests
+            | Self::DescribeTemplateVersions
+            | Self::DescribeInstances
+            | Self::DescribeImages => Some((5, 100.0, 20.0)),
+            Self::CreateTemplateVersion
+            | Self::ModifyTemplate
+            | Self::RunInstances
+            | Self::CreateImage
+            | Self::DeregisterImage => Some((6, 50.0, 5.0)),
+            Self::TerminateInstances => Some((7, 100.0, 5.0)),
+            Self::DescribeTargetHealth
+            | Self::GetMetricData
             | Self::DescribeAlarms
             | Self::GetQueueAttributes
             | Self::SendMessageBatch
@@ -120,6 +173,8 @@ impl Api {
     /// From the call to the effect, and again from the effect to the answer.
     const fn latency(self) -> Spread {
         match self {
+            // The RunInstances call took 2.5 to 5 s (brevdev cold-boot study, 2026); CreateImage is taken to be alike.
+            Self::RunInstances | Self::CreateImage => Spread { least: 1_500, usual: 2_500, most: 5_000 },
             Self::BatchGetItem | Self::TransactWriteItems => Spread { least: 3, usual: 6, most: 25 },
             Self::SendMessageBatch | Self::GetQueueAttributes | Self::GetParameter => {
                 Spread { least: 8, usual: 15, most: 60 }
@@ -136,6 +191,15 @@ impl Api {
             | Self::SetDesiredCapacity
             | Self::TerminateInstance
             | Self::DescribeSpotRequests
+            | Self::DescribeTemplateVersions
+            | Self::DescribeInstances
+            | Self::DescribeImages
+            | Self::CreateTemplateVersion
+            | Self::ModifyTemplate
+            | Self::TerminateInstances
+            | Self::DeregisterImage
+            | Self::UpdateGroup
+            | Self::DescribeTargetHealth
             | Self::GetMetricData
             | Self::DescribeAlarms => Spread { least: 20, usual: 45, most: 250 },
         }
@@ -145,16 +209,36 @@ impl Api {
 /// What was called, and what the buckets hold.
 #[derive(Debug, Default)]
 pub(crate) struct Apis {
-    pub(crate) calls: BTreeMap<Api, u64>,
+    /// Requests, by who made them.
+    pub(crate) calls: BTreeMap<(FunctionName, Api), u64>,
     pub(crate) throttled: u64,
     buckets: BTreeMap<u8, (f64, Ms)>,
 }
 
 impl Apis {
-    /// Counts a call and says how long it takes; none when its bucket is empty.
-    pub(crate) fn take(&mut self, api: Api, now: Ms, rng: &mut ChaCha8Rng) -> (Ms, bool) {
-        *self.calls.entry(api).or_default() += 1;
+    /// Requests by action.
+    pub(crate) fn by_action(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        for ((_, api), calls) in &self.calls {
+            *sums.entry(api.name()).or_default() += calls;
+        }
+        sums
+    }
+
+    /// Counts a call's requests and says how long it takes, and whether its bucket was not empty. A call that needs more
+    /// requests than its bucket has at the moment takes as long as the bucket needs to fill: whoever pages through
+    /// answers does so no faster than he may.
+    pub(crate) fn take(
+        &mut self,
+        api: Api,
+        function: FunctionName,
+        requests: usize,
+        now: Ms,
+        rng: &mut ChaCha8Rng,
+    ) -> (Ms, bool) {
+        let requests = u32::try_from(requests.max(1)).unwrap_or(u32::MAX);
         let latency = api.latency().draw(rng);
+        *self.calls.entry((function, api)).or_default() += u64::from(requests);
         let Some((bucket, size, refill)) = api.bucket() else { return (latency, true) };
         let (left, since) = self.buckets.entry(bucket).or_insert((size, now));
         *left = (*left + refill * crate::clock::seconds(now - *since)).min(size);
@@ -163,7 +247,9 @@ impl Apis {
             self.throttled += 1;
             return (latency, false);
         }
-        *left -= 1.0;
-        (latency, true)
+        *left -= f64::from(requests);
+        // What is owed is paid by waiting.
+        let owed = (-*left).max(0.0) / refill;
+        (latency + millis(Duration::from_secs_f64(owed)), true)
     }
 }

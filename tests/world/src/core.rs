@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_model::fleet::Fleet;
-use evenkeel_model::{FunctionName, Room, ServiceName};
+use evenkeel_model::{FunctionName, ImageId, Room, ServiceName};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -62,18 +62,38 @@ pub(crate) enum Event {
     Ends(HostNo),
     /// A group misses an instance.
     Missed(HostNo),
+    /// A load balancer has checked an instance.
+    Checked(HostNo),
+    /// A group's patience with an unhealthy instance is over.
+    Sick(HostNo),
+    /// A builder's commands have ended.
+    Built(usize),
+    /// An image is made.
+    Made(ImageId),
 }
 
 /// One random stream for each purpose, so that a change in one leaves the others as they were.
 pub(crate) struct Streams {
     pub(crate) ecs: ChaCha8Rng,
     pub(crate) agent: ChaCha8Rng,
-    pub(crate) api: ChaCha8Rng,
+    api: ChaCha8Rng,
     pub(crate) faults: ChaCha8Rng,
     pub(crate) trouble: ChaCha8Rng,
-    pub(crate) delivery: ChaCha8Rng,
+    delivery: ChaCha8Rng,
     pub(crate) cloud: ChaCha8Rng,
     pub(crate) market: ChaCha8Rng,
+    pub(crate) targets: ChaCha8Rng,
+    pub(crate) bake: ChaCha8Rng,
+    roll_api: ChaCha8Rng,
+    roll_faults: ChaCha8Rng,
+    roll_delivery: ChaCha8Rng,
+}
+
+/// The streams of one function's calls and events.
+pub(crate) struct Own<'a> {
+    pub(crate) api: &'a mut ChaCha8Rng,
+    pub(crate) faults: &'a mut ChaCha8Rng,
+    pub(crate) delivery: &'a mut ChaCha8Rng,
 }
 
 impl Streams {
@@ -87,6 +107,23 @@ impl Streams {
             delivery: stream(seed, 6),
             cloud: stream(seed, 7),
             market: stream(seed, 8),
+            targets: stream(seed, 9),
+            bake: stream(seed, 10),
+            roll_api: stream(seed, 11),
+            roll_faults: stream(seed, 12),
+            roll_delivery: stream(seed, 13),
+        }
+    }
+
+    /// Patchroll has streams of its own, so that what befalls the other two does not depend on it.
+    pub(crate) const fn own(&mut self, function: FunctionName) -> Own<'_> {
+        match function {
+            FunctionName::Microscale | FunctionName::Backfill => {
+                Own { api: &mut self.api, faults: &mut self.faults, delivery: &mut self.delivery }
+            }
+            FunctionName::Patchroll => {
+                Own { api: &mut self.roll_api, faults: &mut self.roll_faults, delivery: &mut self.roll_delivery }
+            }
         }
     }
 }
@@ -255,7 +292,8 @@ impl Core {
     pub(crate) fn functions(&self) -> Vec<FunctionName> {
         let counts = self.fleet.cluster.is_some().then_some(FunctionName::Microscale);
         let hosts = self.fleet.backfill.is_some().then_some(FunctionName::Backfill);
-        counts.into_iter().chain(hosts).collect()
+        let rolls = self.fleet.patch.is_some().then_some(FunctionName::Patchroll);
+        counts.into_iter().chain(hosts).chain(rolls).collect()
     }
 
     /// The service of the fleet file with this name.

@@ -33,14 +33,15 @@ impl Core {
 
     fn send_to(&mut self, to: FunctionName, payload: &Value, promise: Promise, delay: Ms) {
         let bytes: Arc<[u8]> = payload.to_string().into_bytes().into();
-        let own = delay + self.rng.delivery.random_range(100..900);
+        let streams = self.rng.own(to);
+        let own = delay + streams.delivery.random_range(100..900);
         let deliver = |bytes: &Arc<[u8]>| Event::Deliver { to, bytes: Arc::clone(bytes), tries: 0 };
-        match self.faults.of_event(&mut self.rng.faults, promise == Promise::BestEffort) {
+        match self.faults.of_event(streams.faults, promise == Promise::BestEffort) {
             EventFault::None => self.after(own, deliver(&bytes)),
             EventFault::Lost => {}
             EventFault::Late(more) => self.after(own + more, deliver(&bytes)),
             EventFault::Doubled => {
-                let again = own + self.rng.delivery.random_range(0..5_000);
+                let again = own + streams.delivery.random_range(0..5_000);
                 self.after(own, deliver(&bytes));
                 self.after(again, deliver(&bytes));
             }

@@ -24,8 +24,8 @@ mod trouble;
 mod turns;
 
 pub use audit::Violation;
-pub use cloud::Interruption;
 pub use cloud::spot;
+pub use cloud::{BakeFate, HostKind, Interruption};
 pub use faults::Faults;
 pub use measure::Depths;
 pub use report::Report;

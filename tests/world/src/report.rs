@@ -198,7 +198,7 @@ impl Report {
             marked_turns: marked,
             malformed,
             dead_letters,
-            api_calls: core.apis.calls.iter().map(|(api, calls)| (api.name(), *calls)).collect(),
+            api_calls: core.apis.by_action(),
             throttled: core.apis.throttled,
             services: services.map(|(file, measured)| ServiceReport::of(file, measured)).collect(),
             hosts: HostReport {

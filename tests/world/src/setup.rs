@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use evenkeel_model::fleet::{Fleet, Pool, Purchase, Service};
 use evenkeel_model::observed::{Constraint, Placement};
+use evenkeel_model::templates::VersionSpec;
 use evenkeel_model::{PoolName, Resources, ServiceName, Zone};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
+
+pub use crate::cloud::BakeSetup;
 
 /// The setups of the example fleets.
 const KNOWN: [(&str, &str); 2] =
@@ -31,6 +34,8 @@ pub struct Setup {
     pub ecs: EcsSetup,
     /// What the spot market does, as far as it is a number.
     pub spot: SpotSetup,
+    /// How images are baked.
+    pub bake: BakeSetup,
 }
 
 /// The hosts of a pool.
@@ -61,6 +66,30 @@ pub struct PoolSetup {
     pub warm_pool: u32,
     /// Whether the group answers rebalance recommendations itself.
     pub capacity_rebalancing: bool,
+    /// Which version of its launch template the group asks for.
+    pub version: VersionSpec,
+    /// How old the image of the first version is when the world begins.
+    pub image_age_days: u64,
+    /// What boot takes longer for each day of an image's age, because of the updates that it is behind with.
+    pub update_seconds_per_day: u64,
+    /// Whether the group is behind a load balancer; none: where there is no cluster and a deregistration delay.
+    pub target_group: Option<bool>,
+    /// From the application's start to the first health check that it passes.
+    pub check: Spread,
+    /// Whether the group replaces instances that their load balancer finds unhealthy (`HealthCheckType` ELB).
+    pub elb_health: bool,
+    /// `HealthCheckGracePeriod`: how long the group overlooks that.
+    pub grace_seconds: u64,
+    /// `NewInstancesProtectedFromScaleIn`.
+    pub protected: bool,
+}
+
+impl PoolSetup {
+    /// Whether the pool's group is behind a load balancer.
+    #[must_use]
+    pub fn is_balanced(&self, fleet: &Fleet) -> bool {
+        self.target_group.unwrap_or(fleet.cluster.is_none() && self.deregistration_seconds > 0)
+    }
 }
 
 /// What the spot market does, as far as it is a number.
@@ -121,6 +150,16 @@ impl Default for PoolSetup {
             az_rebalance: true,
             warm_pool: 0,
             capacity_rebalancing: false,
+            version: VersionSpec::Latest,
+            image_age_days: 0,
+            update_seconds_per_day: 1,
+            target_group: None,
+            // Checks come every 30 s by default, and the first that is passed counts (Elastic Load Balancing user guide,
+            // "Health checks for Application Load Balancer target groups").
+            check: Spread { least: 1_000, usual: 15_000, most: 31_000 },
+            elb_health: false,
+            grace_seconds: 300,
+            protected: false,
         }
     }
 }

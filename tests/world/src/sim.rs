@@ -156,6 +156,10 @@ impl World {
             Event::Taken(host) => self.lock().taken(host),
             Event::Ends(host) => self.lock().ends(host),
             Event::Missed(host) => self.lock().missed(host),
+            Event::Checked(host) => self.lock().checked(host),
+            Event::Sick(host) => self.lock().sick(host),
+            Event::Built(builder) => self.lock().built(builder),
+            Event::Made(image) => self.lock().made(&image),
         }
     }
 
@@ -189,7 +193,7 @@ impl World {
                         let mut core = self.lock();
                         let Core { faults, rng, under, .. } = &mut *core;
                         let begun = under.entry(turn).or_default();
-                        begun.kill_at = faults.kill_at(turn, &mut rng.faults);
+                        begun.kill_at = faults.kill_at(turn, rng.own(message.to).faults);
                         begun.timed = about_a_host;
                     }
                     self.turns.insert(turn, (work, message.clone()));
@@ -437,12 +441,15 @@ fn work(to: FunctionName, ports: Ports, fleets: Arc<FleetCache>, trigger: Trigge
                 backfill::Handled::Turned(summary) => Ok(Some(summary)),
                 backfill::Handled::NotForUs | backfill::Handled::Planned(_) => Ok(None),
             },
-            FunctionName::Microscale | FunctionName::Patchroll => {
-                match Microscale.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
-                    microscale::Handled::Turned(summary) => Ok(Some(summary)),
-                    microscale::Handled::NotForUs | microscale::Handled::Planned(..) => Ok(None),
-                }
-            }
+            FunctionName::Microscale => match Microscale.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
+                microscale::Handled::Turned(summary) => Ok(Some(summary)),
+                microscale::Handled::NotForUs | microscale::Handled::Planned(..) => Ok(None),
+            },
+            // FunctionName::Patchroll => match Patchroll.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
+            //     patchroll::Handled::Turned(summary) => Ok(Some(summary)),
+            //     patchroll::Handled::NotForUs | patchroll::Handled::Planned(_) => Ok(None),
+            // },
+            FunctionName::Patchroll => Ok(None),
         }
     })
 }

@@ -3,26 +3,22 @@
 //! Every call of a turn takes virtual time, so that other turns and the world itself go on in between, and a turn can be
 //! killed between any two calls.
 
+mod changes;
+mod reads;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use evenkeel_model::decision::HostStep;
-use evenkeel_model::fleet::MetricSource;
-use evenkeel_model::groups::{Group, Refusal, SpotRequest};
-use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
-use evenkeel_model::{
-    AlarmName, ClusterName, FleetName, FunctionName, GroupName, InstanceId, QueueName, ServiceName, Timestamp,
-};
-use evenkeel_turn::ledger::{Item, Key, LedgerError, Write};
-use evenkeel_turn::ports::{
-    Answer, Beats, ChangeEcs, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups,
-    ReadSignals,
-};
+use evenkeel_model::groups::Group;
+use evenkeel_model::observed::{EcsService, Host, Task};
+use evenkeel_model::templates::{Builder, Image, Target};
+use evenkeel_model::{FunctionName, Timestamp};
+use evenkeel_turn::ports::{Answer, Clock, PortError};
 
 use crate::api::Api;
 use crate::audit::Seen;
-use crate::clock::{Ms, since_begin, timestamp};
+use crate::clock::{Ms, timestamp};
 use crate::core::{Core, Event};
 use crate::faults::CallFault;
 use crate::setup::millis;
@@ -77,6 +73,9 @@ pub(crate) struct Newest {
     tasks: Option<Vec<Task>>,
     services: Option<Vec<EcsService>>,
     groups: Option<Vec<Group>>,
+    targets: Option<Vec<Target>>,
+    builders: Option<Vec<Builder>>,
+    images: Option<Vec<Image>>,
 }
 
 /// A turn's window on the world.
@@ -101,13 +100,25 @@ impl Ports {
         std::future::poll_fn(|_| if self.lock().now >= at { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Makes a call: half of its latency passes before its effect, half after it.
+    /// Makes a call of one request.
     async fn call<T: Send>(
         &self,
         api: Api,
         effect: impl FnOnce(&mut Core, &mut Under, Fresh) -> Answer<T> + Send,
     ) -> Answer<T> {
-        let Begun { effect_at, answer_at, fault, depth } = self.lock().begin_call(self.turn, api);
+        self.calls(api, 1, effect).await
+    }
+
+    /// Makes a call that takes so many requests, because answers come in pages: half of its latency passes before its
+    /// effect, half after it.
+    async fn calls<T: Send>(
+        &self,
+        api: Api,
+        requests: usize,
+        effect: impl FnOnce(&mut Core, &mut Under, Fresh) -> Answer<T> + Send,
+    ) -> Answer<T> {
+        let Begun { effect_at, answer_at, fault, depth } =
+            self.lock().begin_call(self.turn, self.function, api, requests);
         self.until(effect_at).await;
         let fresh = if fault == CallFault::Stale { Fresh::No } else { Fresh::Yes };
         let answer = match fault {
@@ -159,9 +170,9 @@ struct Begun {
 }
 
 impl Core {
-    fn begin_call(&mut self, turn: TurnNo, api: Api) -> Begun {
-        let (latency, enough) = self.apis.take(api, self.now, &mut self.rng.api);
-        let drawn = self.faults.of_call(&mut self.rng.faults, api.changes());
+    fn begin_call(&mut self, turn: TurnNo, function: FunctionName, api: Api, requests: usize) -> Begun {
+        let (latency, enough) = self.apis.take(api, function, requests, self.now, self.rng.own(function).api);
+        let drawn = self.faults.of_call(self.rng.own(function).faults, api.changes());
         let fault = if enough { drawn } else { CallFault::Throttled };
         let (effect_at, answer_at) = (self.now + latency / 2, self.now + latency);
         self.at(effect_at, Event::Resume(turn));
@@ -193,170 +204,5 @@ impl Clock for Ports {
             at
         };
         self.until(at).await;
-    }
-}
-
-impl ReadEcs for Ports {
-    async fn hosts(&self, _: &ClusterName) -> Answer<Vec<Host>> {
-        self.call(Api::DescribeContainerInstances, |core, under, fresh| {
-            let hosts = fresh.read(&mut core.newest.hosts, || core.cluster.describe_hosts());
-            under.told().hosts.clone_from(&hosts);
-            Ok(hosts)
-        })
-        .await
-    }
-
-    async fn tasks(&self, _: &ClusterName) -> Answer<Vec<Task>> {
-        self.call(Api::DescribeTasks, |core, under, fresh| {
-            let tasks = fresh.read(&mut core.newest.tasks, || core.cluster.describe_tasks(timestamp));
-            under.told().tasks.clone_from(&tasks);
-            Ok(tasks)
-        })
-        .await
-    }
-
-    async fn services(&self, _: &ClusterName, names: &[ServiceName]) -> Answer<Vec<EcsService>> {
-        self.call(Api::DescribeServices, |core, under, fresh| {
-            let services = fresh.read(&mut core.newest.services, || core.cluster.describe_services(names, timestamp));
-            under.told().services.clone_from(&services);
-            Ok(services)
-        })
-        .await
-    }
-}
-
-impl ChangeEcs for Ports {
-    async fn set_desired_count(&self, _: &ClusterName, service: &ServiceName, count: u32) -> Answer<()> {
-        self.call(Api::UpdateService, |core, under, _| {
-            let Some(number) = core.service_no(service) else {
-                return Err(PortError::NotFound(format!("service {service}")));
-            };
-            core.audit.effect(self.turn, service, count, core.now);
-            under.seen.sets.push((service.clone(), count));
-            core.set_desired(number, count);
-            Ok(())
-        })
-        .await
-    }
-}
-
-impl ChangeHosts for Ports {
-    async fn set_status(&self, _: &ClusterName, hosts: &[InstanceId], status: HostStatus) -> Answer<()> {
-        self.call(Api::UpdateContainerInstancesState, |core, under, _| {
-            let step = HostStep::SetStatus { hosts: hosts.to_vec(), status };
-            under.notes_depth(status == HostStatus::Draining, &mut core.measure.depths.drain);
-            core.host_effect(self.turn, &step);
-            core.set_host_status(hosts, status)
-        })
-        .await
-    }
-
-    async fn mark_old(&self, _: &ClusterName, hosts: &[InstanceId], old: bool) -> Answer<()> {
-        self.call(Api::PutAttributes, |core, _, _| {
-            core.host_effect(self.turn, &HostStep::Mark { hosts: hosts.to_vec(), old });
-            core.mark_old(hosts, old)
-        })
-        .await
-    }
-}
-
-impl ReadGroups for Ports {
-    async fn groups(&self, names: &[GroupName]) -> Answer<Vec<Group>> {
-        self.call(Api::DescribeAutoScalingGroups, |core, _, fresh| {
-            Ok(fresh.read(&mut core.newest.groups, || core.cloud.describe(names)))
-        })
-        .await
-    }
-
-    async fn refusals(&self, group: &GroupName) -> Answer<Vec<Refusal>> {
-        self.call(Api::DescribeScalingActivities, |core, _, _| {
-            Ok(core.cloud.describe_refusals(group, core.now, timestamp))
-        })
-        .await
-    }
-
-    async fn refreshes(&self, names: &[GroupName]) -> Answer<Vec<GroupName>> {
-        self.call(Api::DescribeInstanceRefreshes, |core, _, _| Ok(core.cloud.refreshes(names))).await
-    }
-
-    async fn spot_requests(&self, instances: &[InstanceId]) -> Answer<Vec<SpotRequest>> {
-        self.call(Api::DescribeSpotRequests, |core, _, _| Ok(core.cloud.describe_requests(instances, timestamp))).await
-    }
-}
-
-impl ChangeGroups for Ports {
-    async fn set_capacity(&self, group: &GroupName, hosts: u32) -> Answer<()> {
-        self.call(Api::SetDesiredCapacity, |core, under, _| {
-            let raises = core.cloud.group_no(group).is_some_and(|number| core.cloud.groups[number].desired < hosts);
-            under.notes_depth(raises, &mut core.measure.depths.launch);
-            core.capacity_effect(self.turn, group, hosts);
-            core.set_capacity(group, hosts)
-        })
-        .await
-    }
-
-    async fn terminate(&self, host: &InstanceId, shrink: bool) -> Answer<()> {
-        self.call(Api::TerminateInstance, |core, _, _| {
-            core.terminate_effect(self.turn, host, shrink);
-            core.terminate(host, shrink)
-        })
-        .await
-    }
-}
-
-impl ReadSignals for Ports {
-    async fn metrics(&self, sources: &[MetricSource]) -> Answer<Vec<Signal>> {
-        self.call(Api::GetMetricData, |core, under, _| {
-            let signals: Vec<Signal> = sources.iter().map(|source| core.metric(source)).collect();
-            under.told().signals.extend(sources.iter().cloned().zip(signals.iter().cloned()));
-            Ok(signals)
-        })
-        .await
-    }
-
-    async fn backlogs(&self, queues: &[QueueName]) -> Answer<Vec<Signal>> {
-        self.call(Api::GetQueueAttributes, |core, _, _| Ok(queues.iter().map(|queue| core.backlog(queue)).collect()))
-            .await
-    }
-
-    async fn alarms(&self, alarms: &[AlarmName]) -> Answer<Vec<Signal>> {
-        self.call(Api::DescribeAlarms, |core, _, _| Ok(alarms.iter().map(|alarm| core.alarm(alarm)).collect())).await
-    }
-}
-
-impl Beats for Ports {
-    async fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> Answer<()> {
-        self.call(Api::SendMessageBatch, |core, _, _| {
-            for delay in delays {
-                core.send_beat(self.function, fleet, millis(*delay));
-            }
-            Ok(())
-        })
-        .await
-    }
-}
-
-impl FleetFiles for Ports {
-    async fn text(&self, _: &FleetName) -> Answer<String> {
-        self.call(Api::GetParameter, |core, _, _| Ok(core.fleet_text.clone())).await
-    }
-}
-
-impl Ledger for Ports {
-    async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
-        self.call(Api::BatchGetItem, |core, _, _| Ok(core.table.get(keys))).await
-    }
-
-    async fn write(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
-        // A conflict is an answer, not a failure of the call.
-        let taken = self.call(Api::TransactWriteItems, |core, _, _| {
-            let expires = |write: &Write| write.expires.map(since_begin);
-            let taken = core.table.write(&writes, expires);
-            if taken.is_ok() {
-                core.audit.recorded(self.turn, &writes);
-            }
-            Ok(taken)
-        });
-        taken.await?
     }
 }

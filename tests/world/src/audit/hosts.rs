@@ -6,7 +6,7 @@ use evenkeel_model::decision::{Decision, HostStep, HostWhy, Step, Why};
 use evenkeel_model::fleet::{Purchase, Rebalance};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Wait};
-use evenkeel_model::{GroupName, InstanceId};
+use evenkeel_model::{FunctionName, GroupName, InstanceId};
 use evenkeel_turn::Budget;
 
 use crate::clock::{MINUTE, Ms};
@@ -21,8 +21,8 @@ const RISK_COUNTS: Ms = 60 * MINUTE;
 /// What the auditor remembers about hosts.
 #[derive(Debug, Default)]
 pub(crate) struct HostAudit {
-    /// Steps that each turn has recorded.
-    recorded: BTreeMap<TurnNo, Vec<(HostStep, HostWhy)>>,
+    /// Steps about hosts and images that each turn has recorded, with who decided them and why.
+    recorded: BTreeMap<TurnNo, Vec<(FunctionName, Step, Why)>>,
     /// Hosts that we send away, until they are gone.
     pub(crate) voluntary: BTreeMap<InstanceId, Ms>,
     /// For how many on-demand units there was a reason, from when on.
@@ -34,11 +34,15 @@ pub(crate) struct HostAudit {
 }
 
 impl HostAudit {
-    /// Notes a decision about a host.
+    /// Notes a decision about a host or an image.
     pub(crate) fn recorded(&mut self, turn: TurnNo, decision: Decision) {
-        if let (Step::Host(step), Why::Host(why)) = (decision.step, decision.why) {
-            self.recorded.entry(turn).or_default().push((step, why));
-        }
+        let Decision { at: _, function, step, why, outcome: _ } = decision;
+        self.recorded.entry(turn).or_default().push((function, step, why));
+    }
+
+    /// Who decided a step of a turn, and why; none where nobody did, as far as is recorded.
+    pub(super) fn why(&self, turn: TurnNo, is: impl Fn(&Step) -> bool) -> Option<(FunctionName, Step, Why)> {
+        self.recorded.get(&turn)?.iter().find(|(_, step, _)| is(step)).cloned()
     }
 
     /// A turn has ended.
@@ -62,24 +66,20 @@ impl HostAudit {
 }
 
 impl Core {
-    fn why(&self, turn: TurnNo, step: &HostStep) -> Option<HostWhy> {
-        let known = self.audit.hosts.recorded.get(&turn)?;
-        known.iter().find(|(recorded, _)| recorded == step).map(|(_, why)| why.clone())
-    }
-
-    /// A host's status is about to be set.
+    /// A host's status or attribute is about to be set.
     pub(crate) fn host_effect(&mut self, turn: TurnNo, step: &HostStep) {
         let now = self.now;
-        let HostStep::SetStatus { hosts, status } = step else { return };
-        let Some(why) = self.why(turn, step) else {
+        let Some((_, _, why)) = self.audit.hosts.why(turn, |known| matches!(known, Step::Host(known) if known == step))
+        else {
             self.audit.violated(11, now, format!("{step} without a recorded decision"));
             return;
         };
+        let HostStep::SetStatus { hosts, status } = step else { return };
         for host in hosts {
             if *status == HostStatus::Active {
                 self.audit.hosts.voluntary.remove(host);
-            } else if matches!(why, HostWhy::NoReason { .. } | HostWhy::AtRisk) {
-                self.goes_on_purpose(host, &why);
+            } else if let Why::Host(why @ (HostWhy::NoReason { .. } | HostWhy::AtRisk)) = &why {
+                self.goes_on_purpose(host, why);
             }
         }
     }
@@ -87,14 +87,13 @@ impl Core {
     /// A group's capacity is about to be set.
     pub(crate) fn capacity_effect(&mut self, turn: TurnNo, group: &GroupName, hosts: u32) {
         let now = self.now;
-        let known = self.audit.hosts.recorded.get(&turn).is_some_and(|known| {
-            known.iter().any(|(step, _)| matches!(step, HostStep::SetCapacity { group: one, to, .. } if one == group && *to == hosts))
-        });
-        if !known {
+        let is = |step: &Step| matches!(step, Step::Host(HostStep::SetCapacity { group: one, to, .. }) if one == group && *to == hosts);
+        let Some((function, _, _)) = self.audit.hosts.why(turn, is) else {
             self.audit.violated(11, now, format!("capacity of {group} set to {hosts} without a recorded decision"));
-        }
+            return;
+        };
         let ours = self.cloud.group_no(group).map(|number| self.cloud.groups[number].purchase);
-        if ours != Some(Purchase::OnDemand) {
+        if function != FunctionName::Patchroll && ours != Some(Purchase::OnDemand) {
             self.audit.violated(6, now, format!("capacity of {group}, which is not an on-demand pool, set to {hosts}"));
         }
     }
@@ -102,23 +101,19 @@ impl Core {
     /// A host is about to be ended.
     pub(crate) fn terminate_effect(&mut self, turn: TurnNo, host: &InstanceId, shrink: bool) {
         let now = self.now;
-        let known = self.audit.hosts.recorded.get(&turn).and_then(|known| {
-            known.iter().find(|(step, _)| {
-                matches!(step, HostStep::Terminate { host: one, shrink: how, .. } if one == host && *how == shrink)
-            })
-        });
-        let Some(why) = known.map(|(_, why)| why.clone()) else {
+        let is = |step: &Step| matches!(step, Step::Host(HostStep::Terminate { host: one, shrink: how, .. }) if one == host && *how == shrink);
+        let Some((_, _, why)) = self.audit.hosts.why(turn, is) else {
             self.audit.violated(11, now, format!("{host} ended without a recorded decision"));
             return;
         };
         let Some(number) = self.cloud.number(host) else { return };
         let on_it = self.cluster.hosts.get(&number).map_or(0, |host| host.tasks.len());
-        let says_so = matches!(why, HostWhy::DrainTimeout { .. } | HostWhy::NeverJoined { .. });
+        let says_so = matches!(why, Why::Host(HostWhy::DrainTimeout { .. } | HostWhy::NeverJoined { .. }));
         if on_it > 0 && !says_so {
             self.audit.violated(7, now, format!("{host} ended with {on_it} tasks on it: {why}"));
         }
-        if matches!(why, HostWhy::NoReason { .. } | HostWhy::AtRisk) {
-            self.goes_on_purpose(host, &why);
+        if let Why::Host(why @ (HostWhy::NoReason { .. } | HostWhy::AtRisk)) = &why {
+            self.goes_on_purpose(host, why);
         }
     }
 

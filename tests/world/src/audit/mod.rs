@@ -4,6 +4,7 @@
 //! violation that it reports is one.
 
 mod hosts;
+mod rolls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -86,8 +87,7 @@ impl Audit {
                     Step::SetDesiredCount { service, from: _, to } => {
                         self.recorded.entry(turn).or_default().insert((service, to));
                     }
-                    Step::Host(_) => self.hosts.recorded(turn, decision),
-                    Step::Image(_) => {}
+                    Step::Host(_) | Step::Image(_) => self.hosts.recorded(turn, decision),
                 }
             }
         }
@@ -111,10 +111,8 @@ impl Audit {
     /// Judges a turn that has ended, in whatever way.
     pub(crate) fn turn_ended(&mut self, turn: TurnNo, under: &Under, summary: Option<&Summary>, now: Ms) {
         let recorded = self.recorded.remove(&turn).unwrap_or_default();
-        if summary.is_none_or(|summary| summary.function == FunctionName::Backfill) {
-            let report = summary.filter(|summary| summary.held).map(|summary| &summary.report);
-            self.hosts.turn_ended(turn, report);
-        }
+        let of_backfill = summary.filter(|summary| summary.held && summary.function == FunctionName::Backfill);
+        self.hosts.turn_ended(turn, of_backfill.map(|summary| &summary.report));
         if summary.is_some_and(|summary| summary.function != FunctionName::Microscale) {
             return;
         }

@@ -1,14 +1,15 @@
 //! What Auto Scaling groups and EC2 do: launch, retry, check health, balance zones, and end instances.
 
 use evenkeel_model::fleet::Purchase;
-use evenkeel_model::groups::{RefusalKind, SpotCode};
+use evenkeel_model::groups::{Process, RefusalKind, SpotCode};
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::{GroupName, InstanceId, Zone};
+use evenkeel_model::templates::{Health, ImageState, TemplateVersion};
+use evenkeel_model::{FunctionName, GroupName, InstanceId, Zone};
 use evenkeel_turn::ports::{Answer, PortError};
 use rand::RngExt;
 
 use crate::clock::{Ms, SECOND};
-use crate::cloud::{GroupNo, Instance, Phase};
+use crate::cloud::{GroupNo, HostKind, Instance, Phase};
 use crate::cluster::{HostNo, SimHost};
 use crate::core::{Core, Event};
 use crate::setup::Spread;
@@ -18,9 +19,9 @@ const REACTION: Spread = Spread { least: 2_000, usual: 4_000, most: 6_000 };
 /// The RunInstances call (brevdev cold-boot study, 2026).
 const RUN_INSTANCES: Spread = Spread { least: 2_500, usual: 3_500, most: 5_000 };
 /// Pending to running (the same study).
-const TO_RUNNING: Spread = Spread { least: 16_400, usual: 17_000, most: 17_900 };
+pub(super) const TO_RUNNING: Spread = Spread { least: 16_400, usual: 17_000, most: 17_900 };
 /// Running to usable (the same study).
-const TO_USABLE: Spread = Spread { least: 3_000, usual: 4_500, most: 6_000 };
+pub(super) const TO_USABLE: Spread = Spread { least: 3_000, usual: 4_500, most: 6_000 };
 /// A stopped instance of a warm pool starts in about this.
 const WARM_START: Spread = Spread { least: 8_000, usual: 12_000, most: 20_000 };
 /// A warm pool is filled up again after this.
@@ -36,9 +37,6 @@ impl Core {
     /// SetDesiredCapacity.
     pub(crate) fn set_capacity(&mut self, name: &GroupName, hosts: u32) -> Answer<()> {
         let Some(number) = self.cloud.group_no(name) else { return Err(PortError::NotFound(format!("group {name}"))) };
-        if Self::chance(&mut self.rng.faults, self.faults.rate) {
-            return Err(PortError::Busy(format!("ScalingActivityInProgress: group {name}")));
-        }
         let group = &mut self.cloud.groups[number];
         if hosts > group.max {
             return Err(PortError::Refused(format!(
@@ -53,6 +51,20 @@ impl Core {
         let wait = REACTION.draw(&mut self.rng.cloud);
         self.group_looks(number, wait);
         Ok(())
+    }
+
+    /// Whether a group does something else at the moment, and takes no order.
+    pub(crate) fn busy(&mut self, function: FunctionName, group: &GroupName) -> Answer<()> {
+        if Self::chance(self.rng.own(function).faults, self.faults.rate) {
+            return Err(PortError::Busy(format!("ScalingActivityInProgress: group {group}")));
+        }
+        Ok(())
+    }
+
+    /// The group of an instance.
+    pub(crate) fn group_of(&self, id: &InstanceId) -> Option<GroupName> {
+        let number = self.cloud.number(id)?;
+        Some(self.cloud.groups[self.cloud.instances[&number].group].name.clone())
     }
 
     /// TerminateInstanceInAutoScalingGroup.
@@ -86,14 +98,23 @@ impl Core {
         let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.at_risk);
         let staying = u32::try_from(staying.count()).unwrap_or(u32::MAX);
         let desired = self.cloud.groups[number].desired;
+        let may = |process| !self.cloud.groups[number].suspended.contains(&process);
+        let (launches, ends) = (may(Process::Launch), may(Process::Terminate));
         if staying > desired {
             for _ in desired..staying {
-                self.scale_in(number);
+                if ends {
+                    self.scale_in(number);
+                }
             }
             return;
         }
         if staying == desired {
-            self.balance_zones(number);
+            if launches && ends {
+                self.balance_zones(number);
+            }
+            return;
+        }
+        if !launches {
             return;
         }
         let waits_until = self.cloud.groups[number].waits_until;
@@ -125,6 +146,10 @@ impl Core {
         if group.market.quota.is_some_and(|quota| there >= quota) {
             return Some(RefusalKind::Quota);
         }
+        let (_, image) = self.cloud.launches(number);
+        if self.cloud.templates.images.get(&image).is_none_or(|image| image.state != ImageState::Available) {
+            return Some(RefusalKind::Other);
+        }
         let starved = self.now < group.market.starved_until;
         let bought_up = group.purchase == Purchase::Spot && there >= group.market.gives(self.now);
         (starved || bought_up).then_some(RefusalKind::Capacity)
@@ -144,10 +169,27 @@ impl Core {
         } else {
             RUN_INSTANCES.draw(rng) + TO_RUNNING.draw(rng)
         };
-        let updates = if warm { 0 } else { group.setup.boot.draw(rng) };
+        let boot = if warm { 0 } else { group.setup.boot.draw(rng) };
+        let usable = running + TO_USABLE.draw(rng);
         let in_service = running + group.setup.launch_hook_seconds * SECOND;
-        let joins = (running + TO_USABLE.draw(rng) + updates).max(in_service);
-        let works = if self.fleet.cluster.is_some() { joins } else { in_service + updates };
+        let check = if group.balanced { group.setup.check.draw(&mut self.rng.targets) } else { 0 };
+        let (protected, spec) = (group.protects, group.template.clone());
+        let each_day = group.setup.update_seconds_per_day;
+        let (version, image) = self.cloud.launches(number);
+        let kind = self.cloud.templates.images.get(&image).map(|image| image.hosts).unwrap_or_default();
+        let updates = boot
+            + if warm { 0 } else { self.updates_of(&image, each_day) }
+            + if let HostKind::Slow(longer) = kind { longer } else { 0 };
+        let joins = (usable + updates).max(in_service);
+        let clustered = self.fleet.cluster.is_some();
+        let works = if clustered { joins } else { in_service + updates + check };
+        let group = &self.cloud.groups[number];
+        let passes = self.now + if clustered { joins + check } else { works };
+        let (joins, passes, mute) = match kind {
+            HostKind::Sound | HostKind::Slow(_) => (true, Some(passes), false),
+            HostKind::NeverHealthy => (clustered, None, !group.balanced),
+            HostKind::NeverJoins => (false, clustered.then_some(passes), false),
+        };
         let instance = Instance {
             id: id.unwrap_or_else(|_| unreachable!("pool names are shorter than ids")),
             group: number,
@@ -159,6 +201,15 @@ impl Core {
             doomed: false,
             risk_at: None,
             at_risk: false,
+            version: TemplateVersion { id: spec.id, version },
+            image,
+            launched: self.now,
+            protected,
+            healthy: true,
+            passes,
+            target: None,
+            ready_at: None,
+            mute,
         };
         if group.purchase == Purchase::Spot {
             self.cloud.requests.insert(instance.id.clone(), (SpotCode::Fulfilled, self.now));
@@ -169,7 +220,9 @@ impl Core {
             self.after(WARM_REFILL, Event::WarmsUp(number));
         }
         self.after(in_service, Event::InService(host));
-        self.after(works, Event::Works(host));
+        if joins {
+            self.after(works, Event::Works(host));
+        }
         self.announce_state(host, "pending");
     }
 
@@ -180,6 +233,10 @@ impl Core {
         self.measure.launches = 0;
         self.in_service(host);
         self.works(host);
+        if let Some(instance) = self.cloud.instances.get_mut(&host) {
+            instance.target = instance.target.map(|_| Health::Healthy);
+        }
+        self.maybe_ready(host);
     }
 
     /// A warm pool has one more.
@@ -222,7 +279,9 @@ impl Core {
         }
         instance.phase = Phase::InService;
         let number = instance.group;
+        self.register_target(host);
         self.announce_launched(host);
+        self.maybe_ready(host);
         // Capacity rebalancing: the replacement is there, so the one at risk may go.
         let at_risk = self.cloud.members(number).find(|(_, one)| one.at_risk && one.phase == Phase::InService);
         if let Some((old, _)) = at_risk {
@@ -239,22 +298,24 @@ impl Core {
         }
         instance.works = true;
         let (group, floor) = (instance.group, instance.floor);
-        let (id, zone) = (instance.id.clone(), instance.zone.clone());
+        let (id, zone, mute) = (instance.id.clone(), instance.zone.clone(), instance.mute);
         self.measure.losses.replaced(floor, self.now);
         if self.fleet.cluster.is_some() {
             let group = &self.cloud.groups[group];
-            let joined = SimHost::new(id, zone, &group.pool, &group.setup);
+            let mut joined = SimHost::new(id, zone, &group.pool, &group.setup);
+            joined.seen.connected = !mute;
             self.cluster.join(host, joined);
             self.start_daemon(host);
             self.announce_host(host, "ACTIVE");
             self.look_at_short_services();
         }
+        self.maybe_ready(host);
     }
 
     /// The group ends the instance that its policy names: one that does not work yet, else the oldest.
     fn scale_in(&mut self, number: GroupNo) {
         let zones = |zone: &Option<Zone>| self.cloud.members(number).filter(|(_, one)| one.zone == *zone).count();
-        let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating);
+        let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.protected);
         let victim = staying.min_by_key(|(host, one)| (one.works, std::cmp::Reverse(zones(&one.zone)), *host));
         if let Some((victim, _)) = victim {
             self.begin_end(victim);
@@ -265,6 +326,7 @@ impl Core {
     pub(crate) fn begin_end(&mut self, host: HostNo) {
         let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
         instance.phase = Phase::Terminating;
+        instance.target = instance.target.map(|_| Health::Draining);
         let number = instance.group;
         let setup = &self.cloud.groups[number].setup;
         // A terminate hook starts only after the load balancer has let go.
@@ -288,6 +350,7 @@ impl Core {
         let Some(instance) = self.cloud.instances.get_mut(&host).filter(|one| !one.ended) else { return };
         instance.ended = true;
         instance.works = false;
+        instance.target = None;
         let known = instance.phase == Phase::Terminating;
         let id = instance.id.clone();
         if let Some(request) = self.cloud.requests.get_mut(&id) {

@@ -3,21 +3,29 @@
 
 mod announce;
 mod flow;
+mod images;
 mod market;
 pub mod spot;
+mod targets;
+mod templates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use evenkeel_model::fleet::{Fleet, Purchase};
-use evenkeel_model::groups::{Group, Member, MemberState, Refusal, RefusalKind, SpotCode, SpotRequest};
-use evenkeel_model::{GroupName, InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind, SpotCode, SpotRequest};
+use evenkeel_model::templates::{Health, Instance as Ec2Instance, TemplateUse, TemplateVersion};
+use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, Timestamp, Zone};
 
-use crate::clock::Ms;
+use crate::clock::{Ms, timestamp};
 use crate::cluster::HostNo;
 use crate::setup::{PoolSetup, Setup};
 
+pub use images::{BakeFate, BakeSetup};
 pub use market::Interruption;
 pub(crate) use market::Market;
+pub use templates::HostKind;
+pub(crate) use templates::{SimImage, Templates};
 
 /// A group's place in the fleet file's pools.
 pub(crate) type GroupNo = usize;
@@ -30,6 +38,11 @@ pub(crate) struct Cloud {
     pub(crate) instances: BTreeMap<HostNo, Instance>,
     /// What the market said about instances, gone ones included.
     requests: BTreeMap<InstanceId, (SpotCode, Ms)>,
+    pub(crate) templates: Templates,
+    /// Builders, ended ones included.
+    pub(crate) builders: Vec<images::SimBuilder>,
+    /// What the parameter of the base image names, once somebody asked.
+    pub(crate) base: Option<ImageId>,
 }
 
 /// An Auto Scaling group.
@@ -51,6 +64,14 @@ pub(crate) struct SimGroup {
     pub(crate) refusals: Vec<(Ms, RefusalKind)>,
     /// Somebody's instance refresh is under way.
     pub(crate) refreshing: bool,
+    /// What it launches.
+    pub(crate) template: TemplateUse,
+    /// It is behind a load balancer.
+    pub(crate) balanced: bool,
+    /// Processes that somebody has suspended.
+    pub(crate) suspended: BTreeSet<Process>,
+    /// New instances are protected from scale-in.
+    pub(crate) protects: bool,
     /// Stopped instances in its warm pool.
     warm: u32,
     /// The group looks at itself then.
@@ -84,6 +105,23 @@ pub(crate) struct Instance {
     pub(crate) risk_at: Option<Ms>,
     /// Its group replaces it because of a rebalance recommendation.
     pub(crate) at_risk: bool,
+    /// The launch template version and the image that it was launched from.
+    pub(crate) version: TemplateVersion,
+    pub(crate) image: ImageId,
+    /// `LaunchTime`.
+    pub(crate) launched: Ms,
+    /// Protected from scale-in.
+    pub(crate) protected: bool,
+    /// What the group's health checks say.
+    pub(crate) healthy: bool,
+    /// From when on it passes its load balancer's checks; never, where its image is bad.
+    pub(crate) passes: Option<Ms>,
+    /// How it is for its load balancer, while it is registered.
+    pub(crate) target: Option<Health>,
+    /// When it was all that it should be for the first time.
+    pub(crate) ready_at: Option<Ms>,
+    /// Its agent stays away.
+    pub(crate) mute: bool,
 }
 
 impl SimGroup {
@@ -102,8 +140,12 @@ impl SimGroup {
 
 impl Cloud {
     pub(crate) fn new(fleet: &Fleet, setup: &Setup) -> Self {
-        let group = |pool: &evenkeel_model::fleet::Pool| {
+        let mut templates = Templates::default();
+        let mut group = |pool: &evenkeel_model::fleet::Pool| {
             let (setup, hosts) = setup.hosts_of(fleet, &pool.name);
+            let made = timestamp(0) - Duration::from_hours(24 * setup.image_age_days);
+            let image = templates.add_public_image(pool.name.as_str(), made, HostKind::Sound);
+            let template = TemplateUse { id: templates.add(pool.name.as_str(), image), version: setup.version };
             SimGroup {
                 pool: pool.name.clone(),
                 name: pool.auto_scaling_group.clone(),
@@ -116,12 +158,19 @@ impl Cloud {
                 waits_until: 0,
                 refusals: Vec::new(),
                 refreshing: false,
+                template,
+                balanced: setup.is_balanced(fleet),
+                suspended: BTreeSet::new(),
+                protects: setup.protected,
                 warm: setup.warm_pool,
                 setup,
                 looks_at: None,
             }
         };
-        Self { groups: fleet.pools.iter().map(group).collect(), ..Self::default() }
+        let groups = fleet.pools.iter().map(&mut group).collect();
+        let mut cloud = Self { groups, templates, ..Self::default() };
+        cloud.note_launches(0);
+        cloud
     }
 
     /// The group of this name.
@@ -162,10 +211,10 @@ impl Cloud {
                 Phase::InService => MemberState::InService,
                 Phase::Terminating => MemberState::Terminating,
             },
-            healthy: true,
+            healthy: one.healthy,
             zone: one.zone.clone(),
-            template: None,
-            protected: false,
+            template: Some(one.version.clone()),
+            protected: one.protected,
         };
         let describe = |(number, group): (GroupNo, &SimGroup)| Group {
             name: group.name.clone(),
@@ -173,9 +222,21 @@ impl Cloud {
             min: 0,
             max: group.max,
             members: self.members(number).map(member).collect(),
-            template: None,
-            suspended: std::collections::BTreeSet::new(),
-            target_groups: Vec::new(),
+            template: Some(group.template.clone()),
+            suspended: group.suspended.clone(),
+            target_groups: self.target_group(number).into_iter().collect(),
+        };
+        asked.map(describe).collect()
+    }
+
+    /// DescribeInstances.
+    pub(crate) fn describe_instances(&self, ids: &[InstanceId], at: impl Fn(Ms) -> Timestamp) -> Vec<Ec2Instance> {
+        let ids: BTreeSet<&InstanceId> = ids.iter().collect();
+        let asked = self.instances.values().filter(|one| ids.contains(&one.id));
+        let describe = |one: &Instance| Ec2Instance {
+            id: one.id.clone(),
+            image: Some(one.image.clone()),
+            launched: at(one.launched),
         };
         asked.map(describe).collect()
     }
