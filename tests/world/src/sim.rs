@@ -15,6 +15,7 @@ use evenkeel_model::observed::Observed;
 use evenkeel_model::trigger::Trigger;
 use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, PoolName};
+use evenkeel_patchroll::{PatchView, Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
 use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, view_key};
 
@@ -312,7 +313,7 @@ impl World {
             View::empty(&file, self.backfill_view()?.at)
         };
         let mut decisions: Vec<DecisionView> = Vec::new();
-        for function in [FunctionName::Microscale, FunctionName::Backfill] {
+        for function in [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll] {
             decisions.extend(self.stored::<Vec<DecisionView>>(&feed_key(&fleet, function)).unwrap_or_default());
         }
         decisions.sort_by_key(|one| std::cmp::Reverse(one.decision.at));
@@ -326,6 +327,20 @@ impl World {
     pub fn backfill_view(&self) -> Option<BackfillView> {
         let key = view_key(&self.lock().fleet.name, FunctionName::Backfill);
         self.stored(&key)
+    }
+
+    /// What patchroll shows; none before its first turn.
+    #[must_use]
+    pub fn patch_view(&self) -> Option<PatchView> {
+        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
+        self.stored(&key)
+    }
+
+    /// What patchroll remembers.
+    #[must_use]
+    pub fn patchroll_state(&self) -> evenkeel_patchroll::State {
+        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
+        self.stored(&key).unwrap_or_default()
     }
 
     fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
@@ -445,11 +460,10 @@ fn work(to: FunctionName, ports: Ports, fleets: Arc<FleetCache>, trigger: Trigge
                 microscale::Handled::Turned(summary) => Ok(Some(summary)),
                 microscale::Handled::NotForUs | microscale::Handled::Planned(..) => Ok(None),
             },
-            // FunctionName::Patchroll => match Patchroll.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
-            //     patchroll::Handled::Turned(summary) => Ok(Some(summary)),
-            //     patchroll::Handled::NotForUs | patchroll::Handled::Planned(_) => Ok(None),
-            // },
-            FunctionName::Patchroll => Ok(None),
+            FunctionName::Patchroll => match Patchroll.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
+                patchroll::Handled::Turned(summary) => Ok(Some(summary)),
+                patchroll::Handled::NotForUs | patchroll::Handled::Planned(_) => Ok(None),
+            },
         }
     })
 }
