@@ -310,7 +310,8 @@ impl World {
             self.stored(&view_key(&fleet, FunctionName::Microscale))?
         } else {
             // Without a cluster there are no tasks to show, only hosts and decisions.
-            View::empty(&file, self.backfill_view()?.at)
+            let seen = self.backfill_view().map(|view| view.at).max(self.patch_view().map(|view| view.at));
+            View::empty(&file, seen?)
         };
         let mut decisions: Vec<DecisionView> = Vec::new();
         for function in [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll] {
