@@ -160,6 +160,8 @@ impl World {
             Event::Sick(host) => self.lock().sick(host),
             Event::Built(builder) => self.lock().built(builder),
             Event::Made(image) => self.lock().made(&image),
+            Event::Refreshes(group) => self.lock().refreshes(group),
+            Event::Patch => self.lock().patch(),
         }
     }
 
@@ -312,7 +314,7 @@ impl World {
             View::empty(&file, self.backfill_view()?.at)
         };
         let mut decisions: Vec<DecisionView> = Vec::new();
-        for function in [FunctionName::Microscale, FunctionName::Backfill] {
+        for function in [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll] {
             decisions.extend(self.stored::<Vec<DecisionView>>(&feed_key(&fleet, function)).unwrap_or_default());
         }
         decisions.sort_by_key(|one| std::cmp::Reverse(one.decision.at));
@@ -328,7 +330,7 @@ impl World {
         self.stored(&key)
     }
 
-    fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
+    pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
         let item = self.lock().table.get(std::slice::from_ref(key)).pop().flatten()?;
         serde_json::from_str(&item.body).ok()
     }
