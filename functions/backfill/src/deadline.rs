@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_model::observed::{EcsService, TaskPhase};
+use evenkeel_model::observed::{EcsService, Running, TaskPhase};
 use evenkeel_model::{InstanceId, ServiceName, Timestamp};
-
-use crate::seen::Running;
 
 /// A container with its image on the host starts in 4 to 9 s (captured: 8.3 and 9.0 s).
 const USUAL_START: Duration = Duration::from_secs(9);

@@ -6,23 +6,22 @@ use std::time::Duration;
 use evenkeel_model::decision::{HostStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::groups::Refusal;
-use evenkeel_model::observed::Signal;
 use evenkeel_model::report::{HostWait, Wait};
 use evenkeel_model::trigger::{
     BackfillVerb, HealthCategory, InstanceState, LifecycleTransition, Request, ScalingKind, Trigger,
 };
-use evenkeel_model::{AlarmName, FunctionName, GroupName, InstanceId, ServiceName, Timestamp};
+use evenkeel_model::{FunctionName, GroupName, InstanceId, Timestamp};
 use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups, ReadSignals,
 };
 use evenkeel_turn::{
     Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Summary, dry_run,
-    hold, retry, run,
+    hold, look, retry, run,
 };
-use futures_util::future::{join, join_all, try_join, try_join4};
+use futures_util::future::{join, join_all, try_join4};
 
 use crate::plan::plan;
-use crate::seen::{Running, Seen};
+use crate::seen::Seen;
 use crate::state::State;
 use crate::view::{BackfillView, view};
 
@@ -81,7 +80,7 @@ impl Backfill {
         let fleet = in_force.fleet.as_ref();
         let news = match self.asks(fleet, trigger, ports.now()) {
             Asks::Nothing => return Ok(Handled::NotForUs),
-            Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleet, limits).await?))),
+            Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleet, limits, |_| {}).await?))),
             Asks::Hold(held) => {
                 hold(ports, &fleet.name, held).await?;
                 Notices::default()
@@ -212,9 +211,10 @@ impl<P: Ports> Function<P> for Backfill {
                     retry(ports, deadline, || ports.spot_requests(&spot)).await
                 }
             },
-            running(fleet, ports, deadline, leaves),
+            async { if leaves { look::running(fleet, ports, deadline).await } else { Ok(None) } },
         );
-        let also = join(alarms(fleet, ports, deadline), refusals(given, ports, deadline));
+        let alarms = fleet.backfill.as_ref().map_or(&[][..], |policy| &policy.alarms);
+        let also = join(look::alarms(alarms, ports, deadline), refusals(given, ports, deadline));
         let (looked, (alarms, refusals)) = join(looked, also).await;
         let (groups, hosts, requests, running) = looked?;
         Ok(Seen { at: given.now, groups, hosts, requests, alarms, refusals, running })
@@ -249,34 +249,6 @@ impl<P: Ports> Function<P> for Backfill {
     fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<BackfillView> {
         given.fleet.backfill.as_ref().map(|_| view(given, seen, outlook))
     }
-}
-
-/// What runs in the cluster, where a host may leave it.
-async fn running<P: ReadEcs + Clock>(
-    fleet: &Fleet,
-    ports: &P,
-    deadline: Timestamp,
-    leaves: bool,
-) -> Answer<Option<Running>> {
-    let Some(cluster) = fleet.cluster.as_ref().filter(|_| leaves) else { return Ok(None) };
-    let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
-    let (tasks, services) = try_join(
-        retry(ports, deadline, || ports.tasks(cluster)),
-        retry(ports, deadline, || ports.services(cluster, &names)),
-    )
-    .await?;
-    Ok(Some(Running { tasks, services }))
-}
-
-/// The alarms' states. One that cannot be read is unknown; it must not stop the turn.
-async fn alarms<P: ReadSignals + Clock>(fleet: &Fleet, ports: &P, deadline: Timestamp) -> BTreeMap<AlarmName, Signal> {
-    let names = fleet.backfill.as_ref().map_or(&[][..], |backfill| &backfill.alarms);
-    if names.is_empty() {
-        return BTreeMap::new();
-    }
-    let answers = retry(ports, deadline, || ports.alarms(names)).await;
-    let answers = answers.unwrap_or_else(|error| vec![Signal::Unknown(error.to_string()); names.len()]);
-    names.iter().cloned().zip(answers).collect()
 }
 
 /// Refused launches of the pools that should have launched. One that cannot be read is looked at again next turn.

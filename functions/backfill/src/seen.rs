@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_model::GroupName;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest};
-use evenkeel_model::observed::{EcsService, Host, Signal, Task};
+use evenkeel_model::observed::{Host, Running, Signal};
 use evenkeel_model::{AlarmName, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -32,14 +32,4 @@ pub struct Seen {
     /// Tasks and services, where a host is about to leave.
     #[serde(default)]
     pub running: Option<Running>,
-}
-
-/// What runs in the cluster.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Running {
-    /// All tasks that are not STOPPED.
-    pub tasks: Vec<Task>,
-    /// The fleet file's services that exist.
-    pub services: Vec<EcsService>,
 }

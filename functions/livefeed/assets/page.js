@@ -5,9 +5,9 @@ import { Chart, clock } from "/chart.js";
 const $ = (id) => document.getElementById(id);
 const POLL = 1000, MANY = 12;
 const charts = new Map(), boxes = new Map(), colours = new Map();
-let tag, hostsTag, world, seen, failures = 0;
-// Backfill's view: why each host is there. A fleet without backfill has none.
-let backfill, last;
+let tag, world, seen, last, failures = 0;
+// What backfill and patchroll show: why each host is there, and whether it is outdated. A fleet without them has none.
+const parts = { backfill: {}, patch: {} };
 
 function element(name, className, text) {
   const node = document.createElement(name);
@@ -28,7 +28,8 @@ async function poll() {
     } else if (answer.status !== 304) {
       throw new Error((await answer.json()).error);
     }
-    const news = await pollBackfill();
+    if (world) world = await fetch("/api/world").then((answer) => answer.ok ? answer.json() : world).catch(() => world);
+    const news = (await Promise.all(Object.keys(parts).map(pollPart))).some(Boolean);
     if (answer.status === 200 || news) show(last);
     failures = 0;
     $("notice").hidden = true;
@@ -41,15 +42,13 @@ async function poll() {
   setTimeout(poll, document.hidden ? 5 * POLL : Math.min(POLL * 2 ** Math.min(failures, 4), 15000));
 }
 
-// Gives whether there is something new.
-async function pollBackfill() {
-  if (backfill === null) return false;
-  if (world) world = await fetch("/api/world").then((answer) => answer.ok ? answer.json() : world).catch(() => world);
-  const answer = await fetch("/api/backfill", { headers: hostsTag ? { "If-None-Match": hostsTag } : {} });
-  if (answer.status === 404) backfill = null;
+// Gives whether there is something new. A part that is not there may come with the first turn of its function.
+async function pollPart(name) {
+  const part = parts[name];
+  const answer = await fetch(`/api/${name}`, { headers: part.tag ? { "If-None-Match": part.tag } : {} });
   if (answer.status !== 200) return false;
-  hostsTag = answer.headers.get("ETag");
-  backfill = await answer.json();
+  part.tag = answer.headers.get("ETag");
+  part.view = await answer.json();
   return true;
 }
 
@@ -59,10 +58,11 @@ function show(view) {
   document.title = `Even Keel: ${view.fleet}`;
   document.body.classList.toggle("no-services", view.services.length === 0);
   view.services.forEach((service, i) => colours.set(service.name, Math.min(i, 3)));
-  showHosts(withBackfill(view.hosts));
+  showHosts(withPatch(withBackfill(view.hosts)));
   showFleet();
+  showRoll();
   showServices(view.services, view.report.shortfall);
-  const waits = [...view.waits, ...(backfill?.waits ?? [])];
+  const waits = [...view.waits, ...(parts.backfill.view?.waits ?? []), ...(parts.patch.view?.waits ?? [])];
   replace($("waits"), waits.map((wait) => element("li", "", wait)), "nothing");
   replace($("feed"), view.decisions.map(decision), "nothing was decided yet");
   for (const service of view.services) {
@@ -88,29 +88,65 @@ function decision(entry) {
 
 // The hosts in backfill's order with its reasons; those that are not in the cluster are empty.
 function withBackfill(hosts) {
+  const backfill = parts.backfill.view;
   if (!backfill) return hosts;
   const known = new Map(hosts.map((host) => [host.id, host]));
-  const nothing = { cpu: 0, memory: 0, gpu: 0 };
   const lines = backfill.hosts.map((line) => {
-    const host = known.get(line.id) ?? { id: line.id, zone: line.zone, purchase: line.purchase, status: "ACTIVE", connected: true, registered: nothing, tasks: [] };
+    const host = known.get(line.id) ?? { ...empty(line.id), zone: line.zone, purchase: line.purchase };
     known.delete(line.id);
     return { ...host, says: line.says, coming: line.coming, going: line.going };
   });
   return [...lines, ...known.values()];
 }
 
+// The same hosts with what a roll does about them, and those that only patchroll knows.
+function withPatch(hosts) {
+  const patch = parts.patch.view;
+  if (!patch) return hosts;
+  const words = { outdated: "outdated", leaving: "is replaced", new: "new", abandoned: "could not be replaced" };
+  const known = new Set(hosts.map((host) => host.id));
+  const more = Object.keys(patch.hosts).filter((id) => !known.has(id)).map(empty);
+  return [...hosts, ...more].map((host) => {
+    const own = patch.hosts[host.id];
+    if (!own) return host;
+    const says = [host.says, words[own.state], own.runs].filter(Boolean).join(", ");
+    return { ...host, says, patch: own.state, going: host.going || own.state === "leaving" };
+  });
+}
+
+function empty(id) {
+  const nothing = { cpu: 0, memory: 0, gpu: 0 };
+  return { id, status: "ACTIVE", connected: true, registered: nothing, tasks: [] };
+}
+
+function showRoll() {
+  const patch = parts.patch.view, roll = patch?.roll;
+  const last = patch?.ended[0];
+  $("roll").hidden = !roll && !last;
+  $("roll-done").hidden = !roll;
+  if (roll) {
+    $("roll-done").max = Math.max(1, roll.hosts);
+    $("roll-done").value = roll.done;
+    const end = roll.expected_end ? `, should end at ${clock(Date.parse(roll.expected_end))}` : "";
+    $("roll-says").textContent = `Roll ${roll.id} (${roll.because}): ${roll.says}; wave ${roll.wave} of about ${roll.waves}, ${roll.done} of ${roll.hosts} hosts${end}`;
+  } else if (last) {
+    const ending = typeof last.ending === "string" ? last.ending : Object.keys(last.ending)[0];
+    $("roll-says").textContent = `Last roll ${last.id}: ${ending}, ${last.replaced + last.went} hosts, at ${clock(Date.parse(last.at))}`;
+  }
+}
+
 function showFleet() {
-  if (!backfill) return;
-  const { hosts, out, max_out, held } = backfill;
+  if (!parts.backfill.view) return;
+  const { hosts, out, max_out, held } = parts.backfill.view;
   const count = (pick) => hosts.filter(pick).length;
-  const parts = [`${count((host) => !host.coming && !host.going)} hosts in service`];
+  const words = [`${count((host) => !host.coming && !host.going)} hosts in service`];
   const coming = count((host) => host.coming), going = count((host) => host.going);
-  if (coming) parts.push(`${coming} on their way`);
-  if (going) parts.push(`${going} leaving`);
-  parts.push(`${out} of ${max_out} out in the disruption budget`);
-  if (held) parts.push("nothing is given back, by request");
-  if (world) parts.push(`${world.usd_an_hour.toFixed(2)} USD an hour, ${world.usd_an_hour_all_on_demand.toFixed(2)} if all were on-demand`);
-  $("fleet-hosts").textContent = parts.join(", ");
+  if (coming) words.push(`${coming} on their way`);
+  if (going) words.push(`${going} leaving`);
+  words.push(`${out} of ${max_out} out in the disruption budget`);
+  if (held) words.push("nothing is given back, by request");
+  if (world) words.push(`${world.usd_an_hour.toFixed(2)} USD an hour, ${world.usd_an_hour_all_on_demand.toFixed(2)} if all were on-demand`);
+  $("fleet-hosts").textContent = words.join(", ");
 }
 
 function showHosts(hosts) {
@@ -135,6 +171,7 @@ function fill(box, host) {
   const away = host.status !== "ACTIVE" ? host.status.toLowerCase() : host.connected ? "" : "agent not connected";
   box.node.classList.toggle("away", away !== "" || Boolean(host.going));
   box.node.classList.toggle("coming", Boolean(host.coming));
+  for (const state of ["outdated", "new", "abandoned"]) box.node.classList.toggle(state, host.patch === state);
   box.about.textContent = [host.purchase, host.zone, away, host.says].filter(Boolean).join(", ");
   const share = (takes) => Math.max(takes.cpu / Math.max(1, host.registered.cpu), takes.memory / Math.max(1, host.registered.memory));
   // A newcomer that waits for a stopping task shares its room: the box is full, not overfull.

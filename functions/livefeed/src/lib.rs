@@ -21,6 +21,8 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn view(&self) -> impl Future<Output = Result<Arc<str>, SourceError>> + Send;
     /// Backfill's newest view as JSON; none for a fleet without it.
     fn backfill(&self) -> impl Future<Output = Result<Option<Arc<str>>, SourceError>> + Send;
+    /// Patchroll's newest view as JSON; none for a fleet without it.
+    fn patch(&self) -> impl Future<Output = Result<Option<Arc<str>>, SourceError>> + Send;
     /// What was wanted and what ran until now, as a JSON array of moments; empty where nothing is kept.
     fn history(&self) -> impl Future<Output = Result<Arc<str>, SourceError>> + Send;
 }
@@ -40,7 +42,8 @@ pub enum SourceError {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The routes: `/`, `/page.css`, `/page.js`, `/chart.js`, `/api/view`, `/api/backfill`, `/api/history`.
+/// The routes: `/`, `/page.css`, `/page.js`, `/chart.js`, `/api/view`, `/api/backfill`,
+/// `/api/patch`, `/api/history`.
 pub fn router<S: Source>(source: S) -> Router {
     Router::new()
         .route("/", get(|| async { asset("text/html; charset=utf-8", include_str!("../assets/page.html")) }))
@@ -52,6 +55,7 @@ pub fn router<S: Source>(source: S) -> Router {
         )
         .route("/api/view", get(view::<S>))
         .route("/api/backfill", get(backfill::<S>))
+        .route("/api/patch", get(patch::<S>))
         .route("/api/history", get(history::<S>))
         .with_state(source)
 }
@@ -71,14 +75,23 @@ async fn view<S: Source>(State(source): State<S>, headers: HeaderMap) -> Respons
 }
 
 async fn backfill<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
-    match source.backfill().await.transpose() {
-        Some(found) => answer(found, &headers),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+    answer_if_any(source.backfill().await, &headers)
+}
+
+async fn patch<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
+    answer_if_any(source.patch().await, &headers)
 }
 
 async fn history<S: Source>(State(source): State<S>, headers: HeaderMap) -> Response {
     answer(source.history().await, &headers)
+}
+
+/// The same, or 404 where the fleet has no such function.
+fn answer_if_any(found: Result<Option<Arc<str>>, SourceError>, headers: &HeaderMap) -> Response {
+    match found.transpose() {
+        Some(found) => answer(found, headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// JSON with a tag, or 304 where the reader has it already.

@@ -20,6 +20,9 @@ impl Source for Fixed {
     async fn backfill(&self) -> Result<Option<Arc<str>>, SourceError> {
         Ok(None)
     }
+    async fn patch(&self) -> Result<Option<Arc<str>>, SourceError> {
+        Ok(self.0.is_ok().then(|| Arc::from("{\"roll\":null}")))
+    }
     async fn history(&self) -> Result<Arc<str>, SourceError> {
         Ok(Arc::from("[]"))
     }
@@ -55,6 +58,13 @@ async fn a_missing_view_says_why() {
     let response = ask(Fixed(Err(SourceError::NothingYet)), get("/api/view")).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(text(response).await, "{\"error\":\"no turn has saved a view yet\"}");
+}
+
+#[tokio::test]
+async fn a_fleet_without_a_function_has_no_view_of_it() {
+    let source = Fixed(Ok("{}"));
+    assert_eq!(ask(source.clone(), get("/api/backfill")).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(text(ask(source, get("/api/patch")).await).await, "{\"roll\":null}");
 }
 
 #[tokio::test]

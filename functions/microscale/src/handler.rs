@@ -66,7 +66,7 @@ impl Microscale {
             Asks::Turn => {}
             Asks::TurnAndBeats => self.ask_for_beats(ports, fleet).await,
             Asks::DryRun => {
-                let (outlook, view) = dry_run(self, ports, fleet, limits).await?;
+                let (outlook, view) = dry_run(self, ports, fleet, limits, |_| {}).await?;
                 let view = view.unwrap_or_else(|| View::empty(fleet, ports.now()));
                 return Ok(Handled::Planned(Box::new((outlook, view))));
             }

@@ -4,10 +4,24 @@
 //! groups, the cluster and the load balancers, and only what they cannot tell (which hosts are to go, which are out, since
 //! when) is remembered. So a turn that was killed between any two calls is made up for by the next.
 //!
-//! Architecture invariant: everything but the handler is pure.
+//! Architecture invariant: everything but [`handler`] is pure.
 
+mod bake;
+mod gates;
+pub mod handler;
+mod hosts;
+mod orders;
+mod plan;
+mod seen;
 mod state;
+mod stuck;
+mod template;
 mod view;
+mod wave;
+mod withdraw;
 
-pub use state::{BakeState, Due, Ended, Ending, HostNote, Leaver, Roll, Stage, State, Target, Wave};
+pub use handler::Patchroll;
+pub use plan::plan;
+pub use seen::{Bakery, Seen};
+pub use state::{BakeState, Due, Ended, Ending, HostNote, Leaver, Raise, Roll, Stage, State, Target, Wave};
 pub use view::{HostPatch, PatchState, PatchView, RollView};

@@ -140,6 +140,9 @@ pub struct Roll {
     /// Hosts that could not be replaced.
     #[serde(default)]
     pub abandoned: BTreeMap<InstanceId, Stuck>,
+    /// Groups that may be larger than they should be, and their size.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub base: BTreeMap<PoolName, u32>,
 }
 
 /// What a roll does.
@@ -177,18 +180,27 @@ pub struct Wave {
     pub since: Timestamp,
     /// The hosts that go.
     pub hosts: BTreeMap<InstanceId, Leaver>,
-    /// For launch-first: what the groups are grown to, by pool, until their new hosts are there.
+    /// For launch-first: how the groups grow, by pool.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub raised: BTreeMap<PoolName, Raise>,
+    /// Its hosts are too many: their groups shrink by them.
     #[serde(default)]
-    pub raised: BTreeMap<PoolName, u32>,
-    /// New hosts that are needed, by pool, and the hosts that were there before.
-    #[serde(default)]
-    pub known: BTreeMap<PoolName, BTreeSet<InstanceId>>,
+    pub withdraws: bool,
     /// When the last of its hosts had gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<Timestamp>,
     /// All are replaced, and it is quiet until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<Timestamp>,
+}
+
+/// A group's capacity while new hosts come before old ones go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    /// Before, and again afterwards.
+    pub from: u32,
+    /// Meanwhile.
+    pub to: u32,
 }
 
 /// A host of a wave.

@@ -1,11 +1,18 @@
 //! What patchroll shows: the patch state of every host, the roll with its waves, and when it should end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use evenkeel_model::fleet::Patch;
+use evenkeel_model::groups::Member;
 use evenkeel_model::{InstanceId, PoolName, RollId, Timestamp};
+use evenkeel_turn::{Given, Outlook};
 use serde::{Deserialize, Serialize};
 
-use crate::state::Ended;
+use crate::gates::wave_size;
+use crate::orders::{next_window, open_until};
+use crate::seen::Seen;
+use crate::state::{Ended, HostNote, Roll, Stage, State};
 
 /// The snapshot for the page and for `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,4 +84,134 @@ pub struct RollView {
     pub expected_end: Option<Timestamp>,
     /// It can be paused.
     pub running: bool,
+}
+
+/// A host takes about this long to become empty, to end, and to be replaced, where no roll has been seen yet: containers
+/// stop in seconds, and an instance boots in about half a minute.
+const USUAL_WAVE: Duration = Duration::from_secs(120);
+
+/// What the page shows of this turn.
+pub(crate) fn view(given: &Given<'_, State>, policy: &Patch, seen: &Seen, outlook: &Outlook<State>) -> PatchView {
+    let state = &outlook.state;
+    let roll = state.roll.as_ref();
+    let members = given.fleet.pools.iter().filter_map(|pool| {
+        let group = seen.groups.iter().find(|group| group.name == pool.auto_scaling_group)?;
+        Some((pool, group))
+    });
+    let members = members.flat_map(|(pool, group)| group.members.iter().map(move |member| (pool, member)));
+    let hosts: BTreeMap<InstanceId, HostPatch> = members
+        .map(|(pool, member)| {
+            let note = state.hosts.get(&member.id);
+            let image = note.and_then(|note| note.image.as_ref());
+            let runs = match (&member.template, image) {
+                (Some(template), Some(image)) => format!("version {} ({image})", template.version),
+                (Some(template), None) => format!("version {}", template.version),
+                (None, Some(image)) => image.to_string(),
+                (None, None) => String::new(),
+            };
+            let state = stand(member, note, state, roll);
+            (member.id.clone(), HostPatch { pool: pool.name.clone(), state, runs })
+        })
+        .collect();
+    let waves = if roll.is_none() { would_be(&hosts, policy) } else { Vec::new() };
+    let open = open_until(policy, given.now).is_some();
+    PatchView {
+        at: given.now,
+        hosts,
+        roll: roll.map(|roll| roll_view(given, policy, state, roll)),
+        waves,
+        ended: state.ended.clone(),
+        next_window: if open { None } else { next_window(policy, given.now) },
+        waits: outlook.report.waits.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn stand(member: &Member, note: Option<&HostNote>, state: &State, roll: Option<&Roll>) -> PatchState {
+    if let Some(roll) = roll {
+        if roll.wave.as_ref().is_some_and(|wave| wave.hosts.contains_key(&member.id)) || member.state.is_leaving() {
+            return PatchState::Leaving;
+        }
+        if roll.abandoned.contains_key(&member.id) {
+            return PatchState::Abandoned;
+        }
+        if roll.todo.contains(&member.id) {
+            return PatchState::Outdated;
+        }
+        if note.and_then(|note| note.launched).is_some_and(|launched| launched > roll.started) {
+            return PatchState::New;
+        }
+    }
+    let target = note.and_then(|note| state.targets.get(&note.pool));
+    let other_version = target.is_some_and(|target| {
+        member.template.as_ref().is_some_and(|own| own.id != target.template || own.version != target.version)
+    });
+    let image = note.and_then(|note| note.image.as_ref());
+    let other_image =
+        target.and_then(|target| target.image.as_ref()).is_some_and(|newest| image.is_some_and(|own| own != newest));
+    if other_version || other_image { PatchState::Outdated } else { PatchState::Current }
+}
+
+/// The waves that a roll of all outdated hosts would have.
+fn would_be(hosts: &BTreeMap<InstanceId, HostPatch>, policy: &Patch) -> Vec<Vec<InstanceId>> {
+    let outdated: Vec<&InstanceId> =
+        hosts.iter().filter(|(_, host)| host.state == PatchState::Outdated).map(|(id, _)| id).collect();
+    let Some((canary, rest)) = outdated.split_first() else { return Vec::new() };
+    let size = wave_size(policy, hosts.len()) as usize;
+    let named = |ids: &[&InstanceId]| ids.iter().map(|id| (*id).clone()).collect::<Vec<_>>();
+    std::iter::once(named(&[*canary])).chain(rest.chunks(size.max(1)).map(named)).collect()
+}
+
+fn roll_view(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Roll) -> RollView {
+    let out = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len());
+    let settles = roll.wave.as_ref().is_some_and(|wave| wave.settles.is_some());
+    let left = u32::try_from(roll.todo.len()).unwrap_or(u32::MAX);
+    let out = u32::try_from(out).unwrap_or(u32::MAX);
+    let done = roll.replaced + roll.went;
+    let size = if roll.waves == 0 && left > 0 {
+        1
+    } else {
+        wave_size(policy, state.hosts.len()).min(given.fleet.disruption.max_out)
+    };
+    let more = left.div_ceil(size.max(1));
+    let stopped = roll.paused || (roll.halted.is_some() && roll.stage == Stage::Rolling);
+    let says = match &roll.stage {
+        _ if roll.aborting => "ends by request".to_owned(),
+        Stage::Baking(_) => "bakes an image".to_owned(),
+        Stage::TakingBack => "takes itself back".to_owned(),
+        Stage::Rolling if roll.paused => "paused".to_owned(),
+        Stage::Rolling => match &roll.halted {
+            Some(because) => format!("halted: {because}"),
+            None if settles => "quiet after a wave".to_owned(),
+            None if out > 0 => format!("{out} hosts are out"),
+            None => "waits for its next wave".to_owned(),
+        },
+    };
+    let expected_end = (!stopped && !matches!(roll.stage, Stage::Baking(_))).then(|| {
+        let each = each_wave(given, policy, state, roll);
+        let now = roll.wave.as_ref().map_or(given.now, |wave| wave.since + each);
+        now.max(given.now) + each * more
+    });
+    RollView {
+        id: roll.id.clone(),
+        because: roll.because.clone(),
+        started: roll.started,
+        says,
+        wave: roll.waves,
+        waves: roll.waves + more,
+        done,
+        hosts: done + left + if settles { 0 } else { out } + u32::try_from(roll.abandoned.len()).unwrap_or(0),
+        expected_end,
+        running: !stopped,
+    }
+}
+
+/// How long a wave takes, going by those of this roll, or of the last one.
+fn each_wave(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Roll) -> Duration {
+    let waves_over = if roll.wave.is_some() { roll.waves.saturating_sub(1) } else { roll.waves };
+    if waves_over > 0 {
+        let until = roll.wave.as_ref().map_or(given.now, |wave| wave.since);
+        return until.duration_since(roll.started).unsigned_abs() / waves_over;
+    }
+    let last = state.ended.iter().find(|ended| ended.waves > 0);
+    last.map_or(USUAL_WAVE + policy.settle, |last| last.at.duration_since(last.started).unsigned_abs() / last.waves)
 }

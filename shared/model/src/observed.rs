@@ -29,6 +29,16 @@ pub struct Observed {
     pub demand: BTreeMap<ServiceName, Signal>,
 }
 
+/// What runs in a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// All tasks that are not STOPPED.
+    pub tasks: Vec<Task>,
+    /// The fleet file's services that exist.
+    pub services: Vec<EcsService>,
+}
+
 /// An ECS container instance on its EC2 instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -69,6 +69,16 @@ pub struct Orders {
     pub list: Vec<Order>,
 }
 
+impl Orders {
+    /// Adds one, and forgets the oldest beyond fifty.
+    pub fn add(&mut self, at: Timestamp, ask: Ask) {
+        self.last += 1;
+        self.list.push(Order { number: self.last, at, ask });
+        let over = self.list.len().saturating_sub(MOST_ORDERS);
+        self.list.drain(..over);
+    }
+}
+
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -209,13 +219,7 @@ pub async fn hold<P: Ledger>(ports: &P, fleet: &FleetName, held: bool) -> Result
 /// # Errors
 /// [`TurnError`] when the ledger does not take it.
 pub async fn order<P: Ledger>(ports: &P, fleet: &FleetName, at: Timestamp, ask: &Ask) -> Result<(), TurnError> {
-    change(ports, &orders_key(fleet), |kept: &mut Orders| {
-        kept.last += 1;
-        kept.list.push(Order { number: kept.last, at, ask: ask.clone() });
-        let over = kept.list.len().saturating_sub(MOST_ORDERS);
-        kept.list.drain(..over);
-    })
-    .await
+    change(ports, &orders_key(fleet), |kept: &mut Orders| kept.add(at, ask.clone())).await
 }
 
 /// Leaves notices for the turn that is under way, or the next.

@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod lease;
 pub mod ledger;
+pub mod look;
 pub mod ports;
 mod record;
 mod retry;

@@ -205,7 +205,8 @@ where
     }
 }
 
-/// Looks and plans, and changes nothing, not even the lease.
+/// Looks and plans, and changes nothing, not even the lease. `suppose` may change what is on the board: what would
+/// happen if somebody asked for it.
 ///
 /// # Errors
 /// [`TurnError`] when the world or the ledger could not be read.
@@ -214,6 +215,7 @@ pub async fn dry_run<P, F>(
     ports: &P,
     fleet: &Fleet,
     limits: Limits,
+    suppose: impl FnOnce(&mut Board) + Send,
 ) -> Result<(Outlook<F::State>, Option<F::View>), TurnError>
 where
     P: Clock + Ledger,
@@ -222,7 +224,8 @@ where
     let no_news = Notices::default();
     let turn = Turn { function, ports, fleet, deadline: ports.now() + limits.budget, news: &no_news };
     let found = turn.read().await?;
-    let known = turn.known(&found)?;
+    let mut known = turn.known(&found)?;
+    suppose(&mut known.board);
     let given = known.given(fleet, ports.now());
     let seen = function.observe(&given, ports, turn.deadline).await.map_err(TurnError::Observe)?;
     let outlook = function.plan(&given, &seen);

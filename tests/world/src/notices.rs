@@ -1,10 +1,7 @@
 //! What Inspector and Systems Manager say about hosts and images, as real events, and the alarms that halt rolls.
 
 use evenkeel_model::AlarmName;
-use evenkeel_model::FunctionName;
 use evenkeel_model::observed::Signal;
-use evenkeel_patchroll::State;
-use evenkeel_turn::ledger::Key;
 use serde_json::{Value, json};
 
 use crate::clock::timestamp;
@@ -75,12 +72,5 @@ impl Core {
     pub(crate) fn halt_alarm(&self, alarm: &AlarmName) -> Option<Signal> {
         let (firing, since) = self.signals.halts.get(alarm)?;
         Some(Signal::Alarm { firing: *firing, since: timestamp(*since) })
-    }
-
-    /// What patchroll remembers.
-    pub(crate) fn patch_state(&self) -> State {
-        let key = Key::of(&self.fleet.name, "state", FunctionName::Patchroll);
-        let item = self.table.get(&[key]).pop().flatten();
-        item.and_then(|item| serde_json::from_str(&item.body).ok()).unwrap_or_default()
     }
 }

@@ -7,7 +7,6 @@ use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{Builder, Image, VersionSpec};
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{AlarmName, InstanceId, PoolName, Resources, Room, ServiceName};
-use evenkeel_patchroll::{PatchView, State};
 use serde_json::json;
 
 use crate::clock::{Ms, timestamp};
@@ -239,19 +238,6 @@ impl World {
 
 /// What a story looks at.
 impl World {
-    /// What patchroll remembers.
-    #[must_use]
-    pub fn patch_state(&self) -> State {
-        self.lock().patch_state()
-    }
-
-    /// What patchroll shows; none before its first turn.
-    #[must_use]
-    pub fn patch_view(&self) -> Option<PatchView> {
-        let key = evenkeel_turn::view_key(&self.lock().fleet.name, evenkeel_model::FunctionName::Patchroll);
-        self.stored(&key)
-    }
-
     /// A pool's hosts in service, by the launch template version that they were launched from.
     #[must_use]
     pub fn versions(&self, pool: &PoolName) -> BTreeMap<u64, usize> {

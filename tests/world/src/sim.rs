@@ -15,6 +15,7 @@ use evenkeel_model::observed::Observed;
 use evenkeel_model::trigger::Trigger;
 use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, PoolName};
+use evenkeel_patchroll::{PatchView, Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
 use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, view_key};
 
@@ -311,7 +312,8 @@ impl World {
             self.stored(&view_key(&fleet, FunctionName::Microscale))?
         } else {
             // Without a cluster there are no tasks to show, only hosts and decisions.
-            View::empty(&file, self.backfill_view()?.at)
+            let seen = self.backfill_view().map(|view| view.at).max(self.patch_view().map(|view| view.at));
+            View::empty(&file, seen?)
         };
         let mut decisions: Vec<DecisionView> = Vec::new();
         for function in [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll] {
@@ -328,6 +330,20 @@ impl World {
     pub fn backfill_view(&self) -> Option<BackfillView> {
         let key = view_key(&self.lock().fleet.name, FunctionName::Backfill);
         self.stored(&key)
+    }
+
+    /// What patchroll shows; none before its first turn.
+    #[must_use]
+    pub fn patch_view(&self) -> Option<PatchView> {
+        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
+        self.stored(&key)
+    }
+
+    /// What patchroll remembers.
+    #[must_use]
+    pub fn patchroll_state(&self) -> evenkeel_patchroll::State {
+        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
+        self.stored(&key).unwrap_or_default()
     }
 
     pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
@@ -447,11 +463,10 @@ fn work(to: FunctionName, ports: Ports, fleets: Arc<FleetCache>, trigger: Trigge
                 microscale::Handled::Turned(summary) => Ok(Some(summary)),
                 microscale::Handled::NotForUs | microscale::Handled::Planned(..) => Ok(None),
             },
-            // FunctionName::Patchroll => match Patchroll.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
-            //     patchroll::Handled::Turned(summary) => Ok(Some(summary)),
-            //     patchroll::Handled::NotForUs | patchroll::Handled::Planned(_) => Ok(None),
-            // },
-            FunctionName::Patchroll => Ok(None),
+            FunctionName::Patchroll => match Patchroll.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
+                patchroll::Handled::Turned(summary) => Ok(Some(summary)),
+                patchroll::Handled::NotForUs | patchroll::Handled::Planned(_) => Ok(None),
+            },
         }
     })
 }

@@ -111,6 +111,8 @@ pub enum Halt {
     Bake(String),
     /// Somebody asked for it.
     Request,
+    /// Somebody else is at work on its group.
+    Yields,
 }
 
 impl fmt::Display for Halt {
@@ -120,6 +122,7 @@ impl fmt::Display for Halt {
             Self::Replacement(stuck) => stuck.fmt(f),
             Self::Bake(because) => write!(f, "no image was baked: {because}"),
             Self::Request => f.write_str("by request"),
+            Self::Yields => f.write_str("somebody else is at work on its group"),
         }
     }
 }
@@ -186,6 +189,14 @@ pub enum Stuck {
         /// What is still on the host.
         tasks: u32,
     },
+}
+
+impl Stuck {
+    /// Whether all that is left on a host is on its way out.
+    #[must_use]
+    pub const fn goes_by_itself(&self) -> bool {
+        matches!(self, Self::Stopping { .. })
+    }
 }
 
 impl fmt::Display for Stuck {

@@ -15,6 +15,8 @@ use crate::ids::{GroupName, InstanceId, PoolName};
 pub enum RollWait {
     /// No window is open.
     OutsideWindow {
+        /// What waits for it.
+        because: String,
         /// When the next one opens.
         opens: Option<Timestamp>,
     },
@@ -112,8 +114,12 @@ pub enum RollWait {
 impl fmt::Display for RollWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OutsideWindow { opens: Some(opens) } => write!(f, "the next window opens at {opens:.0}"),
-            Self::OutsideWindow { opens: None } => f.write_str("no window will open again"),
+            Self::OutsideWindow { because, opens: Some(opens) } => {
+                write!(f, "{because}: the next window opens at {opens:.0}")
+            }
+            Self::OutsideWindow { because, opens: None } => {
+                write!(f, "{because}: the fleet has no windows, so only a start by hand is followed")
+            }
             Self::Paused => f.write_str("the roll is paused"),
             Self::Halted { because } => write!(f, "the roll is halted: {because}"),
             Self::NoRoom { because, borrows } => {

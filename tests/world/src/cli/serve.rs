@@ -75,6 +75,12 @@ impl Source for Shared {
         Ok(Some(Arc::from(text)))
     }
 
+    async fn patch(&self) -> Result<Option<Arc<str>>, SourceError> {
+        let Some(view) = self.lock().patch_view() else { return Ok(None) };
+        let text = serde_json::to_string(&view).map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        Ok(Some(Arc::from(text)))
+    }
+
     async fn history(&self) -> Result<Arc<str>, SourceError> {
         let moments = self.lock().moments();
         serde_json::to_string(&moments).map(Arc::from).map_err(|error| SourceError::Unavailable(error.to_string()))

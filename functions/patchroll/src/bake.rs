@@ -1,0 +1,174 @@
+//! Baking an image before a roll: a builder installs updates and stops itself, an image is made of it, and the groups are
+//! pointed to it. How far that is is read from the builder and the images by their tags, so nothing is made twice.
+
+use std::collections::BTreeSet;
+
+use evenkeel_model::decision::{Halt, ImageStep, RollWhy, Step, Why};
+use evenkeel_model::fleet::Bake;
+use evenkeel_model::report::{RollWait, Wait};
+use evenkeel_model::templates::{BuilderState, Image, ImageState, TemplateVersion};
+use evenkeel_model::{FleetName, ImageId, PoolName};
+
+use crate::plan::Planning;
+use crate::seen::Bakery;
+use crate::state::{BakeState, Ending, Roll, Stage};
+
+/// What the names of the fleet's images begin with. An image's name has 3 to 128 characters (EC2 API reference,
+/// CreateImage).
+pub(crate) fn prefix(fleet: &FleetName) -> String {
+    format!("evenkeel-{fleet}-")
+}
+
+impl Planning<'_, '_> {
+    /// Takes the bake as far as it can go now; a roll whose bake fails ends with it.
+    pub(crate) fn bake(&mut self, roll: &mut Roll) -> Option<Ending> {
+        let Stage::Baking(mut bake) = roll.stage.clone() else { return None };
+        let (Some(policy), Some(bakery)) = (&self.policy.bake, &self.seen.bakery) else {
+            // The fleet file asks for no bake any more.
+            if self.policy.bake.is_none() {
+                self.begin_rolling(roll);
+            }
+            return None;
+        };
+        if roll.aborting {
+            bake.failed.get_or_insert_with(|| Halt::Request.to_string());
+        }
+        if bake.failed.is_none() {
+            bake.failed = self.bake_on(roll, policy, bakery, &mut bake).err();
+        }
+        let failed = bake.failed.clone();
+        if !matches!(roll.stage, Stage::Rolling) {
+            roll.stage = Stage::Baking(bake);
+        }
+        let because = failed?;
+        let clean = self.clear_away(roll, bakery, &because);
+        clean.then_some(if roll.aborting { Ending::Aborted } else { Ending::NotBaked(because) })
+    }
+
+    /// The next step of a bake that goes well.
+    ///
+    /// # Errors
+    /// Why it gives no image.
+    fn bake_on(&mut self, roll: &mut Roll, policy: &Bake, bakery: &Bakery, bake: &mut BakeState) -> Result<(), String> {
+        let image = bakery.images.iter().find(|image| image.roll.as_ref() == Some(&roll.id));
+        let builder = bakery.builders.iter().find(|builder| builder.roll == roll.id);
+        let stage = match (image, builder.map(|builder| (builder, builder.state))) {
+            (Some(Image { id, state: ImageState::Available, .. }), _) => {
+                return {
+                    self.roll_onto(roll, policy, bakery, id);
+                    bake.image = Some(id.clone());
+                    Ok(())
+                };
+            }
+            (Some(Image { state: ImageState::Failed, name, .. }), _) => {
+                return Err(format!("image {name} could not be made"));
+            }
+            (Some(Image { state: ImageState::Pending, name, .. }), _) => format!("image {name} is being made"),
+            (None, Some((builder, BuilderState::Stopped))) => {
+                let name =
+                    bake.name.get_or_insert_with(|| free_name(&self.given.fleet.name, roll, &bakery.images)).clone();
+                let step = ImageStep::MakeImage { roll: roll.id.clone(), builder: builder.id.clone(), name };
+                self.push(Step::Image(step), Why::Roll(RollWhy::Installed), false);
+                "its updates are installed".to_owned()
+            }
+            (None, Some((builder, BuilderState::Running))) => format!("{} installs updates", builder.id),
+            (None, Some((builder, BuilderState::Gone))) => {
+                return Err(format!("builder {} ended before it was done", builder.id));
+            }
+            (None, None) => {
+                let step = self.run_builder(roll, policy, bakery)?;
+                self.push(Step::Image(step), Why::Roll(RollWhy::Bake), false);
+                "a builder starts".to_owned()
+            }
+        };
+        let deadline = bake.since + policy.timeout;
+        if self.given.now >= deadline {
+            return Err(format!("after {} s, {stage}", policy.timeout.as_secs()));
+        }
+        self.report.waits.push(Wait::Roll(RollWait::Baking { stage, deadline }));
+        Ok(())
+    }
+
+    fn run_builder(&self, roll: &Roll, policy: &Bake, bakery: &Bakery) -> Result<ImageStep, String> {
+        let image = match &bakery.base {
+            Some(Ok(image)) => image.clone(),
+            Some(Err(because)) => return Err(format!("parameter {}: {because}", policy.base_image_parameter)),
+            None => return Err(format!("parameter {} was not read", policy.base_image_parameter)),
+        };
+        let asked = |pool: &PoolName| roll.pool.as_ref().is_none_or(|asked| asked == pool);
+        let mut targets = self.state.targets.iter().filter(|(pool, _)| asked(pool));
+        let Some((_, target)) = targets.next() else {
+            return Err("no group of the roll has a launch template".to_owned());
+        };
+        let template = TemplateVersion { id: target.template.clone(), version: target.version };
+        Ok(ImageStep::RunBuilder { roll: roll.id.clone(), template, image })
+    }
+
+    /// The image is there: the builder goes, the groups are pointed to the image, old images go, and hosts are replaced.
+    fn roll_onto(&mut self, roll: &mut Roll, policy: &Bake, bakery: &Bakery, image: &ImageId) {
+        let ended = self.end_builder(roll, bakery, &RollWhy::Baked { image: image.clone() });
+        let pointed = self.point_to_image(roll, image);
+        if !ended || !pointed {
+            return;
+        }
+        self.prune(policy, bakery, image);
+        self.begin_rolling(roll);
+    }
+
+    fn begin_rolling(&mut self, roll: &mut Roll) {
+        roll.stage = Stage::Rolling;
+        self.list_hosts(roll);
+    }
+
+    /// Ends the roll's builder. Gives whether it is gone.
+    fn end_builder(&mut self, roll: &Roll, bakery: &Bakery, why: &RollWhy) -> bool {
+        let there = |builder: &&evenkeel_model::templates::Builder| {
+            builder.roll == roll.id && builder.state != BuilderState::Gone
+        };
+        let Some(builder) = bakery.builders.iter().find(there) else { return true };
+        let step = ImageStep::EndBuilder { builder: builder.id.clone() };
+        self.push(Step::Image(step), Why::Roll(why.clone()), false);
+        false
+    }
+
+    /// Deletes images of the fleet beyond those that are kept, but none that is in use.
+    fn prune(&mut self, policy: &Bake, bakery: &Bakery, newest: &ImageId) {
+        let in_use: BTreeSet<&ImageId> = self
+            .state
+            .targets
+            .values()
+            .filter_map(|target| target.image.as_ref())
+            .chain(self.state.hosts.values().filter_map(|note| note.image.as_ref()))
+            .chain([newest])
+            .collect();
+        let mut own: Vec<&Image> = bakery.images.iter().filter(|image| image.roll.is_some()).collect();
+        own.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        let keep = usize::try_from(policy.keep).unwrap_or(usize::MAX);
+        let old: Vec<ImageId> =
+            own.into_iter().skip(keep).map(|image| image.id.clone()).filter(|id| !in_use.contains(id)).collect();
+        for image in old {
+            let why = Why::Roll(RollWhy::TooMany { keep: policy.keep });
+            self.push(Step::Image(ImageStep::DeleteImage { image }), why, false);
+        }
+    }
+
+    /// Takes away what a failed bake has made. Gives whether nothing is left.
+    fn clear_away(&mut self, roll: &Roll, bakery: &Bakery, because: &str) -> bool {
+        let why = RollWhy::BakeFailed { because: because.to_owned() };
+        let mut clean = self.end_builder(roll, bakery, &why);
+        for image in bakery.images.iter().filter(|image| image.roll.as_ref() == Some(&roll.id)) {
+            clean = false;
+            let step = ImageStep::DeleteImage { image: image.id.clone() };
+            self.push(Step::Image(step), Why::Roll(why.clone()), false);
+        }
+        clean
+    }
+}
+
+/// A name that no image has. Names are the account's, so somebody else may have taken the first.
+fn free_name(fleet: &FleetName, roll: &Roll, images: &[Image]) -> String {
+    let first = format!("{}{}", prefix(fleet), roll.id);
+    let taken = |name: &String| images.iter().any(|image| image.name == *name);
+    let numbered = (2..).map(|number| format!("{first}-{number}"));
+    std::iter::once(first.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(first)
+}

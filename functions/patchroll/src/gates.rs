@@ -1,0 +1,316 @@
+//! What must hold before a wave begins, and which hosts it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use evenkeel_microscale::{Stays, moves_off};
+use evenkeel_model::fleet::{Patch, Purchase, Strategy, Wave as WaveSize};
+use evenkeel_model::groups::Process;
+use evenkeel_model::observed::Observed;
+use evenkeel_model::report::{HostWait, RollWait, Wait};
+use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_turn::NoticeKind;
+
+use crate::hosts::Kept;
+use crate::orders::{next_window, open_until};
+use crate::plan::Planning;
+use crate::state::{Leaver, Raise, Roll, Stage, Wave};
+use crate::stuck::tied_hosts;
+
+/// A rebalance recommendation that nothing followed for so long was noise.
+const RISK_COUNTS: Duration = Duration::from_hours(1);
+
+/// A host that could go next. The order of the fields is the policy: hosts at risk go anyway, those that cannot be emptied
+/// in order come last, dear ones before cheap ones, zones take turns, and the oldest go before the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank<'a> {
+    tied: bool,
+    not_at_risk: bool,
+    not_on_demand: bool,
+    of_its_zone: usize,
+    launched: Timestamp,
+    id: &'a InstanceId,
+}
+
+/// Hosts of a wave in a fleet of so many: a share is rounded down, and one at least.
+pub(crate) fn wave_size(policy: &Patch, hosts: usize) -> u32 {
+    match policy.wave {
+        WaveSize::Hosts(hosts) => hosts,
+        WaveSize::Percent(percent) => (u32::try_from(hosts).unwrap_or(u32::MAX).saturating_mul(percent) / 100).max(1),
+    }
+}
+
+impl<'r> Planning<'_, 'r> {
+    /// Begins the next wave, or says what it waits for.
+    pub(crate) fn next_wave(&mut self, roll: &mut Roll) {
+        if let Some(wait) = self.closed(roll) {
+            self.report.waits.push(wait);
+            return;
+        }
+        let size = self.size(roll);
+        let free = self.budget.free(self.given.fleet.disruption);
+        if free == 0 {
+            let (out, allowed) = (self.budget.out(), self.given.fleet.disruption.max_out);
+            self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out, allowed }));
+            return;
+        }
+        let mut chosen = self.choose(roll, size.min(free) as usize);
+        self.keep_those_that_fit(&mut chosen);
+        if !chosen.is_empty() {
+            self.begin_wave(roll, chosen);
+        }
+    }
+
+    /// What keeps any wave from beginning.
+    fn closed(&mut self, roll: &Roll) -> Option<Wait> {
+        if roll.paused {
+            return Some(Wait::Roll(RollWait::Paused));
+        }
+        let taking_back = roll.stage == Stage::TakingBack;
+        if let Some(because) = roll.halted.clone().filter(|_| !taking_back) {
+            return Some(Wait::Roll(RollWait::Halted { because }));
+        }
+        if !roll.any_time && !taking_back && open_until(self.policy, self.given.now).is_none() {
+            let because = "the next wave waits".to_owned();
+            let opens = next_window(self.policy, self.given.now);
+            return Some(Wait::Roll(RollWait::OutsideWindow { because, opens }));
+        }
+        if !taking_back && let Some(wait) = self.unknown_alarm() {
+            return Some(wait);
+        }
+        let refreshing = |name| self.seen.refreshes.as_ref().is_some_and(|names| names.contains(name));
+        let pools: BTreeSet<&PoolName> =
+            roll.todo.iter().filter_map(|id| self.roster.all.get(id)).map(|kept| &kept.pool.name).collect();
+        let mut groups = pools.into_iter().filter_map(|pool| self.roster.group(pool));
+        let group = groups.find(|group| refreshing(&group.name))?;
+        Some(Wait::Roll(RollWait::InstanceRefresh { group: group.name.clone() }))
+    }
+
+    /// How many hosts the next wave takes. The first is a canary of one.
+    fn size(&self, roll: &Roll) -> u32 {
+        if roll.waves == 0 {
+            return 1;
+        }
+        wave_size(self.policy, self.roster.all.values().filter(|kept| kept.stays()).count())
+    }
+
+    /// Which comes first in a pool. Backfill alone sets the capacity of on-demand pools, so they cannot grow first.
+    fn strategy(&self, pool: &evenkeel_model::fleet::Pool) -> Strategy {
+        if pool.purchase == Purchase::OnDemand && self.given.fleet.backfill.is_some() {
+            Strategy::TerminateFirst
+        } else {
+            self.policy.strategy
+        }
+    }
+
+    /// The next hosts, as many as the numbers of the fleet file allow.
+    fn choose(&mut self, roll: &Roll, most: usize) -> Vec<InstanceId> {
+        let mut candidates = self.candidates(roll);
+        let hosts = self.given.fleet.hosts;
+        let mut working = self.roster.working();
+        let mut space = hosts.maximum.saturating_sub(self.all_units());
+        let mut room: BTreeMap<PoolName, u32> = self.room_in_groups(roll);
+        let mut in_zone: BTreeMap<Option<Zone>, usize> = BTreeMap::new();
+        let mut chosen = Vec::new();
+        let mut held_up = None;
+        while chosen.len() < most {
+            let in_its_zone = |kept: &Kept<'_>| in_zone.get(&kept.member.zone).copied().unwrap_or(0);
+            let rank = |index: &usize| {
+                let (rank, kept) = candidates[*index];
+                Rank { of_its_zone: in_its_zone(kept), ..rank }
+            };
+            let Some(best) = (0..candidates.len()).min_by_key(rank) else { break };
+            let (_, kept) = candidates.swap_remove(best);
+            let units = kept.pool.units;
+            match self.strategy(kept.pool) {
+                Strategy::TerminateFirst if kept.ready() && working < hosts.minimum + units => {
+                    let (in_service, minimum) = (working, hosts.minimum);
+                    held_up = Some(Wait::Host(HostWait::Minimum { in_service, minimum }));
+                    continue;
+                }
+                Strategy::TerminateFirst => working = working.saturating_sub(if kept.ready() { units } else { 0 }),
+                Strategy::LaunchFirst => {
+                    let left = room.entry(kept.pool.name.clone()).or_default();
+                    if *left == 0 || space < units {
+                        let maximum = if *left == 0 { kept.group.max } else { hosts.maximum };
+                        let pool = kept.pool.name.clone();
+                        held_up = Some(Wait::Roll(RollWait::Maximum { maximum, pool }));
+                        continue;
+                    }
+                    *left -= 1;
+                    space -= units;
+                }
+            }
+            *in_zone.entry(kept.member.zone.clone()).or_default() += 1;
+            chosen.push(kept.member.id.clone());
+        }
+        if chosen.is_empty()
+            && let Some(wait) = held_up
+        {
+            if matches!(wait, Wait::Host(HostWait::Minimum { .. })) {
+                self.borrow();
+            }
+            self.report.waits.push(wait);
+        }
+        chosen
+    }
+
+    /// Hosts on the list whose groups would replace them, each with its rank.
+    fn candidates(&mut self, roll: &Roll) -> Vec<(Rank<'r>, &'r Kept<'r>)> {
+        let roster = self.roster;
+        let mut found = Vec::new();
+        let mut suspended: BTreeSet<(evenkeel_model::GroupName, Process)> = BTreeSet::new();
+        let tied = self.seen.running.as_ref().map(tied_hosts).unwrap_or_default();
+        let listed = roster.all.iter().filter(|(id, kept)| kept.stays() && roll.todo.contains(**id));
+        for (id, kept) in listed {
+            match kept.group.suspended.first() {
+                Some(process) => {
+                    suspended.insert((kept.group.name.clone(), *process));
+                }
+                None => found.push((self.rank(id, kept, tied.contains(id)), kept)),
+            }
+        }
+        for (group, process) in suspended {
+            self.report.waits.push(Wait::Roll(RollWait::Suspended { group, process }));
+        }
+        found
+    }
+
+    fn rank(&self, id: &'r InstanceId, kept: &Kept<'_>, tied: bool) -> Rank<'r> {
+        let at_risk = self.state.notices.fresh(id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS).is_some();
+        let away = kept.host.is_some_and(|host| !host.connected);
+        Rank {
+            tied: tied || away,
+            not_at_risk: !at_risk,
+            not_on_demand: kept.pool.purchase != Purchase::OnDemand,
+            of_its_zone: 0,
+            launched: kept.note.launched.unwrap_or(Timestamp::MIN),
+            id,
+        }
+    }
+
+    /// Units that are there or about to be launched.
+    fn all_units(&self) -> u32 {
+        let of = |(pool, group): &(&evenkeel_model::fleet::Pool, &evenkeel_model::groups::Group)| {
+            let staying = u32::try_from(group.staying().count()).unwrap_or(u32::MAX);
+            staying.max(group.desired) * pool.units
+        };
+        self.roster.groups.iter().map(of).sum()
+    }
+
+    /// How many hosts each group may grow by, those that it has too many already included.
+    fn room_in_groups(&self, roll: &Roll) -> BTreeMap<PoolName, u32> {
+        let room = |(pool, group): &(&evenkeel_model::fleet::Pool, &evenkeel_model::groups::Group)| {
+            let base = roll.base.get(&pool.name).copied().unwrap_or(group.desired);
+            (pool.name.clone(), group.max.saturating_sub(base))
+        };
+        self.roster.groups.iter().map(room).collect()
+    }
+
+    /// Leaves of `chosen`, whose best come first, as many as have a place for what runs on them.
+    fn keep_those_that_fit(&mut self, chosen: &mut Vec<InstanceId>) {
+        let later = |id: &InstanceId| {
+            self.roster.all.get(id).is_some_and(|kept| self.strategy(kept.pool) == Strategy::LaunchFirst)
+        };
+        if self.given.fleet.cluster.is_none() || chosen.is_empty() || chosen.iter().all(later) {
+            return;
+        }
+        let first = |count: usize| chosen[..count].iter().cloned().collect::<BTreeSet<InstanceId>>();
+        let Err(because) = self.proof(&first(chosen.len())) else { return };
+        let (mut fits, mut fails) = (0, chosen.len());
+        let mut reason = because;
+        while fits + 1 < fails {
+            let middle = usize::midpoint(fits, fails);
+            match self.proof(&first(middle)) {
+                Ok(()) => fits = middle,
+                Err(because) => (fails, reason) = (middle, because),
+            }
+        }
+        if fits == 0 {
+            self.borrow();
+            let borrows = self.state.borrows > 0;
+            self.report.waits.push(Wait::Roll(RollWait::NoRoom { because: reason, borrows }));
+        }
+        chosen.truncate(fits);
+    }
+
+    /// Whether what runs on these hosts has another place; the same rule as microscale's. Tasks that ECS does not move
+    /// anyway are left out: a host with such tasks drains as far as it can.
+    ///
+    /// # Errors
+    /// What has no place, in words.
+    pub(crate) fn proof(&self, hosts: &BTreeSet<InstanceId>) -> Result<(), String> {
+        if self.given.fleet.cluster.is_none() {
+            return Ok(());
+        }
+        let Some(running) = &self.seen.running else { return Err("what runs was not looked at yet".to_owned()) };
+        let draining = |host: &&evenkeel_model::observed::Host| {
+            host.status == evenkeel_model::observed::HostStatus::Draining && self.roster.all.contains_key(&host.id)
+        };
+        let mut leaving = hosts.clone();
+        leaving.extend(self.seen.hosts.iter().filter(draining).map(|host| host.id.clone()));
+        let moves = |task: &&evenkeel_model::observed::Task| {
+            !(leaving.contains(&task.host) && (task.service.is_none() || task.protected))
+        };
+        let observed = Observed {
+            at: self.given.now,
+            hosts: self.seen.hosts.clone(),
+            tasks: running.tasks.iter().filter(moves).cloned().collect(),
+            services: running.services.clone(),
+            demand: BTreeMap::new(),
+        };
+        moves_off(self.given.fleet, &observed, &leaving).map_err(|stays: Stays| stays.to_string())
+    }
+
+    /// What keeps one host of a wave from leaving now, although its replacement is there.
+    pub(crate) fn may_leave(&self, leaving: &BTreeSet<InstanceId>, host: &InstanceId) -> Option<Wait> {
+        let fleet = self.given.fleet;
+        if self.budget.free(fleet.disruption) == 0 {
+            let (out, allowed) = (self.budget.out(), fleet.disruption.max_out);
+            return Some(Wait::Host(HostWait::BudgetSpent { out, allowed }));
+        }
+        let units = self.roster.all.get(host).filter(|kept| kept.ready()).map_or(0, |kept| kept.pool.units);
+        let (in_service, minimum) = (self.roster.working(), fleet.hosts.minimum);
+        if in_service < minimum + units {
+            return Some(Wait::Host(HostWait::Minimum { in_service, minimum }));
+        }
+        let because = self.proof(leaving).err()?;
+        Some(Wait::Roll(RollWait::NoRoom { because, borrows: self.state.borrows > 0 }))
+    }
+
+    /// Asks backfill for one more host, where the fleet file allows it; until the roll is over.
+    fn borrow(&mut self) {
+        if self.policy.borrow {
+            self.state.borrows = self.state.borrows.max(1);
+        }
+    }
+
+    fn begin_wave(&mut self, roll: &mut Roll, chosen: Vec<InstanceId>) {
+        let now = self.given.now;
+        let mut wave = Wave {
+            since: now,
+            hosts: BTreeMap::new(),
+            raised: BTreeMap::new(),
+            withdraws: false,
+            gone: None,
+            settles: None,
+        };
+        for id in chosen {
+            let Some(kept) = self.roster.all.get(&id) else { continue };
+            let pool = kept.pool.name.clone();
+            let first = self.strategy(kept.pool) == Strategy::TerminateFirst;
+            if first {
+                self.note_out(&id, &pool);
+            } else {
+                let from = roll.base.get(&pool).copied().unwrap_or(kept.group.desired);
+                wave.raised.entry(pool.clone()).or_insert(Raise { from, to: from }).to += 1;
+            }
+            roll.todo.remove(&id);
+            wave.hosts.insert(id, Leaver { pool, leaves: first.then_some(now), ended: false });
+        }
+        roll.waves += 1;
+        self.raise(&wave);
+        self.leave(roll, &mut wave, None);
+        roll.wave = Some(wave);
+    }
+}

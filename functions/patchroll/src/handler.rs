@@ -1,0 +1,376 @@
+//! From a trigger to a turn of patchroll: who is woken by what, and how it looks and acts.
+
+use std::time::Duration;
+
+use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
+use evenkeel_model::fleet::{Fleet, Patch, Refresh};
+use evenkeel_model::groups::Group;
+use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
+use evenkeel_model::trigger::{Request, RollVerb, Trigger};
+use evenkeel_model::{FunctionName, GroupName, InstanceId, TargetGroup, Timestamp};
+use evenkeel_turn::ports::{
+    Answer, Beats, ChangeGroups, ChangeHosts, ChangeImages, ChangeTemplates, Clock, FleetFiles, Ledger, PortError,
+    ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
+};
+use evenkeel_turn::{
+    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook,
+    Summary, Tell, dry_run, look, order, retry, run,
+};
+use futures_util::future::{join, join_all, try_join3, try_join4};
+
+use crate::bake::prefix;
+use crate::plan::plan;
+use crate::seen::{Bakery, Looks, Seen};
+use crate::state::State;
+use crate::view::{PatchView, view};
+
+/// A wake-up that is not made is made up for by the tick; it must not hold the function up.
+const WAKING: Duration = Duration::from_secs(2);
+/// Backfill counts on a wish for three minutes.
+const ASKS_AGAIN: Duration = Duration::from_secs(50);
+
+/// The function.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Patchroll;
+
+/// Everything that patchroll needs of the world.
+pub trait Ports:
+    Clock
+    + ReadEcs
+    + ChangeHosts
+    + ReadGroups
+    + ChangeGroups
+    + ReadTemplates
+    + ChangeTemplates
+    + ReadTargets
+    + ReadImages
+    + ChangeImages
+    + ReadSignals
+    + Beats
+    + Ledger
+    + FleetFiles
+{
+}
+impl<P> Ports for P where
+    P: Clock
+        + ReadEcs
+        + ChangeHosts
+        + ReadGroups
+        + ChangeGroups
+        + ReadTemplates
+        + ChangeTemplates
+        + ReadTargets
+        + ReadImages
+        + ChangeImages
+        + ReadSignals
+        + Beats
+        + Ledger
+        + FleetFiles
+{
+}
+
+/// What a trigger led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Handled {
+    /// It says nothing to this function about this fleet.
+    NotForUs,
+    /// A turn was taken, or another one marked to go again.
+    Turned(Summary),
+    /// How things are and what a turn would do; nothing was changed.
+    Planned(Box<(Outlook<State>, Option<PatchView>)>),
+}
+
+/// What a trigger asks for.
+enum Asks {
+    Nothing,
+    Turn(Notices),
+    Order(Ask),
+    /// How things are; and with an order, what would follow from it.
+    DryRun(Option<Ask>),
+}
+
+impl Patchroll {
+    /// Does what `trigger` asks for; `holder` is a name that no other invocation has.
+    ///
+    /// # Errors
+    /// [`HandleError`] when nothing could be decided or saved.
+    pub async fn handle<P: Ports>(
+        &self,
+        ports: &P,
+        fleets: &FleetCache,
+        trigger: &Trigger,
+        holder: &str,
+        limits: Limits,
+    ) -> Result<Handled, HandleError> {
+        let in_force = fleets.in_force(ports).await?;
+        let fleet = in_force.fleet.as_ref();
+        let at = trigger.at().unwrap_or_else(|| ports.now());
+        let news = match asks(fleet, trigger, at) {
+            Asks::Nothing => return Ok(Handled::NotForUs),
+            Asks::DryRun(ask) => {
+                let suppose = |board: &mut evenkeel_turn::Board| {
+                    if let Some(ask) = ask {
+                        board.orders.add(at, ask);
+                    }
+                };
+                return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleet, limits, suppose).await?)));
+            }
+            Asks::Order(ask) => {
+                order(ports, &fleet.name, at, &ask).await?;
+                Notices::default()
+            }
+            Asks::Turn(news) => news,
+        };
+        let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
+        let mut wakes = std::mem::take(&mut summary.wakes);
+        if summary.unfinished {
+            wakes.push(Duration::from_secs(1));
+        }
+        if !wakes.is_empty() {
+            let deadline = ports.now() + WAKING;
+            let _made_up_for_by_the_tick = retry(ports, deadline, || ports.wake_after(&fleet.name, &wakes)).await;
+        }
+        summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
+        Ok(Handled::Turned(summary))
+    }
+}
+
+/// What a trigger asks of this function. Events only say "look now", but for those that ask for a roll, and those that say
+/// which hosts are at risk anyway.
+fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
+    let Some(policy) = &fleet.patch else { return Asks::Nothing };
+    let look_if = |yes: bool| if yes { Asks::Turn(Notices::default()) } else { Asks::Nothing };
+    let ours = |group: &GroupName| fleet.pools.iter().any(|pool| pool.auto_scaling_group == *group);
+    let due = |because: String, refresh: Refresh, hosts: &[InstanceId]| {
+        Asks::Order(Ask::Due { because, refresh, hosts: hosts.to_vec() })
+    };
+    match trigger {
+        Trigger::Tick(_) => look_if(true),
+        Trigger::Beat(beat) => look_if(beat.fleet == fleet.name),
+        Trigger::RebalanceRecommendation(risk) => {
+            let mut notices = Notices::default();
+            notices.add(&risk.instance, NoticeKind::AtRisk, at);
+            Asks::Turn(notices)
+        }
+        Trigger::ScalingActivity(activity) => look_if(ours(&activity.group)),
+        Trigger::InstanceRefresh(refresh) => look_if(ours(&refresh.group)),
+        Trigger::ContainerInstanceState(change) => look_if(fleet.cluster.as_ref() == Some(&change.cluster)),
+        Trigger::Alarm(change) => look_if(policy.halt_alarms.contains(&change.alarm)),
+        Trigger::Finding(finding) if finding.starts_a_roll() => {
+            due("Inspector found a vulnerable package".to_owned(), Refresh::All, &finding.instances)
+        }
+        Trigger::Compliance(found) if found.starts_a_roll() => {
+            let hosts = std::slice::from_ref(&found.instance);
+            due("a host is not compliant with its patch baseline".to_owned(), Refresh::All, hosts)
+        }
+        Trigger::Parameter(change) if names_base_image(policy, change.parameter.as_str()) => {
+            due(format!("{} names another image", change.parameter), Refresh::Outdated, &[])
+        }
+        Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
+            Request::Roll { verb: RollVerb::Status, pool: _ } => Asks::DryRun(None),
+            Request::Roll { verb: RollVerb::Plan, pool } => {
+                Asks::DryRun(Some(Ask::Roll { verb: RollVerb::Start, pool: pool.clone() }))
+            }
+            Request::Roll { verb, pool } => Asks::Order(Ask::Roll { verb: *verb, pool: pool.clone() }),
+            Request::Demand(_) | Request::Microscale(_) | Request::Backfill(_) => Asks::Nothing,
+        },
+        Trigger::Manual(_)
+        | Trigger::SpotInterruption(_)
+        | Trigger::InstanceState(_)
+        | Trigger::LifecycleAction(_)
+        | Trigger::TaskState(_)
+        | Trigger::ServiceAction(_)
+        | Trigger::DeploymentState(_)
+        | Trigger::Health(_)
+        | Trigger::Finding(_)
+        | Trigger::Compliance(_)
+        | Trigger::Parameter(_) => Asks::Nothing,
+    }
+}
+
+/// Whether a changed parameter means that the fleet's hosts have a newer image to come from.
+fn names_base_image(policy: &Patch, parameter: &str) -> bool {
+    policy.bake.as_ref().is_some_and(|bake| bake.base_image_parameter == parameter)
+}
+
+impl<P: Ports> Function<P> for Patchroll {
+    const NAME: FunctionName = FunctionName::Patchroll;
+    type State = State;
+    type Seen = Seen;
+    type View = PatchView;
+
+    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Seen> {
+        let fleet = given.fleet;
+        let looks = Looks::of(given);
+        let names: Vec<GroupName> = fleet.pools.iter().map(|pool| pool.auto_scaling_group.clone()).collect();
+        let cluster = fleet.cluster.as_ref().filter(|_| looks.hosts);
+        let alarms = fleet.patch.as_ref().map_or(&[][..], |policy| &policy.halt_alarms);
+        let first = try_join4(
+            retry(ports, deadline, || ports.groups(&names)),
+            async {
+                match cluster {
+                    Some(cluster) => retry(ports, deadline, || ports.hosts(cluster)).await,
+                    None => Ok(Vec::new()),
+                }
+            },
+            async { if looks.running { look::running(fleet, ports, deadline).await } else { Ok(None) } },
+            async {
+                if looks.refreshes {
+                    retry(ports, deadline, || ports.refreshes(&names)).await.map(Some)
+                } else {
+                    Ok(None)
+                }
+            },
+        );
+        let also = join(
+            async { if looks.alarms { Some(look::alarms(alarms, ports, deadline).await) } else { None } },
+            async { if looks.bakery { bakery(fleet, ports, deadline).await.map(Some) } else { Ok(None) } },
+        );
+        let (first, (alarms, bakery)) = join(first, also).await;
+        let (groups, hosts, running, refreshes) = first?;
+        let (templates, instances, targets) = second(given, looks, &groups, ports, deadline).await?;
+        let refusals = if looks.refusals { refusals(&names, ports, deadline).await } else { Vec::new() };
+        let refusals = refusals.into_iter().collect();
+        let bakery = bakery?;
+        Ok(Seen { groups, templates, instances, hosts, running, targets, alarms, refreshes, refusals, bakery })
+    }
+
+    fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
+        plan(given, seen)
+    }
+
+    async fn apply(&self, fleet: &Fleet, planned: &Planned, ports: &P) -> Answer<()> {
+        match &planned.step {
+            Step::Host(step) => apply_to_hosts(fleet, step, ports).await,
+            Step::Image(step) => apply_to_images(fleet, step, ports).await,
+            Step::SetDesiredCount { .. } => {
+                Err(PortError::Refused(format!("not a step of patchroll: {}", planned.step)))
+            }
+        }
+    }
+
+    fn settle(&self, _: &mut State, _: &Applied<'_>) {
+        // What became of a step is seen in the next look.
+    }
+
+    fn tells(&self, given: &Given<'_, State>, outlook: &Outlook<State>) -> Option<Tell> {
+        let units = outlook.state.borrows;
+        let known = given.board.borrow;
+        let old = given.now.duration_since(known.at).unsigned_abs() >= ASKS_AGAIN;
+        (units != known.units || (units > 0 && old)).then_some(Tell::Borrow(Borrow { at: given.now, units }))
+    }
+
+    fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<PatchView> {
+        given.fleet.patch.as_ref().map(|policy| view(given, policy, seen, outlook))
+    }
+}
+
+type Second = (Option<Vec<Template>>, Vec<Instance>, Option<Vec<Target>>);
+
+/// What can only be asked once the groups are known.
+async fn second<P: Ports>(
+    given: &Given<'_, State>,
+    looks: Looks,
+    groups: &[Group],
+    ports: &P,
+    deadline: Timestamp,
+) -> Answer<Second> {
+    let mut uses: Vec<TemplateUse> = groups.iter().filter_map(|group| group.template.clone()).collect();
+    if looks.bakery {
+        // A version with the baked image is the newest one, whichever a group asks for.
+        uses.extend(uses.clone().into_iter().map(|asks| TemplateUse { version: VersionSpec::Latest, ..asks }));
+    }
+    uses.sort();
+    uses.dedup();
+    let known = |id: &InstanceId| given.state.hosts.get(id).is_some_and(|note| note.launched.is_some());
+    let unknown: Vec<InstanceId> =
+        groups.iter().flat_map(Group::staying).map(|member| &member.id).filter(|id| !known(id)).cloned().collect();
+    let mut target_groups: Vec<TargetGroup> =
+        groups.iter().flat_map(|group| group.target_groups.iter().cloned()).collect();
+    target_groups.sort();
+    target_groups.dedup();
+    try_join3(
+        async {
+            if looks.templates { retry(ports, deadline, || ports.templates(&uses)).await.map(Some) } else { Ok(None) }
+        },
+        async {
+            if unknown.is_empty() { Ok(Vec::new()) } else { retry(ports, deadline, || ports.instances(&unknown)).await }
+        },
+        async {
+            if looks.targets && !target_groups.is_empty() {
+                retry(ports, deadline, || ports.targets(&target_groups)).await.map(Some)
+            } else {
+                Ok(None)
+            }
+        },
+    )
+    .await
+}
+
+/// Refused launches. Those that cannot be read are looked at again next turn.
+async fn refusals<P: Ports>(
+    names: &[GroupName],
+    ports: &P,
+    deadline: Timestamp,
+) -> Vec<(GroupName, Vec<evenkeel_model::groups::Refusal>)> {
+    let answers = join_all(names.iter().map(|group| retry(ports, deadline, || ports.refusals(group)))).await;
+    names.iter().zip(answers).filter_map(|(group, answer)| Some((group.clone(), answer.ok()?))).collect()
+}
+
+/// Builders, images and the base image, which may not be there without that being an error of the turn.
+async fn bakery<P: Ports>(fleet: &Fleet, ports: &P, deadline: Timestamp) -> Answer<Bakery> {
+    let Some(bake) = fleet.patch.as_ref().and_then(|policy| policy.bake.as_ref()) else {
+        return Ok(Bakery::default());
+    };
+    let prefix = prefix(&fleet.name);
+    let base = async {
+        match retry(ports, deadline, || ports.base_image(&bake.base_image_parameter)).await {
+            Ok(image) => Ok(Some(Ok(image))),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => Ok(Some(Err(error.to_string()))),
+        }
+    };
+    let (base, builders, images) = try_join3(
+        base,
+        retry(ports, deadline, || ports.builders(&fleet.name)),
+        retry(ports, deadline, || ports.images(&fleet.name, &prefix)),
+    )
+    .await?;
+    Ok(Bakery { base, builders, images })
+}
+
+async fn apply_to_hosts<P: Ports>(fleet: &Fleet, step: &HostStep, ports: &P) -> Answer<()> {
+    match (step, &fleet.cluster) {
+        (HostStep::SetCapacity { pool: _, group, from: _, to }, _) => ports.set_capacity(group, *to).await,
+        (HostStep::SetStatus { hosts, status }, Some(cluster)) => ports.set_status(cluster, hosts, *status).await,
+        (HostStep::Mark { hosts, old }, Some(cluster)) => ports.mark_old(cluster, hosts, *old).await,
+        (HostStep::Terminate { host, pool: _, shrink }, _) => gone_is_fine(ports.terminate(host, *shrink).await),
+        (HostStep::SetStatus { .. } | HostStep::Mark { .. }, None) => {
+            Err(PortError::Refused("the fleet has no cluster".to_owned()))
+        }
+    }
+}
+
+async fn apply_to_images<P: Ports>(fleet: &Fleet, step: &ImageStep, ports: &P) -> Answer<()> {
+    match step {
+        ImageStep::RunBuilder { roll, template, image } => {
+            let bake = fleet.patch.as_ref().and_then(|policy| policy.bake.as_ref());
+            let commands = bake.map_or(&[][..], |bake| &bake.commands);
+            ports.run_builder(&fleet.name, roll, template, image, commands).await
+        }
+        ImageStep::MakeImage { roll, builder, name } => ports.make_image(&fleet.name, roll, builder, name).await,
+        ImageStep::EndBuilder { builder } => gone_is_fine(ports.end_builder(builder).await),
+        ImageStep::DeleteImage { image } => gone_is_fine(ports.delete_image(image).await),
+        ImageStep::NewVersion { from, image, note } => ports.new_version(from, image.as_ref(), note).await,
+        ImageStep::SetDefault { template, version } => ports.set_default(template, *version).await,
+        ImageStep::UseVersion { pool: _, group, template } => ports.use_version(group, template).await,
+    }
+}
+
+/// What is gone already is what was wanted.
+fn gone_is_fine(answer: Answer<()>) -> Answer<()> {
+    match answer {
+        Err(PortError::NotFound(_)) => Ok(()),
+        answer => answer,
+    }
+}

@@ -1,0 +1,207 @@
+//! Which hosts there are, which are in service, and which are outdated.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::decision::RollWhy;
+use evenkeel_model::fleet::{Pool, Refresh};
+use evenkeel_model::groups::{Group, Member, MemberState};
+use evenkeel_model::observed::{Host, HostStatus};
+use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
+use evenkeel_model::templates::Health;
+use evenkeel_model::{InstanceId, PoolName, Timestamp};
+use evenkeel_turn::Given;
+
+use crate::seen::Seen;
+use crate::state::{HostNote, State, Target};
+
+/// A host of the fleet.
+pub(crate) struct Kept<'a> {
+    pub(crate) member: &'a Member,
+    pub(crate) pool: &'a Pool,
+    pub(crate) group: &'a Group,
+    /// Its container instance.
+    pub(crate) host: Option<&'a Host>,
+    pub(crate) note: HostNote,
+    /// What it lacks to be in service; none when it is.
+    pub(crate) lacks: Option<String>,
+}
+
+impl Kept<'_> {
+    pub(crate) const fn ready(&self) -> bool {
+        self.lacks.is_none()
+    }
+
+    /// It is not on its way out of its group.
+    pub(crate) const fn stays(&self) -> bool {
+        !self.member.state.is_leaving()
+    }
+
+    /// It was launched after `at`.
+    pub(crate) fn launched_after(&self, at: Timestamp) -> bool {
+        self.note.launched.is_some_and(|launched| launched > at)
+    }
+
+    /// What it runs, in words.
+    pub(crate) fn runs(&self) -> String {
+        match (&self.member.template, &self.note.image) {
+            (Some(template), Some(image)) => format!("version {} ({image})", template.version),
+            (Some(template), None) => format!("version {}", template.version),
+            (None, Some(image)) => image.to_string(),
+            (None, None) => "something that is not known".to_owned(),
+        }
+    }
+
+    /// Why it is not what its pool would launch now; `None` where it is, or where that cannot be told.
+    pub(crate) fn outdated(&self, target: Option<&Target>) -> Option<RollWhy> {
+        let Target { template, version, image } = target?;
+        let newest = match image {
+            Some(image) => format!("version {version} ({image})"),
+            None => format!("version {version}"),
+        };
+        let other_template =
+            self.member.template.as_ref().is_some_and(|own| own.id != *template || own.version != *version);
+        let other_image = image.is_some() && self.note.image.is_some() && self.note.image != *image;
+        (other_template || other_image).then(|| RollWhy::Outdated { runs: self.runs(), newest })
+    }
+
+    /// The same, or that it was launched before `started` where boot-time updates count.
+    pub(crate) fn to_replace(&self, target: Option<&Target>, refresh: Refresh, started: Timestamp) -> Option<RollWhy> {
+        let before = || {
+            let launched = self.note.launched.filter(|launched| *launched < started)?;
+            Some(RollWhy::LaunchedBefore { launched })
+        };
+        self.outdated(target).or_else(|| if refresh == Refresh::All { before() } else { None })
+    }
+}
+
+/// All hosts by id, and the groups by pool, in the fleet file's order.
+pub(crate) struct Roster<'a> {
+    pub(crate) all: BTreeMap<&'a InstanceId, Kept<'a>>,
+    pub(crate) groups: Vec<(&'a Pool, &'a Group)>,
+}
+
+impl<'a> Roster<'a> {
+    /// Looks through all hosts, and notes in `state` what is new.
+    pub(crate) fn take(given: &'a Given<'_, State>, seen: &'a Seen, state: &mut State, report: &mut Report) -> Self {
+        let mut groups = Vec::new();
+        for pool in &given.fleet.pools {
+            match seen.groups.iter().find(|group| group.name == pool.auto_scaling_group) {
+                Some(group) => groups.push((pool, group)),
+                None => {
+                    let group = pool.auto_scaling_group.clone();
+                    report.waits.push(Wait::Host(HostWait::NoSuchGroup { group }));
+                }
+            }
+        }
+        note_targets(&groups, seen, state, report);
+        let facts: BTreeMap<&InstanceId, _> = seen.instances.iter().map(|one| (&one.id, one)).collect();
+        let ecs: BTreeMap<&InstanceId, &Host> = seen.hosts.iter().map(|host| (&host.id, host)).collect();
+        let unhealthy = unhealthy_targets(seen);
+        let clustered = given.fleet.cluster.is_some();
+        let mut all = BTreeMap::new();
+        for (pool, group) in &groups {
+            for member in &group.members {
+                let note = state.hosts.entry(member.id.clone()).or_insert_with(|| HostNote {
+                    pool: pool.name.clone(),
+                    since: given.now,
+                    launched: None,
+                    image: None,
+                });
+                if let Some(fact) = facts.get(&member.id) {
+                    note.launched = Some(fact.launched);
+                    note.image.clone_from(&fact.image);
+                }
+                let host = ecs.get(&member.id).copied();
+                let lacks = lacks(member, host, clustered, &unhealthy, group, seen.targets.is_some());
+                all.insert(&member.id, Kept { member, pool, group, host, note: note.clone(), lacks });
+            }
+        }
+        // A group that is not seen says nothing about its hosts.
+        let seen = |note: &HostNote| groups.iter().any(|(pool, _)| pool.name == note.pool);
+        let listed = |note: &HostNote| given.fleet.pools.iter().any(|pool| pool.name == note.pool);
+        state.hosts.retain(|id, note| all.contains_key(id) || (!seen(note) && listed(note)));
+        Self { all, groups }
+    }
+
+    /// The group of a pool.
+    pub(crate) fn group(&self, pool: &PoolName) -> Option<&'a Group> {
+        self.groups.iter().find(|(known, _)| known.name == *pool).map(|(_, group)| *group)
+    }
+
+    /// Hosts of a pool that stay in their group.
+    pub(crate) fn staying<'r>(&'r self, pool: &'r PoolName) -> impl Iterator<Item = (&'a InstanceId, &'r Kept<'a>)> {
+        self.all.iter().filter(|(_, kept)| kept.pool.name == *pool && kept.stays()).map(|(id, kept)| (*id, kept))
+    }
+
+    /// Capacity units in service.
+    pub(crate) fn working(&self) -> u32 {
+        self.all.values().filter(|kept| kept.stays() && kept.ready()).map(|kept| kept.pool.units).sum()
+    }
+}
+
+/// What each pool would launch now, where that was looked at.
+fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State, report: &mut Report) {
+    let Some(templates) = &seen.templates else { return };
+    let mut targets = BTreeMap::new();
+    for (pool, group) in groups {
+        let because = match &group.template {
+            None => "its group has a launch configuration, not a launch template".to_owned(),
+            Some(asks) => match templates.iter().find(|template| template.asks == *asks) {
+                Some(found) => {
+                    let (version, image) = (found.version, found.image.clone());
+                    targets.insert(pool.name.clone(), Target { template: asks.id.clone(), version, image });
+                    continue;
+                }
+                None => format!("there is no version {} of {}", asks.version, asks.id),
+            },
+        };
+        report.waits.push(Wait::Roll(RollWait::UnknownTemplate { pool: pool.name.clone(), because }));
+    }
+    state.targets = targets;
+}
+
+/// Targets that are not healthy, by instance.
+fn unhealthy_targets(seen: &Seen) -> BTreeMap<&InstanceId, Vec<Health>> {
+    let mut found: BTreeMap<&InstanceId, Vec<Health>> = BTreeMap::new();
+    for target in seen.targets.iter().flatten() {
+        found.entry(&target.instance).or_default().push(target.health);
+    }
+    found
+}
+
+/// What a host lacks to be in service.
+fn lacks(
+    member: &Member,
+    host: Option<&Host>,
+    clustered: bool,
+    targets: &BTreeMap<&InstanceId, Vec<Health>>,
+    group: &Group,
+    targets_known: bool,
+) -> Option<String> {
+    match member.state {
+        MemberState::InService if !member.healthy => return Some("its group finds it unhealthy".to_owned()),
+        MemberState::InService => {}
+        MemberState::Pending => return Some("it is not in service for its group yet".to_owned()),
+        MemberState::Terminating => return Some("it is leaving its group".to_owned()),
+        MemberState::Aside => return Some("somebody has set it aside".to_owned()),
+    }
+    if clustered {
+        match host {
+            None => return Some("it has not joined the cluster".to_owned()),
+            Some(host) if !host.connected => return Some("its agent is not connected".to_owned()),
+            Some(host) if host.status != HostStatus::Active => return Some("it is draining".to_owned()),
+            Some(_) => {}
+        }
+    }
+    if group.target_groups.is_empty() || !targets_known {
+        return None;
+    }
+    let own = targets.get(&member.id).map_or(&[][..], Vec::as_slice);
+    match own.iter().find(|health| **health != Health::Healthy) {
+        _ if own.len() < group.target_groups.len() => Some("it is not registered with its load balancer".to_owned()),
+        Some(Health::Unhealthy) => Some("it fails its load balancer's checks".to_owned()),
+        Some(Health::Initial) => Some("its load balancer's first checks are under way".to_owned()),
+        Some(Health::Draining | Health::Other) => Some("its load balancer sends it nothing".to_owned()),
+        Some(Health::Healthy) | None => None,
+    }
+}

@@ -1,0 +1,221 @@
+//! When a roll begins: by request, in a window, or because an event made one due. And what else people ask for.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::decision::Halt;
+use evenkeel_model::fleet::{Patch, Refresh};
+use evenkeel_model::report::{RollWait, Wait};
+use evenkeel_model::templates::TemplateVersion;
+use evenkeel_model::trigger::RollVerb;
+use evenkeel_model::{PoolName, RollId, Timestamp};
+use evenkeel_turn::{Ask, Order};
+
+use crate::hosts::Roster;
+use crate::plan::Planning;
+use crate::state::{BakeState, Due, Roll, Stage};
+
+impl Planning<'_, '_> {
+    /// Follows the orders that are new.
+    pub(crate) fn follow_orders(&mut self) {
+        let given = self.given;
+        let followed = self.state.followed;
+        for order in given.board.orders.list.iter().filter(|order| order.number > followed) {
+            self.follow(order);
+        }
+        self.state.followed = given.board.orders.last;
+    }
+
+    fn follow(&mut self, order: &Order) {
+        match &order.ask {
+            Ask::Roll { verb, pool } => {
+                let answer = match verb {
+                    RollVerb::Start => self.start(order, pool.clone()),
+                    RollVerb::Pause => self.steer(|roll| roll.paused = true),
+                    RollVerb::Resume => self.steer(|roll| {
+                        roll.paused = false;
+                        roll.halted = None;
+                    }),
+                    RollVerb::Abort => self.steer(|roll| {
+                        roll.aborting = true;
+                        roll.halted = roll.halted.take().or(Some(Halt::Request));
+                    }),
+                    RollVerb::Plan | RollVerb::Status => Ok(()),
+                };
+                if let Err(because) = answer {
+                    let request = word(*verb).to_owned();
+                    self.report.waits.push(Wait::Roll(RollWait::Refused { request, because }));
+                }
+            }
+            Ask::Due { because, refresh, hosts } => {
+                // What was launched after the event, or is nobody's here, is no reason.
+                let known = |id| self.roster.all.get(id).is_some_and(|kept| !kept.launched_after(order.at));
+                let covered = self.state.roll.as_ref().is_some_and(|roll| roll.started >= order.at);
+                if covered || !(hosts.is_empty() || hosts.iter().any(known)) {
+                    return;
+                }
+                let before = self.state.due.take();
+                let refresh = if before.as_ref().is_some_and(|due| due.refresh == Refresh::All) {
+                    Refresh::All
+                } else {
+                    *refresh
+                };
+                let at = before.map_or(order.at, |due| due.at.max(order.at));
+                self.state.due = Some(Due { because: because.clone(), refresh, at });
+            }
+        }
+    }
+
+    fn start(&mut self, order: &Order, pool: Option<PoolName>) -> Result<(), String> {
+        if let Some(roll) = &self.state.roll {
+            return Err(format!("roll {} is under way", roll.id));
+        }
+        if let Some(pool) = &pool
+            && self.roster.group(pool).is_none()
+        {
+            return Err(format!("the fleet has no pool {pool}"));
+        }
+        let due = self.state.due.take();
+        let refresh = due.map_or(self.policy.refresh, |due| stronger(due.refresh, self.policy.refresh));
+        self.begin("started by hand".to_owned(), true, pool, refresh, order.number);
+        Ok(())
+    }
+
+    fn steer(&mut self, how: impl FnOnce(&mut Roll)) -> Result<(), String> {
+        self.state.roll.as_mut().map(how).ok_or_else(|| "no roll is under way".to_owned())
+    }
+
+    /// Begins a roll where a window is open and there is a reason.
+    pub(crate) fn begin_in_window(&mut self) {
+        if self.state.roll.is_some() {
+            return;
+        }
+        let now = self.given.now;
+        let open = open_until(self.policy, now);
+        if let Some(due) = &self.state.due
+            && open.is_none()
+        {
+            let because = format!("a roll is due ({})", due.because);
+            let opens = next_window(self.policy, now);
+            self.report.waits.push(Wait::Roll(RollWait::OutsideWindow { because, opens }));
+        }
+        let Some(until) = open else { return };
+        // A window that overlaps with one that was answered, or follows on its heels, is the same one.
+        let answered = self.state.answered.is_some_and(|answered| answered >= now);
+        if answered && self.state.due.is_none() {
+            self.state.answered = self.state.answered.max(Some(until));
+            return;
+        }
+        let always = self.policy.bake.is_some() || self.policy.refresh == Refresh::All;
+        let reason = match self.state.due.take() {
+            Some(due) => Some((due.because, stronger(due.refresh, self.policy.refresh))),
+            None if always || self.any_outdated() => Some(("its window opened".to_owned(), self.policy.refresh)),
+            None => None,
+        };
+        if let Some((because, refresh)) = reason {
+            self.state.answered = self.state.answered.max(Some(until));
+            self.begin(because, false, None, refresh, self.given.board.orders.last);
+        }
+    }
+
+    fn any_outdated(&self) -> bool {
+        let outdated = |kept: &crate::hosts::Kept<'_>| kept.outdated(self.state.targets.get(&kept.pool.name)).is_some();
+        self.roster.all.values().any(|kept| kept.stays() && outdated(kept))
+    }
+
+    fn begin(&mut self, because: String, any_time: bool, pool: Option<PoolName>, refresh: Refresh, number: u64) {
+        let now = self.given.now;
+        let id = RollId::new(&format!("{}-{number}", now.strftime("%Y%m%dT%H%M%S")));
+        let stage = if self.policy.bake.is_some() {
+            Stage::Baking(BakeState { since: now, name: None, image: None, failed: None })
+        } else {
+            Stage::Rolling
+        };
+        let mut roll = Roll {
+            id: id.unwrap_or_else(|_| unreachable!("digits, a T and a hyphen")),
+            started: now,
+            because,
+            any_time,
+            pool,
+            refresh,
+            stage,
+            paused: false,
+            aborting: false,
+            halted: None,
+            from: BTreeMap::new(),
+            todo: std::collections::BTreeSet::new(),
+            wave: None,
+            waves: 0,
+            replaced: 0,
+            went: 0,
+            abandoned: BTreeMap::new(),
+            base: BTreeMap::new(),
+        };
+        self.list_hosts(&mut roll);
+        self.state.roll = Some(roll);
+    }
+
+    /// Puts all hosts that are to be replaced on the roll's list; those that could not be are left out.
+    pub(crate) fn list_hosts(&self, roll: &mut Roll) {
+        let targets = &self.state.targets;
+        for (id, kept) in &self.roster.all {
+            let asked = roll.pool.as_ref().is_none_or(|pool| *pool == kept.pool.name);
+            let target = targets.get(&kept.pool.name);
+            let old = kept.stays() && kept.to_replace(target, roll.refresh, roll.started).is_some();
+            if asked && old && !roll.abandoned.contains_key(*id) {
+                roll.todo.insert((*id).clone());
+            }
+        }
+        if roll.from.is_empty() {
+            roll.from = versions_before(self.roster, roll, targets);
+        }
+    }
+}
+
+/// What most of a pool's hosts on the list were launched from, where it is not what the pool launches now.
+fn versions_before(
+    roster: &Roster<'_>,
+    roll: &Roll,
+    targets: &BTreeMap<PoolName, crate::state::Target>,
+) -> BTreeMap<PoolName, TemplateVersion> {
+    let mut counts: BTreeMap<&PoolName, BTreeMap<&TemplateVersion, usize>> = BTreeMap::new();
+    for kept in roll.todo.iter().filter_map(|id| roster.all.get(id)) {
+        let Some(own) = &kept.member.template else { continue };
+        let target = targets.get(&kept.pool.name);
+        if target.is_some_and(|target| target.template == own.id && target.version != own.version) {
+            *counts.entry(&kept.pool.name).or_default().entry(own).or_default() += 1;
+        }
+    }
+    let most = |versions: BTreeMap<&TemplateVersion, usize>| {
+        let (version, _) = versions.into_iter().max_by_key(|(version, count)| (*count, version.version))?;
+        Some(version.clone())
+    };
+    counts.into_iter().filter_map(|(pool, versions)| Some((pool.clone(), most(versions)?))).collect()
+}
+
+const fn stronger(one: Refresh, other: Refresh) -> Refresh {
+    match (one, other) {
+        (Refresh::All, _) | (_, Refresh::All) => Refresh::All,
+        (Refresh::Outdated, Refresh::Outdated) => Refresh::Outdated,
+    }
+}
+
+const fn word(verb: RollVerb) -> &'static str {
+    match verb {
+        RollVerb::Plan => "plan",
+        RollVerb::Start => "start",
+        RollVerb::Pause => "pause",
+        RollVerb::Resume => "resume",
+        RollVerb::Abort => "abort",
+        RollVerb::Status => "status",
+    }
+}
+
+/// Until when a window is open, if one is: with several, the last to close.
+pub(crate) fn open_until(policy: &Patch, now: Timestamp) -> Option<Timestamp> {
+    policy.windows.iter().filter_map(|window| window.closes(now)).max()
+}
+
+/// When the next window opens.
+pub(crate) fn next_window(policy: &Patch, now: Timestamp) -> Option<Timestamp> {
+    policy.windows.iter().filter_map(|window| window.next_start(now)).min()
+}

@@ -1,0 +1,324 @@
+//! The plan of a turn.
+//!
+//! What is under way is read anew from the groups, the cluster and the load balancers; every step is absolute or about one
+//! host. So planning again gives nothing, and a turn that was lost is made up for by the next.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Why};
+use evenkeel_model::fleet::{Patch, Refresh};
+use evenkeel_model::observed::{HostStatus, Signal};
+use evenkeel_model::report::{HostWait, Report, Wait};
+use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
+use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
+
+use crate::hosts::{Kept, Roster};
+use crate::seen::Seen;
+use crate::state::{Ended, Ending, Roll, Stage, State};
+
+/// Rolls that are remembered after their end.
+const MOST_ENDED: usize = 10;
+/// Calls that mark hosts in one turn, at ten hosts each: a roll of a thousand hosts must not use up ECS's API.
+const MOST_MARKS: usize = 5;
+
+/// Plans a turn. Pure: the same arguments give the same plan.
+pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
+    let mut state = given.state.clone();
+    let mut report = Report::default();
+    let Some(policy) = &given.fleet.patch else {
+        return Outlook { steps: Vec::new(), report, state, budget: None, wakes: Vec::new() };
+    };
+    state.notices.merge(&given.board.notices);
+    state.notices.forget(given.now);
+    if seen.alarms.is_some() {
+        state.alarms_read = given.now;
+    }
+    if seen.refreshes.is_some() {
+        state.refreshes_read = given.now;
+    }
+    let roster = Roster::take(given, seen, &mut state, &mut report);
+    let takes_back = state.roll.as_ref().is_some_and(|roll| roll.stage == Stage::TakingBack);
+    let mut planning = Planning {
+        given,
+        policy,
+        seen,
+        roster: &roster,
+        budget: given.board.budget.clone(),
+        state,
+        report,
+        takes_back,
+        steps: Vec::new(),
+        backs: Vec::new(),
+        drains: Vec::new(),
+        ends: Vec::new(),
+        wakes: BTreeSet::new(),
+        often: false,
+    };
+    planning.follow_orders();
+    planning.begin_in_window();
+    planning.go_on();
+    planning.mark();
+    planning.outlook()
+}
+
+/// A turn in the making.
+pub(crate) struct Planning<'a, 'r> {
+    pub(crate) given: &'a Given<'a, State>,
+    pub(crate) policy: &'a Patch,
+    pub(crate) seen: &'a Seen,
+    pub(crate) roster: &'r Roster<'r>,
+    pub(crate) budget: Budget,
+    pub(crate) state: State,
+    pub(crate) report: Report,
+    /// The roll takes itself back.
+    pub(crate) takes_back: bool,
+    steps: Vec<Planned>,
+    /// Hosts that take tasks again.
+    pub(crate) backs: Vec<(InstanceId, RollWhy)>,
+    /// Hosts that drain.
+    pub(crate) drains: Vec<(InstanceId, RollWhy)>,
+    /// Hosts that end.
+    pub(crate) ends: Vec<(Step, Why)>,
+    /// When to look again.
+    pub(crate) wakes: BTreeSet<Duration>,
+    /// Hosts become empty or come into service: look often.
+    pub(crate) often: bool,
+}
+
+impl Planning<'_, '_> {
+    /// Takes the roll as far as it can go now.
+    fn go_on(&mut self) {
+        let Some(mut roll) = self.state.roll.take() else { return };
+        self.count_those_that_went(&mut roll);
+        self.look_at_alarms(&mut roll);
+        let ending = self.stage(&mut roll);
+        self.state.roll = Some(roll);
+        if let Some(ending) = ending {
+            self.close(ending);
+        }
+    }
+
+    fn stage(&mut self, roll: &mut Roll) -> Option<Ending> {
+        if matches!(roll.stage, Stage::Baking(_)) {
+            return self.bake(roll);
+        }
+        if roll.wave.is_some() {
+            self.advance(roll);
+        }
+        if roll.wave.is_some() {
+            return None;
+        }
+        // What comes next is decided with everything in view; a turn that has just ended a wave has not.
+        if self.seen.templates.is_none() {
+            if roll.aborting || !(roll.paused || roll.halted.is_some()) || self.takes_back {
+                self.wakes.insert(Duration::from_secs(1));
+            }
+            return None;
+        }
+        self.turn_back(roll);
+        if roll.stage == Stage::TakingBack && !roll.aborting && !self.point_back(roll) {
+            return None;
+        }
+        if roll.aborting {
+            return (!self.withdraw(roll)).then_some(Ending::Aborted);
+        }
+        if roll.todo.is_empty() && roll.halted.is_none() {
+            self.list_hosts(roll);
+        }
+        if !roll.todo.is_empty() || (roll.halted.is_some() && roll.stage == Stage::Rolling) {
+            if roll.halted.is_some() && roll.stage == Stage::Rolling && self.withdraw(roll) {
+                return None;
+            }
+            self.next_wave(roll);
+            return None;
+        }
+        if self.withdraw(roll) {
+            return None;
+        }
+        Some(match roll.halted.clone() {
+            Some(halt) => Ending::RolledBack(halt),
+            None if roll.abandoned.is_empty() => Ending::Done,
+            None => Ending::Incomplete,
+        })
+    }
+
+    /// A host on the list that is gone counts as rolled: what takes its place is new.
+    fn count_those_that_went(&self, roll: &mut Roll) {
+        let unseen = |id: &InstanceId| {
+            let note = self.given.state.hosts.get(id);
+            note.is_some_and(|note| self.roster.group(&note.pool).is_none())
+        };
+        let before = roll.todo.len();
+        roll.todo.retain(|id| self.roster.all.get(id).is_some_and(Kept::stays) || unseen(id));
+        roll.went += u32::try_from(before - roll.todo.len()).unwrap_or(0);
+    }
+
+    /// A halt alarm in ALARM stops the roll.
+    fn look_at_alarms(&mut self, roll: &mut Roll) {
+        let Some(alarms) = &self.seen.alarms else { return };
+        let firing = self.policy.halt_alarms.iter().find(|alarm| {
+            alarms.get(*alarm).is_some_and(|signal| matches!(signal, Signal::Alarm { firing: true, since: _ }))
+        });
+        if let Some(alarm) = firing
+            && roll.stage != Stage::TakingBack
+            && roll.halted.is_none()
+        {
+            roll.halted = Some(Halt::Alarm(alarm.clone()));
+        }
+    }
+
+    /// A halt alarm that cannot be read: nobody knows whether the next wave may begin.
+    pub(crate) fn unknown_alarm(&self) -> Option<Wait> {
+        let alarms = self.seen.alarms.as_ref();
+        self.policy.halt_alarms.iter().find_map(|alarm| {
+            let because = match alarms.and_then(|alarms| alarms.get(alarm)) {
+                Some(Signal::Alarm { .. }) => return None,
+                Some(Signal::Unknown(because)) => because.clone(),
+                Some(Signal::Value { .. }) | None => "it was not looked at".to_owned(),
+            };
+            Some(Wait::Host(HostWait::UnknownAlarm { alarm: alarm.clone(), because }))
+        })
+    }
+
+    /// The roll is over.
+    fn close(&mut self, ending: Ending) {
+        let Some(roll) = self.state.roll.take() else { return };
+        let always = self.policy.bake.is_some() || roll.refresh == Refresh::All;
+        if ending == Ending::Done && !always {
+            // What is published later in the same window is rolled in it, too.
+            self.state.answered = None;
+        }
+        let Roll { id, because, started, waves, replaced, went, abandoned, .. } = roll;
+        let ended = Ended { id, because, started, at: self.given.now, ending, waves, replaced, went, abandoned };
+        self.state.ended.insert(0, ended);
+        self.state.ended.truncate(MOST_ENDED);
+        self.state.borrows = 0;
+    }
+
+    /// Why a host of the roll goes.
+    pub(crate) fn why_replaced(&self, roll: &Roll, kept: &Kept<'_>) -> RollWhy {
+        if roll.stage == Stage::TakingBack {
+            return RollWhy::TakenBack;
+        }
+        let target = self.state.targets.get(&kept.pool.name);
+        kept.to_replace(target, roll.refresh, roll.started).unwrap_or(RollWhy::NoLongerOld)
+    }
+
+    /// Takes a place in the disruption budget.
+    pub(crate) fn note_out(&mut self, host: &InstanceId, pool: &PoolName) {
+        let now = self.given.now;
+        let out = Out {
+            cause: OutCause::Roll,
+            by: FunctionName::Patchroll,
+            pool: Some(pool.clone()),
+            since: now,
+            deadline: now + self.policy.drain_timeout + self.policy.replace_timeout,
+        };
+        self.budget.outs.insert(host.clone(), out);
+    }
+
+    pub(crate) fn push(&mut self, step: Step, why: Why, beside: bool) {
+        let beside = beside && !self.steps.is_empty();
+        self.steps.push(Planned { step, why, needs: Vec::new(), beside });
+    }
+
+    /// Hosts that are to be replaced have a mark in the cluster, others have not.
+    fn mark(&mut self) {
+        if self.given.fleet.cluster.is_none() || self.seen.hosts.is_empty() {
+            return;
+        }
+        let roll = self.state.roll.as_ref();
+        let listed = |id: &InstanceId| {
+            roll.is_some_and(|roll| {
+                !matches!(roll.stage, Stage::Baking(_))
+                    && (roll.todo.contains(id) || roll.wave.as_ref().is_some_and(|wave| wave.hosts.contains_key(id)))
+            })
+        };
+        let (mut old, mut new): (Vec<InstanceId>, Vec<InstanceId>) = (Vec::new(), Vec::new());
+        for (id, kept) in &self.roster.all {
+            let Some(host) = kept.host else { continue };
+            match (listed(id), host.attributes.contains_key(HostStep::OLD)) {
+                (true, false) => old.push((*id).clone()),
+                (false, true) => new.push((*id).clone()),
+                (true, true) | (false, false) => {}
+            }
+        }
+        let reasons = [(old, true, RollWhy::Unattractive), (new, false, RollWhy::NoLongerOld)];
+        for (hosts, old, why) in reasons {
+            for hosts in hosts.chunks(HostStep::MOST_HOSTS).take(MOST_MARKS) {
+                let step = Step::Host(HostStep::Mark { hosts: hosts.to_vec(), old });
+                self.push(step, Why::Roll(why.clone()), true);
+            }
+        }
+    }
+
+    /// Sets the status of hosts, ten a call, those with the same reason together.
+    fn set_status(&mut self, hosts: Vec<(InstanceId, RollWhy)>, status: HostStatus) {
+        let mut by_why: Vec<(RollWhy, Vec<InstanceId>)> = Vec::new();
+        for (id, why) in hosts {
+            match by_why.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, ids)) => ids.push(id),
+                None => by_why.push((why, vec![id])),
+            }
+        }
+        for (why, ids) in by_why {
+            for hosts in ids.chunks(HostStep::MOST_HOSTS) {
+                let step = Step::Host(HostStep::SetStatus { hosts: hosts.to_vec(), status });
+                self.push(step, Why::Roll(why.clone()), true);
+            }
+        }
+    }
+
+    fn outlook(mut self) -> Outlook<State> {
+        let (backs, drains, ends) =
+            (std::mem::take(&mut self.backs), std::mem::take(&mut self.drains), std::mem::take(&mut self.ends));
+        self.set_status(backs, HostStatus::Active);
+        self.set_status(drains, HostStatus::Draining);
+        for (step, why) in ends {
+            self.push(step, why, true);
+        }
+        self.keep_own_places();
+        let wakes = self.when_to_look_again();
+        let Planning { given, budget, state, report, steps, .. } = self;
+        let budget = (budget != given.board.budget).then_some(budget);
+        Outlook { steps, report, state, budget, wakes }
+    }
+
+    /// Places in the budget of hosts that are in no wave are those of a turn that died.
+    fn keep_own_places(&mut self) {
+        let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
+        let out = |id: &InstanceId| wave.is_some_and(|wave| wave.settles.is_none() && wave.hosts.contains_key(id));
+        self.budget.outs.retain(|id, known| known.by != FunctionName::Patchroll || out(id));
+    }
+
+    /// When to look again besides the ticks: often while hosts become empty or come into service, and at the end of the
+    /// quiet time.
+    fn when_to_look_again(&mut self) -> Vec<Duration> {
+        let now = self.given.now;
+        let mut wakes = std::mem::take(&mut self.wakes);
+        let acts = self.steps.iter().any(|planned| !matches!(planned.step, Step::Host(HostStep::Mark { .. })));
+        if (self.often || acts) && self.state.woken_until <= now + BEATS_OVERLAP {
+            wakes.extend(BEATS.map(Duration::from_secs));
+            self.state.woken_until = now + Duration::from_secs(BEATS[BEATS.len() - 1]);
+        }
+        wakes.into_iter().collect()
+    }
+}
+
+/// Beats while something is under way: close together at first, because most hosts are empty within half a minute.
+const BEATS: [u64; 6] = [4, 8, 13, 19, 26, 34];
+/// The next ones are asked for with the last.
+const BEATS_OVERLAP: Duration = Duration::from_secs(2);
+
+impl Planning<'_, '_> {
+    /// Looks again at `at`.
+    pub(crate) fn wake_at(&mut self, at: Timestamp) {
+        self.wakes.insert(whole_seconds(at.duration_since(self.given.now).unsigned_abs()));
+    }
+}
+
+/// Whole seconds, as queues take them, and never too early.
+fn whole_seconds(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}

@@ -1,0 +1,143 @@
+//! What one turn of patchroll saw, and what it has to look at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_model::groups::{Group, Refusal};
+use evenkeel_model::observed::{Host, Running, Signal};
+use evenkeel_model::templates::{Builder, Image, Instance, Target, Template};
+use evenkeel_model::{AlarmName, GroupName, ImageId, Timestamp};
+use evenkeel_turn::Given;
+use serde::{Deserialize, Serialize};
+
+use crate::state::{Roll, Stage, State, Wave};
+
+/// Halt alarms are read again after this long: an alarm's own event wakes a turn at once, in which they are older.
+const ALARMS_COUNT: Duration = Duration::from_secs(15);
+/// It is looked again for instance refreshes of others after this long, besides before every wave.
+const REFRESHES_COUNT: Duration = Duration::from_secs(55);
+/// A host that drains longer than this may be stuck: it is looked what is on it.
+const DRAINS_USUALLY: Duration = Duration::from_secs(60);
+/// A group that has launched nothing for so long may be refused.
+const LAUNCHES_USUALLY: Duration = Duration::from_secs(60);
+
+/// The fleet's hosts and what they are launched from, straight from AWS's answers. What was not asked for is none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seen {
+    /// The pools' groups that exist.
+    pub groups: Vec<Group>,
+    /// What the groups' launch templates mean now.
+    pub templates: Option<Vec<Template>>,
+    /// Instances that were not known before.
+    pub instances: Vec<Instance>,
+    /// The cluster's container instances; none for a fleet without a cluster.
+    pub hosts: Vec<Host>,
+    /// Tasks and services.
+    pub running: Option<Running>,
+    /// The targets of the groups' target groups.
+    pub targets: Option<Vec<Target>>,
+    /// The halt alarms' states.
+    pub alarms: Option<BTreeMap<AlarmName, Signal>>,
+    /// Groups in which an instance refresh is under way.
+    pub refreshes: Option<Vec<GroupName>>,
+    /// Launches that were refused lately, by group.
+    pub refusals: BTreeMap<GroupName, Vec<Refusal>>,
+    /// Builders and images.
+    pub bakery: Option<Bakery>,
+}
+
+/// What there is of a bake.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bakery {
+    /// The base image, or why it is not known.
+    pub base: Option<Result<ImageId, String>>,
+    /// The fleet's builders.
+    pub builders: Vec<Builder>,
+    /// The fleet's images, and others with such names.
+    pub images: Vec<Image>,
+}
+
+/// What a turn has to look at besides the groups: each look is a call, and most turns need few.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Looks {
+    pub(crate) hosts: bool,
+    pub(crate) templates: bool,
+    pub(crate) running: bool,
+    pub(crate) targets: bool,
+    pub(crate) alarms: bool,
+    pub(crate) refreshes: bool,
+    pub(crate) refusals: bool,
+    pub(crate) bakery: bool,
+}
+
+impl Looks {
+    /// What this turn has to look at, going by what is under way.
+    pub(crate) fn of(given: &Given<'_, State>) -> Self {
+        let asked = given.board.orders.last > given.state.followed;
+        let Some(roll) = given.state.roll.as_ref().filter(|_| !asked) else {
+            return if asked || may_begin(given) {
+                Self::all(given)
+            } else {
+                Self { templates: true, ..Self::default() }
+            };
+        };
+        if matches!(roll.stage, Stage::Baking(_)) {
+            return Self { bakery: true, templates: true, ..Self::default() };
+        }
+        match &roll.wave {
+            Some(wave) if wave.settles.is_some_and(|until| until > given.now) => Self::watch(given),
+            Some(wave) if wave.settles.is_none() => Self::during(given, roll, wave),
+            // Nothing can happen before somebody says so.
+            None if (roll.paused || roll.halted.is_some()) && roll.stage == Stage::Rolling => Self::watch(given),
+            Some(_) | None => Self::all(given),
+        }
+    }
+
+    fn all(given: &Given<'_, State>) -> Self {
+        let bakes = given.fleet.patch.as_ref().is_some_and(|policy| policy.bake.is_some());
+        Self {
+            hosts: true,
+            templates: true,
+            running: true,
+            targets: true,
+            alarms: true,
+            refreshes: true,
+            refusals: false,
+            bakery: bakes,
+        }
+    }
+
+    /// What others may do at any time.
+    fn watch(given: &Given<'_, State>) -> Self {
+        let older = |read: Timestamp, than: Duration| given.now.duration_since(read).unsigned_abs() >= than;
+        Self {
+            alarms: older(given.state.alarms_read, ALARMS_COUNT),
+            refreshes: older(given.state.refreshes_read, REFRESHES_COUNT),
+            ..Self::default()
+        }
+    }
+
+    fn during(given: &Given<'_, State>, roll: &Roll, wave: &Wave) -> Self {
+        let since = |at: Timestamp| given.now.duration_since(at).unsigned_abs();
+        let awaits = wave.hosts.values().any(|leaver| leaver.ended) || !wave.raised.is_empty();
+        let slow = wave.hosts.values().filter(|leaver| !leaver.ended).filter_map(|leaver| leaver.leaves);
+        let slow = slow.into_iter().any(|at| since(at) >= DRAINS_USUALLY);
+        let waits = wave.hosts.values().any(|leaver| leaver.leaves.is_none());
+        Self {
+            hosts: true,
+            running: slow || waits,
+            targets: awaits,
+            refusals: since(wave.gone.unwrap_or(wave.since)) >= LAUNCHES_USUALLY && (awaits || wave.gone.is_some()),
+            templates: roll.stage == Stage::TakingBack,
+            ..Self::watch(given)
+        }
+    }
+}
+
+/// Whether a roll may begin by itself in this turn.
+fn may_begin(given: &Given<'_, State>) -> bool {
+    let windows = given.fleet.patch.as_ref().map_or(&[][..], |policy| &policy.windows);
+    windows.iter().any(|window| window.contains(given.now))
+}

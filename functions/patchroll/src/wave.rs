@@ -1,0 +1,365 @@
+//! The wave under way: hosts become empty, end, and are replaced; then it is quiet for a while.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_model::decision::{Halt, HostStep, HostWhy, RollWhy, Step, Stuck, Why};
+use evenkeel_model::observed::HostStatus;
+use evenkeel_model::report::{HostWait, RollWait, Wait};
+use evenkeel_model::{InstanceId, PoolName};
+
+use crate::hosts::Kept;
+use crate::plan::Planning;
+use crate::state::{Leaver, Roll, Stage, Wave};
+use crate::stuck;
+
+/// Hosts that end in one turn: Auto Scaling's API is assumed to allow twenty calls at once and five a second after that,
+/// and others call it too.
+const MOST_ENDS: usize = 10;
+/// The next of them end then.
+const ENDS_AGAIN: Duration = Duration::from_secs(2);
+/// From here on it is said what keeps a host from becoming empty.
+const DRAINS_USUALLY: Duration = Duration::from_secs(60);
+
+/// Why a wave takes no more of its hosts out.
+pub(crate) enum Stop {
+    /// The roll is halted or ends.
+    Halted(Halt),
+    /// Somebody else is at work on the groups.
+    Yields,
+}
+
+impl Planning<'_, '_> {
+    /// Takes the wave as far as it can go now; clears it when it is over.
+    pub(crate) fn advance(&mut self, roll: &mut Roll) {
+        let Some(mut wave) = roll.wave.take() else { return };
+        if let Some(until) = wave.settles {
+            if until > self.given.now {
+                self.report.waits.push(Wait::Roll(RollWait::Settling { until }));
+                self.wake_at(until);
+                roll.wave = Some(wave);
+            }
+            return;
+        }
+        let stop = self.stops(roll, &wave);
+        if stop.is_none() {
+            self.raise(&wave);
+            self.let_go(&mut wave);
+        }
+        self.leave(roll, &mut wave, stop.as_ref());
+        self.finish(roll, wave);
+    }
+
+    fn stops(&mut self, roll: &Roll, wave: &Wave) -> Option<Stop> {
+        if wave.withdraws {
+            return None;
+        }
+        if let Some(halt) = roll.halted.clone().filter(|_| roll.stage != Stage::TakingBack || roll.aborting) {
+            return Some(Stop::Halted(halt));
+        }
+        let mut yields = false;
+        for pool in pools_of(wave) {
+            let Some(group) = self.roster.group(&pool) else { continue };
+            if self.seen.refreshes.as_ref().is_some_and(|names| names.contains(&group.name)) {
+                self.report.waits.push(Wait::Roll(RollWait::InstanceRefresh { group: group.name.clone() }));
+                yields = true;
+            }
+            if let Some(expected) = self.foreign_capacity(wave, &pool, group.desired) {
+                let found = group.desired;
+                self.report.waits.push(Wait::Roll(RollWait::ForeignCapacity { pool, expected, found }));
+                yields = true;
+            }
+        }
+        yields.then_some(Stop::Yields)
+    }
+
+    /// What a raised group's capacity should be, where somebody has set another.
+    fn foreign_capacity(&self, wave: &Wave, pool: &PoolName, found: u32) -> Option<u32> {
+        let raise = wave.raised.get(pool)?;
+        let gone = |(id, leaver): &(&InstanceId, &Leaver)| {
+            leaver.pool == *pool && leaver.leaves.is_some() && self.roster.all.get(*id).is_none_or(|kept| !kept.stays())
+        };
+        let gone = u32::try_from(wave.hosts.iter().filter(gone).count()).unwrap_or(u32::MAX);
+        let not_raised_yet = found == raise.from && wave.hosts.values().all(|leaver| leaver.leaves.is_none());
+        let expected = raise.to.saturating_sub(gone);
+        ((found < expected || found > raise.to) && !not_raised_yet).then_some(expected)
+    }
+
+    /// Grows the groups, as long as no old host has gone.
+    pub(crate) fn raise(&mut self, wave: &Wave) {
+        if wave.hosts.values().any(|leaver| leaver.leaves.is_some()) {
+            return;
+        }
+        for (pool, raise) in &wave.raised {
+            let Some(group) = self.roster.group(pool).filter(|group| group.desired == raise.from) else { continue };
+            let step = HostStep::SetCapacity {
+                pool: pool.clone(),
+                group: group.name.clone(),
+                from: group.desired,
+                to: raise.to,
+            };
+            if raise.to > raise.from {
+                self.push(Step::Host(step), Why::Roll(RollWhy::LaunchFirst { hosts: raise.to - raise.from }), false);
+            }
+        }
+    }
+
+    /// Lets as many old hosts go as new ones have come.
+    fn let_go(&mut self, wave: &mut Wave) {
+        let raised: Vec<PoolName> = wave.raised.keys().cloned().collect();
+        for pool in raised {
+            let of_pool = |leaver: &&Leaver| leaver.pool == pool;
+            let left = wave.hosts.values().filter(of_pool).filter(|leaver| leaver.leaves.is_some()).count();
+            let come = self.new_in_service(wave, &pool).saturating_sub(left);
+            let waiting =
+                wave.hosts.iter().filter(|(_, leaver)| of_pool(leaver) && leaver.leaves.is_none() && !leaver.ended);
+            let next: Vec<InstanceId> = waiting.map(|(id, _)| id.clone()).take(come).collect();
+            for id in next {
+                let leaving = wave.hosts.iter().filter(|(_, leaver)| leaver.leaves.is_some() && !leaver.ended);
+                let mut leaving: std::collections::BTreeSet<InstanceId> = leaving.map(|(id, _)| id.clone()).collect();
+                leaving.insert(id.clone());
+                if let Some(wait) = self.may_leave(&leaving, &id) {
+                    self.report.waits.push(wait);
+                    break;
+                }
+                if let Some(leaver) = wave.hosts.get_mut(&id) {
+                    leaver.leaves = Some(self.given.now);
+                    self.note_out(&id, &pool);
+                }
+            }
+        }
+    }
+
+    /// New hosts of a pool that are in service and what its group would launch.
+    pub(crate) fn new_in_service(&self, wave: &Wave, pool: &PoolName) -> usize {
+        self.new_hosts(wave, pool).filter(|kept| kept.ready() && self.is_fresh(kept)).count()
+    }
+
+    fn new_hosts<'s>(&'s self, wave: &'s Wave, pool: &'s PoolName) -> impl Iterator<Item = &'s Kept<'s>> {
+        let new =
+            |(id, kept): &(&InstanceId, &Kept<'_>)| kept.launched_after(wave.since) && !wave.hosts.contains_key(*id);
+        self.roster.staying(pool).filter(new).map(|(_, kept)| kept)
+    }
+
+    /// Whether a host is what its pool launches, or newer: somebody may have published another version meanwhile.
+    fn is_fresh(&self, kept: &Kept<'_>) -> bool {
+        let Some(target) = self.state.targets.get(&kept.pool.name) else { return true };
+        let newer = kept
+            .member
+            .template
+            .as_ref()
+            .is_some_and(|own| own.id == target.template && own.version > target.version && !self.takes_back);
+        newer || kept.outdated(Some(target)).is_none()
+    }
+
+    /// Drains and ends the hosts that leave; takes back or gives up those that do not.
+    pub(crate) fn leave(&mut self, roll: &mut Roll, wave: &mut Wave, stop: Option<&Stop>) {
+        let now = self.given.now;
+        let mut ends: Vec<(InstanceId, PoolName, HostWhy)> = Vec::new();
+        let ids: Vec<InstanceId> = wave.hosts.keys().cloned().collect();
+        for id in ids {
+            let Some(leaver) = wave.hosts.get_mut(&id) else { continue };
+            let Some(kept) = self.roster.all.get(&id).filter(|kept| kept.stays()) else {
+                leaver.ended = true;
+                continue;
+            };
+            if leaver.ended {
+                continue; // an older answer
+            }
+            if let Some(stop) = stop {
+                wave.hosts.remove(&id);
+                self.take_back(roll, &id, kept, stop);
+                continue;
+            }
+            let Some(since) = leaver.leaves else { continue };
+            let waited = now.duration_since(since).unsigned_abs();
+            match kept.host {
+                // Without a cluster, the group's own deregistration from its load balancer is the drain.
+                None => ends.push((id, kept.pool.name.clone(), HostWhy::Empty)),
+                Some(host) if host.status == HostStatus::Active => {
+                    let why = self.why_replaced(roll, kept);
+                    self.drains.push((id, why));
+                }
+                Some(host) if host.task_count == 0 => ends.push((id, kept.pool.name.clone(), HostWhy::Empty)),
+                Some(host) if waited < self.policy.drain_timeout => {
+                    let (tasks, deadline) = (host.task_count, since + self.policy.drain_timeout);
+                    self.report.waits.push(Wait::Host(HostWait::Draining { host: id.clone(), tasks, deadline }));
+                    self.often = true;
+                    if waited >= DRAINS_USUALLY {
+                        let cause = self.stuck(kept);
+                        self.report.waits.push(Wait::Roll(RollWait::Stuck { host: id, cause, until: deadline }));
+                    }
+                }
+                Some(host) => match self.stuck(kept) {
+                    // What is left had its time.
+                    cause if cause.goes_by_itself() => {
+                        let why = HostWhy::DrainTimeout { tasks: host.task_count, waited };
+                        ends.push((id, kept.pool.name.clone(), why));
+                    }
+                    cause => {
+                        wave.hosts.remove(&id);
+                        self.abandon(roll, &id, cause);
+                    }
+                },
+            }
+        }
+        self.end(wave, ends);
+    }
+
+    fn end(&mut self, wave: &Wave, ends: Vec<(InstanceId, PoolName, HostWhy)>) {
+        let left = ends.len().saturating_sub(MOST_ENDS);
+        if left > 0 {
+            let hosts = u32::try_from(left).unwrap_or(u32::MAX);
+            self.report.waits.push(Wait::Roll(RollWait::Ends { hosts }));
+            self.wakes.insert(ENDS_AGAIN);
+        }
+        for (host, pool, why) in ends.into_iter().take(MOST_ENDS) {
+            let shrink = wave.withdraws || wave.raised.contains_key(&pool);
+            self.ends.push((Step::Host(HostStep::Terminate { host, pool, shrink }), Why::Host(why)));
+        }
+    }
+
+    fn stuck(&self, kept: &Kept<'_>) -> Stuck {
+        let room = || self.proof(&std::collections::BTreeSet::from([kept.member.id.clone()])).err();
+        stuck::of_host(kept, self.seen.running.as_ref(), self.given.fleet, room)
+    }
+
+    /// A host that is not to go now takes tasks again, and is still to be replaced.
+    fn take_back(&mut self, roll: &mut Roll, id: &InstanceId, kept: &Kept<'_>, stop: &Stop) {
+        self.budget.outs.remove(id);
+        roll.todo.insert(id.clone());
+        if kept.host.is_some_and(|host| host.status == HostStatus::Draining) {
+            let because = match stop {
+                Stop::Halted(halt) => halt.clone(),
+                Stop::Yields => Halt::Yields,
+            };
+            self.backs.push((id.clone(), RollWhy::Stopped { because }));
+        }
+    }
+
+    fn abandon(&mut self, roll: &mut Roll, id: &InstanceId, cause: Stuck) {
+        self.budget.outs.remove(id);
+        self.backs.push((id.clone(), RollWhy::Abandoned { cause: cause.clone() }));
+        roll.abandoned.insert(id.clone(), cause);
+    }
+
+    /// Ends the wave when all of its hosts are replaced, or halts the roll when they are not in time.
+    fn finish(&mut self, roll: &mut Roll, mut wave: Wave) {
+        let now = self.given.now;
+        if wave.hosts.is_empty() {
+            self.keep_base(roll, &wave);
+            return; // taken back or given up, all of them
+        }
+        let waits = wave.hosts.values().any(|leaver| leaver.leaves.is_none() && !leaver.ended);
+        let since = if waits { Some(wave.since) } else { wave.gone };
+        if wave.hosts.values().all(|leaver| leaver.ended) {
+            wave.gone.get_or_insert(now);
+        }
+        let missing = self.missing(&wave);
+        self.give_back(&wave);
+        if missing == 0 && wave.gone.is_some() {
+            if !wave.withdraws {
+                roll.replaced += u32::try_from(wave.hosts.len()).unwrap_or(u32::MAX);
+                let until = now + self.policy.settle;
+                wave.settles = Some(until);
+                self.report.waits.push(Wait::Roll(RollWait::Settling { until }));
+                self.wake_at(until);
+            }
+            self.keep_base(roll, &wave);
+            roll.wave = (!wave.withdraws).then_some(wave);
+            return;
+        }
+        let waited = since.map_or(Duration::ZERO, |since| now.duration_since(since).unsigned_abs());
+        let wrong = self.wrong_version(&wave);
+        if wrong.is_some() || (missing > 0 && since.is_some() && waited >= self.policy.replace_timeout) {
+            let cause =
+                wrong.unwrap_or_else(|| stuck::of_wave(&wave, self.roster, self.seen, &self.state.targets, waited));
+            self.give_up(roll, &wave, cause);
+            return;
+        }
+        if let (Some(since), true) = (since, missing > 0) {
+            let deadline = since + self.policy.replace_timeout;
+            self.report.waits.push(Wait::Roll(RollWait::Replacing { hosts: missing, deadline }));
+            self.often = true;
+        }
+        roll.wave = Some(wave);
+    }
+
+    /// New hosts that are still missing.
+    fn missing(&self, wave: &Wave) -> u32 {
+        if wave.withdraws {
+            return 0;
+        }
+        let missing = |pool: PoolName| {
+            let of_pool = wave.hosts.values().filter(|leaver| leaver.pool == pool);
+            let needed = of_pool.filter(|leaver| leaver.ended || wave.raised.contains_key(&pool)).count();
+            // A group that is whole is whole, also where somebody made it smaller meanwhile.
+            let others = self.roster.staying(&pool).filter(|(id, kept)| !wave.hosts.contains_key(*id) && kept.ready());
+            let whole = self.roster.group(&pool).is_none_or(|group| others.count() >= group.desired as usize);
+            if whole { 0 } else { needed.saturating_sub(self.new_in_service(wave, &pool)) }
+        };
+        u32::try_from(pools_of(wave).into_iter().map(missing).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
+    /// A new host that is in service and as old as the one before: waiting does not help.
+    fn wrong_version(&self, wave: &Wave) -> Option<Stuck> {
+        let pools = pools_of(wave);
+        let mut new = pools.iter().flat_map(|pool| self.new_hosts(wave, pool));
+        new.find(|kept| kept.ready() && !self.is_fresh(kept)).map(|kept| Stuck::StillOutdated { runs: kept.runs() })
+    }
+
+    /// The wave's hosts are not replaced in time.
+    fn give_up(&mut self, roll: &mut Roll, wave: &Wave, cause: Stuck) {
+        let gone = wave.hosts.values().filter(|leaver| leaver.ended).count();
+        let still = usize::try_from(self.missing(wave)).unwrap_or(usize::MAX);
+        roll.replaced += u32::try_from(gone.saturating_sub(still)).unwrap_or(0);
+        for (id, _) in wave.hosts.iter().filter(|(_, leaver)| !leaver.ended) {
+            roll.todo.insert(id.clone());
+            self.budget.outs.remove(id);
+        }
+        self.keep_base(roll, wave);
+        roll.halted.get_or_insert(Halt::Replacement(cause));
+    }
+
+    /// A raised group that did not shrink again by itself has hosts too many.
+    fn keep_base(&self, roll: &mut Roll, wave: &Wave) {
+        for (pool, raise) in &wave.raised {
+            let Some(group) = self.roster.group(pool) else { continue };
+            if group.desired > raise.from && group.desired <= raise.to {
+                roll.base.insert(pool.clone(), raise.from);
+            } else {
+                roll.base.remove(pool);
+            }
+        }
+    }
+
+    /// The places in the disruption budget of hosts that are replaced, oldest first.
+    fn give_back(&mut self, wave: &Wave) {
+        for pool in pools_of(wave) {
+            let mut come = self.new_in_service(wave, &pool);
+            let refused = self.roster.group(&pool).and_then(|group| self.seen.refusals.get(&group.name));
+            let refused = refused.is_some_and(|found| found.iter().any(|refusal| refusal.at >= wave.since));
+            for (id, _) in wave.hosts.iter().filter(|(_, leaver)| leaver.pool == pool && leaver.ended) {
+                if come > 0 || wave.withdraws || wave.raised.contains_key(&pool) {
+                    come = come.saturating_sub(1);
+                    self.budget.outs.remove(id);
+                } else if let Some(out) = self.budget.outs.get_mut(id).filter(|_| refused) {
+                    // Nothing is on its way: backfill is to stand in.
+                    out.pool = None;
+                }
+            }
+        }
+        let gone_whole = self.missing(wave) == 0 && wave.hosts.values().all(|leaver| leaver.ended);
+        if gone_whole {
+            for id in wave.hosts.keys() {
+                self.budget.outs.remove(id);
+            }
+        }
+    }
+}
+
+/// The pools of a wave's hosts, each once.
+pub(crate) fn pools_of(wave: &Wave) -> Vec<PoolName> {
+    let pools: BTreeMap<&PoolName, ()> = wave.hosts.values().map(|leaver| (&leaver.pool, ())).collect();
+    pools.into_keys().cloned().collect()
+}
