@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use evenkeel_model::FunctionName;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 use crate::clock::Ms;
 use crate::setup::{Spread, millis};
@@ -206,6 +207,17 @@ impl Api {
     }
 }
 
+/// A function's requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// To AWS, about the fleet.
+    pub aws: u64,
+    /// To the table.
+    pub ledger: u64,
+    /// Wake-ups that it asked for.
+    pub beats: u64,
+}
+
 /// What was called, and what the buckets hold.
 #[derive(Debug, Default)]
 pub(crate) struct Apis {
@@ -225,6 +237,50 @@ impl Apis {
         sums
     }
 
+    /// A function's requests to AWS, those to its table and its wake-ups aside.
+    pub(crate) fn of_aws(&self, function: FunctionName) -> u64 {
+        self.split(function).aws
+    }
+
+    /// A function's requests, by what they are for.
+    pub(crate) fn split(&self, function: FunctionName) -> Calls {
+        let mut split = Calls::default();
+        for ((_, api), calls) in self.calls.iter().filter(|((by, _), _)| *by == function) {
+            *match api {
+                Api::BatchGetItem | Api::TransactWriteItems => &mut split.ledger,
+                Api::SendMessageBatch => &mut split.beats,
+                Api::DescribeContainerInstances
+                | Api::DescribeTasks
+                | Api::DescribeServices
+                | Api::UpdateService
+                | Api::GetMetricData
+                | Api::DescribeAlarms
+                | Api::GetQueueAttributes
+                | Api::GetParameter
+                | Api::UpdateContainerInstancesState
+                | Api::DescribeAutoScalingGroups
+                | Api::DescribeScalingActivities
+                | Api::PutAttributes
+                | Api::DescribeInstanceRefreshes
+                | Api::SetDesiredCapacity
+                | Api::TerminateInstance
+                | Api::DescribeSpotRequests
+                | Api::DescribeTemplateVersions
+                | Api::DescribeInstances
+                | Api::DescribeImages
+                | Api::CreateTemplateVersion
+                | Api::ModifyTemplate
+                | Api::RunInstances
+                | Api::TerminateInstances
+                | Api::CreateImage
+                | Api::DeregisterImage
+                | Api::UpdateGroup
+                | Api::DescribeTargetHealth => &mut split.aws,
+            } += calls;
+        }
+        split
+    }
+
     /// Counts a call's requests and says how long it takes, and whether its bucket was not empty. A call that needs more
     /// requests than its bucket has at the moment takes as long as the bucket needs to fill: whoever pages through
     /// answers does so no faster than he may.
@@ -237,6 +293,11 @@ impl Apis {
         rng: &mut ChaCha8Rng,
     ) -> (Ms, bool) {
         let requests = u32::try_from(requests.max(1)).unwrap_or(u32::MAX);
+        let charged = match function {
+            FunctionName::Patchroll => f64::from(requests),
+            // Their storms are measured with one request a look, whatever its pages.
+            FunctionName::Microscale | FunctionName::Backfill => 1.0,
+        };
         let latency = api.latency().draw(rng);
         *self.calls.entry((function, api)).or_default() += u64::from(requests);
         let Some((bucket, size, refill)) = api.bucket() else { return (latency, true) };
@@ -247,7 +308,7 @@ impl Apis {
             self.throttled += 1;
             return (latency, false);
         }
-        *left -= f64::from(requests);
+        *left -= charged;
         // What is owed is paid by waiting.
         let owed = (-*left).max(0.0) / refill;
         (latency + millis(Duration::from_secs_f64(owed)), true)

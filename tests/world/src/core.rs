@@ -70,6 +70,10 @@ pub(crate) enum Event {
     Built(usize),
     /// An image is made.
     Made(ImageId),
+    /// A group goes on with its instance refresh.
+    Refreshes(GroupNo),
+    /// Fresh versions for all pools, and a roll onto them.
+    Patch,
 }
 
 /// One random stream for each purpose, so that a change in one leaves the others as they were.
@@ -220,7 +224,7 @@ impl Core {
         }
     }
 
-    fn runs_already(&mut self, task: TaskNo) {
+    pub(crate) fn runs_already(&mut self, task: TaskNo) {
         if let Some(task) = self.cluster.tasks.get_mut(&task) {
             task.agent = Agent::Running;
             task.started = Some(0);

@@ -15,7 +15,10 @@ pub mod faults;
 pub mod ledger;
 mod losses;
 mod measure;
+mod notices;
+mod people;
 pub mod report;
+mod rolls;
 mod scheduler;
 pub mod setup;
 mod signals;
@@ -23,6 +26,7 @@ mod sim;
 mod trouble;
 mod turns;
 
+pub use api::Calls;
 pub use audit::Violation;
 pub use cloud::spot;
 pub use cloud::{BakeFate, HostKind, Interruption};

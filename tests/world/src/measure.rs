@@ -10,6 +10,7 @@ use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
 use crate::cloud::Cloud;
 use crate::cluster::{Agent, Cluster, ServiceNo};
 use crate::losses::Losses;
+use crate::rolls::Rolls;
 use crate::setup::millis;
 use crate::signals::Signals;
 
@@ -29,6 +30,7 @@ pub(crate) struct Measure {
     pub(crate) all_on_demand_usd: f64,
     pub(crate) below_minimum: Ms,
     pub(crate) losses: Losses,
+    pub(crate) rolls: Rolls,
     pub(crate) depths: Depths,
     /// Launches that began.
     pub(crate) launches: u64,
@@ -91,6 +93,7 @@ impl Measure {
             all_on_demand_usd: 0.0,
             below_minimum: 0,
             losses: Losses::default(),
+            rolls: Rolls::default(),
             depths: Depths::default(),
             launches: 0,
             over_asked_task_ms: 0,
@@ -224,7 +227,9 @@ impl Measure {
         if in_service < fleet.hosts.minimum {
             self.below_minimum += span;
         }
-        let others = cloud.working(|purchase| purchase != Purchase::OnDemand);
+        // A host that a roll replaces is missed by nobody.
+        let rolled = u32::try_from(self.rolls.out()).unwrap_or(u32::MAX);
+        let others = cloud.working(|purchase| purchase != Purchase::OnDemand) + rolled;
         self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);
         let hours = seconds(span) / 3_600.0;
         for instance in cloud.instances.values().filter(|one| !one.ended) {

@@ -1,13 +1,16 @@
 //! The report of a run, as JSON, text or a page.
 
 pub mod html;
+mod rolls;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use evenkeel_model::{PoolName, ServiceName};
+use evenkeel_model::{FunctionName, PoolName, ServiceName};
 use serde::Serialize;
 
+pub use self::rolls::RollReport;
+use crate::api::Calls;
 use crate::audit::Violation;
 use crate::clock::{MINUTE, Ms, seconds};
 use crate::core::Core;
@@ -39,6 +42,8 @@ pub struct Report {
     pub dead_letters: u64,
     /// API calls by action.
     pub api_calls: BTreeMap<&'static str, u64>,
+    /// The same by function, those to its table and its wake-ups apart.
+    pub calls_by_function: BTreeMap<FunctionName, Calls>,
     /// Calls that were refused because of their rate.
     pub throttled: u64,
     /// The services, in the fleet file's order.
@@ -49,8 +54,8 @@ pub struct Report {
     pub losses: LossReport,
     /// On-demand hosts, and what was done with them.
     pub backfill: BackfillReport,
-    /// Patch rolls; none before patchroll is built.
-    pub rolls: Vec<()>,
+    /// Patch rolls, in the order in which they began.
+    pub rolls: Vec<RollReport>,
     /// Task-seconds for which a desired count asked for more than fitted.
     pub over_asked_task_seconds: f64,
     /// Times the disruption budget was overdrawn on purpose.
@@ -199,6 +204,7 @@ impl Report {
             malformed,
             dead_letters,
             api_calls: core.apis.by_action(),
+            calls_by_function: core.functions().into_iter().map(|one| (one, core.apis.split(one))).collect(),
             throttled: core.apis.throttled,
             services: services.map(|(file, measured)| ServiceReport::of(file, measured)).collect(),
             hosts: HostReport {
@@ -225,7 +231,7 @@ impl Report {
                 most_moves_in_an_hour: most_in_an_hour(&losses.moves),
                 most_working: losses.most_working,
             },
-            rolls: Vec::new(),
+            rolls: measure.rolls.list.iter().map(|roll| RollReport::of(roll, core)).collect(),
             over_asked_task_seconds: seconds(measure.over_asked_task_ms),
             budget_violations: core.audit.budget_violations,
             invariant_violations: core.audit.violations.clone(),
@@ -280,6 +286,9 @@ impl fmt::Display for Report {
         }
         if self.backfill.launches > 0 {
             writeln!(f, "{}", self.backfill)?;
+        }
+        for roll in &self.rolls {
+            writeln!(f, "{roll}")?;
         }
         writeln!(f, "over-asked: {:.0} task-seconds", self.over_asked_task_seconds)?;
         write!(f, "invariants violated: {}", self.invariant_violations.len())?;

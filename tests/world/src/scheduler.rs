@@ -333,6 +333,9 @@ impl Core {
         self.remember_on(task.host);
         self.advance_agent(task.host);
         self.stop_daemons(task.host);
+        if self.cluster.hosts.get(&task.host).is_none_or(|host| host.tasks.is_empty()) {
+            self.measure.rolls.emptied(task.host, self.now);
+        }
         self.look_at_short_services();
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Signals {
     services: Vec<Load>,
     /// The fleet's alarms, on load over capacity: whether each is in ALARM, and since when.
     fleet: BTreeMap<AlarmName, (bool, Ms)>,
+    /// Alarms that halt rolls and nothing else: whether each is in ALARM, and since when.
+    pub(crate) halts: BTreeMap<AlarmName, (bool, Ms)>,
     /// The load in capacity units, where somebody set it; otherwise what the services' demand needs.
     pub(crate) load: Option<f64>,
 }
@@ -72,10 +74,13 @@ impl Signals {
             point: None,
             alarm: (false, 0),
         };
-        let alarms = fleet.backfill.iter().flat_map(|backfill| &backfill.alarms);
+        let alarms = || fleet.backfill.iter().flat_map(|backfill| &backfill.alarms);
+        let halts = fleet.patch.iter().flat_map(|patch| &patch.halt_alarms);
+        let halts = halts.filter(|alarm| alarms().all(|other| other != *alarm));
         Self {
             services: fleet.services.iter().map(load).collect(),
-            fleet: alarms.map(|alarm| (alarm.clone(), (false, 0))).collect(),
+            fleet: alarms().map(|alarm| (alarm.clone(), (false, 0))).collect(),
+            halts: halts.map(|alarm| (alarm.clone(), (false, 0))).collect(),
             load: None,
         }
     }
@@ -313,7 +318,7 @@ impl Core {
         match self.fleet.services.iter().position(|service| asks(&service.demand)) {
             None => match self.signals.fleet.get(alarm) {
                 Some((firing, since)) => Signal::Alarm { firing: *firing, since: timestamp(*since) },
-                None => Signal::Unknown(format!("there is no alarm {alarm}")),
+                None => self.halt_alarm(alarm).unwrap_or_else(|| Signal::Unknown(format!("there is no alarm {alarm}"))),
             },
             Some(service) => {
                 let (firing, since) = self.signals.services[service].alarm;

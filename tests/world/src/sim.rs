@@ -161,6 +161,8 @@ impl World {
             Event::Sick(host) => self.lock().sick(host),
             Event::Built(builder) => self.lock().built(builder),
             Event::Made(image) => self.lock().made(&image),
+            Event::Refreshes(group) => self.lock().refreshes(group),
+            Event::Patch => self.lock().patch(),
         }
     }
 
@@ -344,7 +346,7 @@ impl World {
         self.stored(&key).unwrap_or_default()
     }
 
-    fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
+    pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
         let item = self.lock().table.get(std::slice::from_ref(key)).pop().flatten()?;
         serde_json::from_str(&item.body).ok()
     }

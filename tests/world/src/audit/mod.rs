@@ -73,6 +73,9 @@ impl Audit {
         self.meddled.insert(service, now);
     }
 
+    /// A person has set a group's capacity.
+    pub(crate) fn capacity_meddled(&mut self, _group: crate::cloud::GroupNo) {}
+
     /// Notes the decisions among what a turn has written.
     pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write]) {
         for write in writes.iter().filter(|write| write.key.sort == "shortfall") {

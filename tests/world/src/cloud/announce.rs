@@ -51,7 +51,7 @@ impl Core {
         self.of_ec2(host, "EC2 Instance State-change Notification", json!({ "state": state }));
     }
 
-    fn of_group(&mut self, number: GroupNo, detail_type: &str, mut detail: Value) {
+    pub(super) fn of_group(&mut self, number: GroupNo, detail_type: &str, mut detail: Value) {
         let name = &self.cloud.groups[number].name;
         detail["AutoScalingGroupName"] = json!(name);
         let arn = format!(

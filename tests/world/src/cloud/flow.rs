@@ -35,7 +35,7 @@ const RETRIES: [Ms; 9] = [11, 11, 65, 65, 120, 120, 240, 480, 600];
 
 impl Core {
     /// SetDesiredCapacity.
-    pub(crate) fn set_capacity(&mut self, name: &GroupName, hosts: u32) -> Answer<()> {
+    pub(crate) fn set_capacity(&mut self, function: FunctionName, name: &GroupName, hosts: u32) -> Answer<()> {
         let Some(number) = self.cloud.group_no(name) else { return Err(PortError::NotFound(format!("group {name}"))) };
         let group = &mut self.cloud.groups[number];
         if hosts > group.max {
@@ -47,7 +47,8 @@ impl Core {
         if hosts > group.desired {
             group.waits_until = 0;
         }
-        group.desired = hosts;
+        let before = std::mem::replace(&mut group.desired, hosts);
+        self.note_roll_capacity(function, number, before, hosts);
         let wait = REACTION.draw(&mut self.rng.cloud);
         self.group_looks(number, wait);
         Ok(())
@@ -61,6 +62,21 @@ impl Core {
         Ok(())
     }
 
+    /// ResumeProcesses: the group makes up for what it left undone.
+    pub(crate) fn resume_process(&mut self, number: GroupNo, process: Process) {
+        self.cloud.groups[number].suspended.remove(&process);
+        let hosts: Vec<HostNo> = self.cloud.members(number).map(|(host, _)| host).collect();
+        for host in hosts {
+            let in_service = self.cloud.instances.get(&host).is_some_and(|one| one.phase == Phase::InService);
+            match process {
+                Process::AddToLoadBalancer if in_service => self.register_target(host),
+                Process::Terminate => self.sick(host),
+                Process::Launch | Process::AddToLoadBalancer => {}
+            }
+        }
+        self.group_looks(number, REACTION.usual);
+    }
+
     /// The group of an instance.
     pub(crate) fn group_of(&self, id: &InstanceId) -> Option<GroupName> {
         let number = self.cloud.number(id)?;
@@ -68,9 +84,10 @@ impl Core {
     }
 
     /// TerminateInstanceInAutoScalingGroup.
-    pub(crate) fn terminate(&mut self, id: &InstanceId, shrink: bool) -> Answer<()> {
+    pub(crate) fn terminate(&mut self, function: FunctionName, id: &InstanceId, shrink: bool) -> Answer<()> {
         let found = self.cloud.number(id).filter(|number| self.cloud.instances[number].phase != Phase::Terminating);
         let Some(number) = found else { return Err(PortError::NotFound(format!("instance {id}"))) };
+        self.note_roll_end(function, number, shrink);
         let group = &mut self.cloud.groups[self.cloud.instances[&number].group];
         if shrink {
             group.desired = group.desired.saturating_sub(1);
@@ -326,6 +343,7 @@ impl Core {
     pub(crate) fn begin_end(&mut self, host: HostNo) {
         let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
         instance.phase = Phase::Terminating;
+        self.measure.rolls.lost(host);
         instance.target = instance.target.map(|_| Health::Draining);
         let number = instance.group;
         let setup = &self.cloud.groups[number].setup;
@@ -353,6 +371,7 @@ impl Core {
         instance.target = None;
         let known = instance.phase == Phase::Terminating;
         let id = instance.id.clone();
+        self.measure.rolls.lost(host);
         if let Some(request) = self.cloud.requests.get_mut(&id) {
             *request = (SpotCode::Gone, self.now);
         }

@@ -140,6 +140,7 @@ impl Core {
         let each = (0..commands).map(|_| setup.command.draw(rng)).sum::<Ms>();
         let boots = TO_RUNNING.draw(rng) + TO_USABLE.draw(rng);
         let took = boots + each + self.updates_of(image, 1);
+        self.measure.rolls.bakes(took);
         self.after(took, Event::Built(number));
         Ok(())
     }
@@ -184,6 +185,7 @@ impl Core {
             tag: Some((fleet.clone(), roll.clone())),
         });
         let took = self.setup.bake.image.draw(&mut self.rng.bake);
+        self.measure.rolls.bakes(took);
         self.after(took, Event::Made(id));
         Ok(())
     }

@@ -5,6 +5,7 @@ mod announce;
 mod flow;
 mod images;
 mod market;
+mod refresh;
 pub mod spot;
 mod targets;
 mod templates;
@@ -39,6 +40,8 @@ pub(crate) struct Cloud {
     /// What the market said about instances, gone ones included.
     requests: BTreeMap<InstanceId, (SpotCode, Ms)>,
     pub(crate) templates: Templates,
+    /// Instance refreshes so far.
+    pub(crate) refreshed: u64,
     /// Builders, ended ones included.
     pub(crate) builders: Vec<images::SimBuilder>,
     /// What the parameter of the base image names, once somebody asked.
@@ -63,7 +66,7 @@ pub(crate) struct SimGroup {
     /// Launches that were refused.
     pub(crate) refusals: Vec<(Ms, RefusalKind)>,
     /// Somebody's instance refresh is under way.
-    pub(crate) refreshing: bool,
+    pub(crate) refresh: Option<refresh::Refresh>,
     /// What it launches.
     pub(crate) template: TemplateUse,
     /// It is behind a load balancer.
@@ -157,7 +160,7 @@ impl Cloud {
                 refused: 0,
                 waits_until: 0,
                 refusals: Vec::new(),
-                refreshing: false,
+                refresh: None,
                 template,
                 balanced: setup.is_balanced(fleet),
                 suspended: BTreeSet::new(),
@@ -239,12 +242,6 @@ impl Cloud {
             launched: at(one.launched),
         };
         asked.map(describe).collect()
-    }
-
-    /// DescribeInstanceRefreshes: the groups in which one is under way.
-    pub(crate) fn refreshes(&self, names: &[GroupName]) -> Vec<GroupName> {
-        let refreshing = self.groups.iter().filter(|group| group.refreshing && names.contains(&group.name));
-        refreshing.map(|group| group.name.clone()).collect()
     }
 
     /// DescribeScalingActivities, those that failed in the last hour, newest first.

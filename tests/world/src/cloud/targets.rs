@@ -71,7 +71,14 @@ impl Core {
     /// The grace period of an instance is over: a group with `ELB` health checks replaces one that is still unhealthy.
     pub(crate) fn sick(&mut self, host: HostNo) {
         let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
-        if instance.target != Some(Health::Unhealthy) || instance.phase != Phase::InService || instance.ended {
+        // Also called when the group may end instances again, whose grace period may not be over.
+        let grace = self.cloud.groups[instance.group].setup.grace_seconds * SECOND;
+        let setup_says = self.cloud.groups[instance.group].setup.elb_health && self.now >= instance.launched + grace;
+        if !setup_says
+            || instance.target != Some(Health::Unhealthy)
+            || instance.phase != Phase::InService
+            || instance.ended
+        {
             return;
         }
         instance.healthy = false;
@@ -90,6 +97,7 @@ impl Core {
         let works = instance.works && (self.fleet.cluster.is_none() || joined);
         if sound && passes && works && instance.ready_at.is_none() {
             instance.ready_at = Some(self.now);
+            self.measure.rolls.ready(instance.group, instance.launched, self.now);
         }
     }
 }

@@ -103,9 +103,9 @@ impl Templates {
     }
 
     /// A new version that is like the newest one but for its image.
-    pub(crate) fn publish(&mut self, id: &TemplateId, image: ImageId, note: &str) -> u64 {
+    pub(crate) fn publish(&mut self, id: &TemplateId, image: ImageId) -> u64 {
         let Ok(template) = self.find_mut(id) else { return 0 };
-        template.versions.push(Version { image, note: Some(note.to_owned()) });
+        template.versions.push(Version { image, note: None });
         template.versions.len() as u64
     }
 

@@ -39,7 +39,9 @@ impl ChangeHosts for Ports {
             let step = HostStep::SetStatus { hosts: hosts.to_vec(), status };
             under.notes_depth(status == HostStatus::Draining, &mut core.measure.depths.drain);
             core.host_effect(self.turn, &step);
-            core.set_host_status(hosts, status)
+            core.set_host_status(hosts, status)?;
+            core.note_roll_status(self.function, hosts, status);
+            Ok(())
         })
         .await
     }
@@ -47,6 +49,7 @@ impl ChangeHosts for Ports {
     async fn mark_old(&self, _: &ClusterName, hosts: &[InstanceId], old: bool) -> Answer<()> {
         self.call(Api::PutAttributes, |core, _, _| {
             core.host_effect(self.turn, &HostStep::Mark { hosts: hosts.to_vec(), old });
+            core.note_roll_step(self.function);
             core.mark_old(hosts, old)
         })
         .await
@@ -60,7 +63,7 @@ impl ChangeGroups for Ports {
             under.notes_depth(raises, &mut core.measure.depths.launch);
             core.capacity_effect(self.turn, group, hosts);
             core.busy(self.function, group)?;
-            core.set_capacity(group, hosts)
+            core.set_capacity(self.function, group, hosts)
         })
         .await
     }
@@ -71,7 +74,7 @@ impl ChangeGroups for Ports {
             if let Some(group) = core.group_of(host).filter(|_| self.function == FunctionName::Patchroll) {
                 core.busy(self.function, &group)?;
             }
-            core.terminate(host, shrink)
+            core.terminate(self.function, host, shrink)
         })
         .await
     }
@@ -81,6 +84,7 @@ impl ChangeTemplates for Ports {
     async fn new_version(&self, from: &TemplateVersion, image: Option<&ImageId>, note: &str) -> Answer<()> {
         self.call(Api::CreateTemplateVersion, |core, _, _| {
             let step = ImageStep::NewVersion { from: from.clone(), image: image.cloned(), note: note.to_owned() };
+            core.note_roll_step(self.function);
             core.image_effect(self.turn, &step);
             core.new_version(from, image, note)
         })
@@ -89,6 +93,7 @@ impl ChangeTemplates for Ports {
 
     async fn set_default(&self, template: &TemplateId, version: u64) -> Answer<()> {
         self.call(Api::ModifyTemplate, |core, _, _| {
+            core.note_roll_step(self.function);
             core.image_effect(self.turn, &ImageStep::SetDefault { template: template.clone(), version });
             core.set_default(template, version)
         })
@@ -97,6 +102,7 @@ impl ChangeTemplates for Ports {
 
     async fn use_version(&self, group: &GroupName, template: &TemplateUse) -> Answer<()> {
         self.call(Api::UpdateGroup, |core, _, _| {
+            core.note_roll_step(self.function);
             core.use_effect(self.turn, group, template);
             core.busy(self.function, group)?;
             core.use_version(group, template)
@@ -116,6 +122,7 @@ impl ChangeImages for Ports {
     ) -> Answer<()> {
         self.call(Api::RunInstances, |core, _, _| {
             let step = ImageStep::RunBuilder { roll: roll.clone(), template: template.clone(), image: image.clone() };
+            core.note_roll_step(self.function);
             core.image_effect(self.turn, &step);
             core.run_builder(fleet, roll, template, image, commands.len())
         })
@@ -126,6 +133,7 @@ impl ChangeImages for Ports {
         self.call(Api::CreateImage, |core, _, _| {
             let (roll_id, builder_id) = (roll.clone(), builder.clone());
             let step = ImageStep::MakeImage { roll: roll_id, builder: builder_id, name: name.to_owned() };
+            core.note_roll_step(self.function);
             core.image_effect(self.turn, &step);
             core.make_image(fleet, roll, builder, name)
         })
@@ -134,6 +142,7 @@ impl ChangeImages for Ports {
 
     async fn end_builder(&self, builder: &InstanceId) -> Answer<()> {
         self.call(Api::TerminateInstances, |core, _, _| {
+            core.note_roll_step(self.function);
             core.image_effect(self.turn, &ImageStep::EndBuilder { builder: builder.clone() });
             core.end_builder(builder)
         })
@@ -143,6 +152,7 @@ impl ChangeImages for Ports {
     async fn delete_image(&self, image: &ImageId) -> Answer<()> {
         // The image, and its snapshot.
         self.calls(Api::DeregisterImage, 2, |core, _, _| {
+            core.note_roll_step(self.function);
             core.image_effect(self.turn, &ImageStep::DeleteImage { image: image.clone() });
             core.delete_image(image)
         })
@@ -174,6 +184,7 @@ impl Ledger for Ports {
             let taken = core.table.write(&writes, expires);
             if taken.is_ok() {
                 core.audit.recorded(self.turn, &writes);
+                core.note_state(&writes);
             }
             Ok(taken)
         });

@@ -1,0 +1,303 @@
+//! What people and other systems do to a fleet that is being patched: publish, ask, suspend, protect, meddle.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::groups::Process;
+use evenkeel_model::observed::HostStatus;
+use evenkeel_model::templates::{Builder, Image, VersionSpec};
+use evenkeel_model::trigger::RollVerb;
+use evenkeel_model::{AlarmName, InstanceId, PoolName, Resources, Room, ServiceName};
+use serde_json::json;
+
+use crate::clock::{Ms, timestamp};
+use crate::cloud::{BakeFate, GroupNo, HostKind, Phase};
+use crate::cluster::HostNo;
+use crate::core::{Core, Event};
+use crate::sim::World;
+
+impl Core {
+    fn pool_no(&self, pool: &PoolName) -> Option<GroupNo> {
+        self.cloud.groups.iter().position(|group| group.pool == *pool)
+    }
+
+    /// A fresh image, a new version with it, and the group launches that from now on.
+    pub(crate) fn publish(&mut self, number: GroupNo, kind: HostKind) -> u64 {
+        let now = timestamp(self.now);
+        let pool = self.cloud.groups[number].pool.to_string();
+        let image = self.cloud.templates.add_public_image(&pool, now, kind);
+        let asks = self.cloud.groups[number].template.clone();
+        let version = self.cloud.templates.publish(&asks.id, image);
+        match asks.version {
+            VersionSpec::Latest => {}
+            VersionSpec::Default => {
+                let _it_was_just_made = self.cloud.templates.set_default(&asks.id, version);
+            }
+            VersionSpec::Number(_) => self.cloud.groups[number].template.version = VersionSpec::Number(version),
+        }
+        self.cloud.note_launches(self.now);
+        version
+    }
+
+    /// All pools get a new version, and patchroll is asked to roll the fleet onto it.
+    pub(crate) fn patch(&mut self) {
+        for number in 0..self.cloud.groups.len() {
+            self.publish(number, HostKind::Sound);
+        }
+        self.ask_for_roll(RollVerb::Start, None);
+    }
+
+    /// A person's request to patchroll.
+    pub(crate) fn ask_for_roll(&mut self, verb: RollVerb, pool: Option<&PoolName>) {
+        let mut request = json!({ "fleet": self.fleet.name, "roll": verb });
+        if let Some(pool) = pool {
+            request["pool"] = json!(pool);
+        }
+        self.send(&request, crate::delivery::Promise::AtLeastOnce, 0);
+    }
+
+    /// A person sets a group's desired capacity.
+    pub(crate) fn meddle_with_capacity(&mut self, number: GroupNo, hosts: u32) {
+        let group = &mut self.cloud.groups[number];
+        group.desired = hosts.min(group.max);
+        self.audit.capacity_meddled(number);
+        self.group_looks(number, 0);
+    }
+
+    /// A host in service of a pool, the oldest.
+    fn any_of(&self, pool: &PoolName) -> Option<HostNo> {
+        let number = self.pool_no(pool)?;
+        let there = |(_, one): &(HostNo, &crate::cloud::Instance)| one.phase == Phase::InService && !one.ended;
+        self.cloud.members(number).find(there).map(|(host, _)| host)
+    }
+}
+
+/// What becomes of a pool's launches, and what is asked of patchroll. A pool that the fleet does not have is passed over.
+impl World {
+    /// Publishes a new version of a pool's launch template, with a fresh image whose hosts are of this kind, and has the
+    /// group launch it. Gives its number, or 0 where there is no such pool.
+    pub fn publish_version(&mut self, pool: &PoolName, kind: HostKind) -> u64 {
+        let mut core = self.lock();
+        core.pool_no(pool).map_or(0, |number| core.publish(number, kind))
+    }
+
+    /// The same for every pool.
+    pub fn publish_versions(&mut self, kind: HostKind) {
+        let mut core = self.lock();
+        for number in 0..core.cloud.groups.len() {
+            core.publish(number, kind);
+        }
+    }
+
+    /// Publishes versions with fresh images for every pool, and asks for a roll: now.
+    pub fn patch(&mut self) {
+        self.lock().patch();
+    }
+
+    /// The same at a later moment.
+    pub fn patch_at(&mut self, at: Ms) {
+        self.lock().at(at, Event::Patch);
+    }
+
+    /// Asks patchroll, as a person does.
+    pub fn roll(&mut self, verb: RollVerb, pool: Option<&PoolName>) {
+        self.lock().ask_for_roll(verb, pool);
+    }
+
+    /// Has a group name its launch template's version in another way; a number is clamped to those that there are.
+    pub fn set_spec(&mut self, pool: &PoolName, version: VersionSpec) {
+        let mut core = self.lock();
+        let Some(number) = core.pool_no(pool) else { return };
+        let mut asks = core.cloud.groups[number].template.clone();
+        asks.version = version;
+        if core.cloud.templates.resolve(&asks).is_some() {
+            core.cloud.groups[number].template = asks;
+            let now = core.now;
+            core.cloud.note_launches(now);
+        }
+    }
+
+    /// Begins somebody else's instance refresh of a pool's group.
+    pub fn begin_refresh(&mut self, pool: &PoolName) {
+        let mut core = self.lock();
+        if let Some(number) = core.pool_no(pool) {
+            core.begin_refresh(number);
+        }
+    }
+
+    /// Ends an instance refresh: `Cancelled` or `Failed`.
+    pub fn end_refresh(&mut self, pool: &PoolName, cancelled: bool) {
+        let mut core = self.lock();
+        if let Some(number) = core.pool_no(pool) {
+            core.end_refresh(number, if cancelled { "Cancelled" } else { "Failed" });
+        }
+    }
+
+    /// Protects a pool's hosts from scale-in, new ones too, or ends that.
+    pub fn protect(&mut self, pool: &PoolName, protected: bool) {
+        let mut core = self.lock();
+        let Some(number) = core.pool_no(pool) else { return };
+        core.cloud.groups[number].protects = protected;
+        for instance in core.cloud.instances.values_mut().filter(|one| one.group == number) {
+            instance.protected = protected;
+        }
+    }
+
+    /// Suspends a process of a pool's group.
+    pub fn suspend(&mut self, pool: &PoolName, process: Process) {
+        let mut core = self.lock();
+        if let Some(number) = core.pool_no(pool) {
+            core.cloud.groups[number].suspended.insert(process);
+        }
+    }
+
+    /// Resumes a process of a pool's group.
+    pub fn unsuspend(&mut self, pool: &PoolName, process: Process) {
+        let mut core = self.lock();
+        if let Some(number) = core.pool_no(pool) {
+            core.resume_process(number, process);
+        }
+    }
+
+    /// A person sets a group's desired capacity.
+    pub fn set_capacity(&mut self, pool: &PoolName, hosts: u32) {
+        let mut core = self.lock();
+        if let Some(number) = core.pool_no(pool) {
+            core.meddle_with_capacity(number, hosts);
+        }
+    }
+
+    /// Puts a task that belongs to no service on a pool's oldest host; it runs until its host ends.
+    pub fn run_standalone(&mut self, pool: &PoolName) {
+        let mut core = self.lock();
+        let Some(host) = core.any_of(pool) else { return };
+        let now = core.now;
+        let task = core.cluster.add_task(host, None, Room::from(Resources::new(64, 64)), now);
+        core.runs_already(task);
+    }
+
+    /// Protects all tasks of a service from being stopped, or ends that.
+    pub fn protect_tasks(&mut self, service: &ServiceName, protected: bool) {
+        let mut core = self.lock();
+        let Some(number) = core.service_no(service) else { return };
+        for task in core.cluster.tasks.values_mut().filter(|task| task.service == Some(number)) {
+            task.protected = protected;
+        }
+    }
+
+    /// The agent of a pool's oldest host goes away, and does not come back.
+    pub fn lose_agent(&mut self, pool: &PoolName) -> Option<InstanceId> {
+        let mut core = self.lock();
+        let host = core.any_of(pool)?;
+        let found = core.cluster.hosts.get_mut(&host)?;
+        found.seen.connected = false;
+        let id = found.seen.id.clone();
+        core.announce_host(host, "ACTIVE");
+        Some(id)
+    }
+
+    /// The next bakes end so.
+    pub fn bake_goes(&mut self, fate: BakeFate) {
+        self.lock().setup.bake.fate = fate;
+    }
+
+    /// The parameter of the base image names a fresh one, and says so.
+    pub fn publish_base_image(&mut self) {
+        let mut core = self.lock();
+        let now = timestamp(core.now);
+        let image = core.cloud.templates.add_public_image("base", now, HostKind::Sound);
+        core.cloud.base = Some(image);
+        core.announce_base_image();
+    }
+
+    /// Somebody else's image gets this name.
+    pub fn take_image_name(&mut self, name: &str) {
+        self.lock().take_name(name);
+    }
+
+    /// Inspector finds a vulnerable package on a pool's hosts, or no longer.
+    pub fn find_vulnerability(&mut self, pool: &PoolName, active: bool) {
+        let mut core = self.lock();
+        if let Some(number) = core.pool_no(pool) {
+            core.announce_finding(number, active);
+        }
+    }
+
+    /// Systems Manager finds a pool's oldest host not compliant with its patch baseline.
+    pub fn find_noncompliant(&mut self, pool: &PoolName) {
+        let mut core = self.lock();
+        if let Some(host) = core.any_of(pool) {
+            core.announce_noncompliance(host);
+        }
+    }
+
+    /// Sets a halt alarm of the fleet to ALARM, or to OK.
+    pub fn halt(&mut self, alarm: &AlarmName, firing: bool) {
+        self.lock().set_halt_alarm(alarm, firing);
+    }
+}
+
+/// What a story looks at.
+impl World {
+    /// A pool's hosts in service, by the launch template version that they were launched from.
+    #[must_use]
+    pub fn versions(&self, pool: &PoolName) -> BTreeMap<u64, usize> {
+        let core = self.lock();
+        let mut found = BTreeMap::new();
+        let Some(number) = core.pool_no(pool) else { return found };
+        for (_, one) in core.cloud.members(number).filter(|(_, one)| one.phase == Phase::InService && !one.ended) {
+            *found.entry(one.version.version).or_default() += 1;
+        }
+        found
+    }
+
+    /// A pool's hosts that are there or coming, oldest first.
+    #[must_use]
+    pub fn hosts(&self, pool: &PoolName) -> Vec<InstanceId> {
+        let core = self.lock();
+        let Some(number) = core.pool_no(pool) else { return Vec::new() };
+        let staying = core.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.ended);
+        staying.map(|(_, one)| one.id.clone()).collect()
+    }
+
+    /// A group's desired capacity.
+    #[must_use]
+    pub fn desired(&self, pool: &PoolName) -> u32 {
+        let core = self.lock();
+        core.pool_no(pool).map_or(0, |number| core.cloud.groups[number].desired)
+    }
+
+    /// Hosts that are DRAINING.
+    #[must_use]
+    pub fn draining(&self) -> Vec<InstanceId> {
+        let core = self.lock();
+        let draining = core.cluster.hosts.values().filter(|host| host.seen.status == HostStatus::Draining);
+        draining.map(|host| host.seen.id.clone()).collect()
+    }
+
+    /// Hosts that are marked as about to be replaced.
+    #[must_use]
+    pub fn marked_old(&self) -> Vec<InstanceId> {
+        let core = self.lock();
+        let old = evenkeel_model::decision::HostStep::OLD;
+        let marked = core.cluster.hosts.values().filter(|host| host.seen.attributes.contains_key(old));
+        marked.map(|host| host.seen.id.clone()).collect()
+    }
+
+    /// The fleet's builders that have not ended.
+    #[must_use]
+    pub fn builders(&self) -> Vec<Builder> {
+        let core = self.lock();
+        let mut found = core.cloud.describe_builders(&core.fleet.name, core.now);
+        found.retain(|one| one.state != evenkeel_model::templates::BuilderState::Gone);
+        found
+    }
+
+    /// The images that were baked for the fleet and that exist.
+    #[must_use]
+    pub fn images(&self) -> Vec<Image> {
+        let core = self.lock();
+        let mut found = core.cloud.describe_images(&core.fleet.name, "evenkeel");
+        found.retain(|image| image.roll.is_some());
+        found
+    }
+}

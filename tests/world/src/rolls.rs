@@ -1,0 +1,358 @@
+//! Measures rolls: how long they took, how long they had to take, and how many hosts were out because of them.
+//!
+//! Which roll is under way, and how it ended, is what patchroll has stored. Everything else is measured here, from what
+//! the functions did and what the hosts went through.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::fleet::{Fleet, Patch, Wave};
+use evenkeel_model::observed::HostStatus;
+use evenkeel_model::{FunctionName, InstanceId, RollId};
+use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
+use evenkeel_turn::ledger::{Key, Write};
+
+use crate::clock::{Ms, SECOND};
+use crate::cloud::GroupNo;
+use crate::cluster::HostNo;
+use crate::core::Core;
+use crate::setup::millis;
+
+/// Calls that end hosts: twenty at once, five a second after that (assumed for Auto Scaling, see `api`). Nobody is faster.
+const ENDS_AT_ONCE: u64 = 20;
+const ENDS_A_SECOND: u64 = 5;
+
+/// All rolls, in the order in which they began.
+#[derive(Debug, Default)]
+pub(crate) struct Rolls {
+    pub(crate) list: Vec<Measured>,
+}
+
+/// One roll.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) id: RollId,
+    /// What patchroll says of it.
+    pub(crate) state: &'static str,
+    /// Hosts in all, as patchroll counts them.
+    pub(crate) hosts: u32,
+    /// Hosts that patchroll has replaced.
+    pub(crate) replaced: u32,
+    pub(crate) waves: u32,
+    pub(crate) since: Ms,
+    /// Its first step.
+    pub(crate) first: Option<Ms>,
+    pub(crate) ended: Option<Ms>,
+    /// The most hosts that were out at once because of it.
+    pub(crate) max_out: usize,
+    /// Patchroll's calls of AWS before it began, and until now or its end.
+    calls_before: u64,
+    pub(crate) calls: u64,
+    /// What baking its image took.
+    baked: Ms,
+    /// Hosts that were sent away, in the order in which they were.
+    leavers: Vec<Leaver>,
+    /// Hosts that were ordered to come first and are not there yet: when they were ordered.
+    ordered: BTreeMap<GroupNo, Vec<Ms>>,
+    /// Hosts that came first: when they were ordered, how long they took.
+    first_come: BTreeMap<GroupNo, Vec<Ms>>,
+}
+
+/// A host that was sent away.
+#[derive(Debug, Clone)]
+struct Leaver {
+    host: HostNo,
+    group: GroupNo,
+    /// When it was told to drain, or to end where nothing had to drain.
+    left: Ms,
+    empty: Option<Ms>,
+    ended: Option<Ms>,
+    /// Its group shrank by it.
+    shrinks: bool,
+    /// When another was all that it should be.
+    replaced: Option<Ms>,
+}
+
+impl Rolls {
+    /// Patchroll has stored its state.
+    pub(crate) fn stored(&mut self, state: &State, calls: u64, now: Ms) {
+        for ended in state.ended.iter().rev() {
+            self.note(&ended.id, calls, now).ends(ended, calls, now);
+        }
+        if let Some(roll) = &state.roll {
+            self.note(&roll.id, calls, now).goes_on(roll);
+        }
+    }
+
+    fn note(&mut self, id: &RollId, calls: u64, now: Ms) -> &mut Measured {
+        let index = self.list.iter().position(|known| known.id == *id).unwrap_or_else(|| {
+            self.list.push(Measured::new(id, calls, now));
+            self.list.len() - 1
+        });
+        &mut self.list[index]
+    }
+
+    /// The roll that is under way.
+    pub(crate) fn current(&mut self) -> Option<&mut Measured> {
+        self.list.iter_mut().rev().find(|roll| roll.ended.is_none())
+    }
+
+    /// Patchroll takes a step of the roll that is under way.
+    pub(crate) fn step(&mut self, calls: u64, now: Ms) {
+        if let Some(roll) = self.current() {
+            roll.first.get_or_insert(now);
+            roll.calls = calls - roll.calls_before;
+        }
+    }
+
+    /// Something about the bake takes so long.
+    pub(crate) fn bakes(&mut self, took: Ms) {
+        if let Some(roll) = self.current() {
+            roll.baked += took;
+        }
+    }
+
+    /// A host is told to drain; without tasks it is empty at once.
+    pub(crate) fn drains(&mut self, host: HostNo, group: GroupNo, empty: bool, now: Ms) {
+        let Some(roll) = self.current() else { return };
+        if roll.leavers.iter().any(|known| known.host == host) {
+            return;
+        }
+        let empty = empty.then_some(now);
+        roll.leavers.push(Leaver { host, group, left: now, empty, ended: None, shrinks: false, replaced: None });
+        roll.count();
+    }
+
+    /// A host takes tasks again.
+    pub(crate) fn stays(&mut self, host: HostNo) {
+        if let Some(roll) = self.current() {
+            roll.leavers.retain(|known| known.host != host || known.ended.is_some());
+        }
+    }
+
+    /// Nothing runs on a host any more.
+    pub(crate) fn emptied(&mut self, host: HostNo, now: Ms) {
+        if let Some(leaver) = self.leaver(host) {
+            leaver.empty.get_or_insert(now);
+        }
+    }
+
+    /// A host that had worked is told to end.
+    pub(crate) fn ends(&mut self, host: HostNo, group: GroupNo, shrinks: bool, now: Ms) {
+        self.drains(host, group, true, now);
+        if let Some(leaver) = self.leaver(host) {
+            leaver.ended.get_or_insert(now);
+            leaver.shrinks |= shrinks;
+        }
+    }
+
+    /// A host is gone that nobody told to end.
+    pub(crate) fn lost(&mut self, host: HostNo) {
+        self.stays(host);
+    }
+
+    /// A group is to grow by so many hosts first.
+    pub(crate) fn grows(&mut self, group: GroupNo, by: u32, now: Ms) {
+        if let Some(roll) = self.current() {
+            roll.ordered.entry(group).or_default().extend((0..by).map(|_| now));
+        }
+    }
+
+    /// A host that was launched at `launched` is all that it should be. It takes the place of the one that ended first;
+    /// where none is missing, it is one that was to come first.
+    pub(crate) fn ready(&mut self, group: GroupNo, launched: Ms, now: Ms) {
+        let Some(roll) = self.current().filter(|roll| launched >= roll.since) else { return };
+        let missing =
+            roll.leavers.iter_mut().filter(|one| one.group == group && !one.shrinks && one.replaced.is_none());
+        if let Some(leaver) = missing.filter(|one| one.ended.is_some()).min_by_key(|one| one.ended) {
+            leaver.replaced = Some(now);
+        } else if let Some(ordered) = roll.ordered.get_mut(&group).filter(|ordered| !ordered.is_empty()) {
+            let at = ordered.remove(0);
+            roll.first_come.entry(group).or_default().push(now - at);
+        }
+    }
+
+    fn leaver(&mut self, host: HostNo) -> Option<&mut Leaver> {
+        self.current()?.leavers.iter_mut().find(|known| known.host == host)
+    }
+
+    /// Hosts that are out because of the roll that is under way.
+    pub(crate) fn out(&self) -> usize {
+        self.list.last().filter(|roll| roll.ended.is_none()).map_or(0, Measured::out)
+    }
+}
+
+impl Measured {
+    fn new(id: &RollId, calls: u64, now: Ms) -> Self {
+        Self {
+            id: id.clone(),
+            state: "rolling",
+            hosts: 0,
+            replaced: 0,
+            waves: 0,
+            since: now,
+            first: None,
+            ended: None,
+            max_out: 0,
+            calls_before: calls,
+            calls: 0,
+            baked: 0,
+            leavers: Vec::new(),
+            ordered: BTreeMap::new(),
+            first_come: BTreeMap::new(),
+        }
+    }
+
+    fn goes_on(&mut self, roll: &Roll) {
+        let wave = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len());
+        let left = u32::try_from(roll.todo.len() + wave + roll.abandoned.len()).unwrap_or(u32::MAX);
+        self.hosts = self.hosts.max(left + roll.replaced + roll.went);
+        (self.replaced, self.waves) = (roll.replaced, roll.waves);
+        self.state = match (&roll.stage, &roll.halted) {
+            (Stage::TakingBack, _) => "taking-back",
+            (Stage::Baking(_) | Stage::Rolling, Some(_)) => "halted",
+            (Stage::Baking(_) | Stage::Rolling, None) if roll.paused => "paused",
+            (Stage::Baking(_), None) => "baking",
+            (Stage::Rolling, None) => "rolling",
+        };
+    }
+
+    fn ends(&mut self, ended: &Ended, calls: u64, now: Ms) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(now);
+        self.calls = calls - self.calls_before;
+        let abandoned = u32::try_from(ended.abandoned.len()).unwrap_or(u32::MAX);
+        self.hosts = self.hosts.max(ended.replaced + ended.went + abandoned);
+        (self.replaced, self.waves) = (ended.replaced, ended.waves);
+        self.state = match &ended.ending {
+            Ending::Done => "done",
+            Ending::Incomplete => "incomplete",
+            Ending::Aborted => "aborted",
+            Ending::NotBaked(_) => "not-baked",
+            Ending::RolledBack(_) => "rolled-back",
+        };
+    }
+
+    fn count(&mut self) {
+        self.max_out = self.max_out.max(self.out());
+    }
+
+    /// Hosts that are sent away and not replaced, less those that came first. Counted so that it is never too many: where
+    /// a host is lost at the same time, the next new one takes the place of the one that was sent away.
+    fn out(&self) -> usize {
+        let open = self.leavers.iter().filter(|leaver| leaver.replaced.is_none());
+        let mut by_group: BTreeMap<GroupNo, usize> = BTreeMap::new();
+        for leaver in open {
+            *by_group.entry(leaver.group).or_default() += 1;
+        }
+        let came = |group: &GroupNo| self.first_come.get(group).map_or(0, Vec::len);
+        by_group.iter().map(|(group, open)| open.saturating_sub(came(group))).sum()
+    }
+
+    /// From the first step to the end, or until `now`.
+    pub(crate) fn took(&self, now: Ms) -> Ms {
+        self.first.map_or(0, |first| self.ended.unwrap_or(now).saturating_sub(first))
+    }
+
+    /// What no controller could beat with the same draws. The hosts are taken in the order in which they left, in waves
+    /// as large as the fleet file and the budget allow; a wave costs the longest of its hosts' times, and the quiet time.
+    /// A host's time is from DRAINING to empty and from the order to end it to its replacement in service, healthy and
+    /// joined; where the new host comes first, from its order to its being there and the old one's drain, the slowest of
+    /// one with the fastest of the other. Ends come no faster than the API allows them. The time to bake comes on top.
+    pub(crate) fn floor(&self, fleet: &Fleet) -> Ms {
+        let Some(patch) = &fleet.patch else { return 0 };
+        let size = self.wave_size(fleet, patch);
+        let settle = millis(patch.settle);
+        let mut left: Vec<&Leaver> = self.leavers.iter().filter(|one| one.shrinks || one.replaced.is_some()).collect();
+        left.sort_by_key(|leaver| (leaver.left, leaver.host));
+        let mut came: Vec<Ms> = self.first_come.values().flatten().copied().collect();
+        let waves = left.chunks(size).map(|wave| {
+            let shrinking = wave.iter().filter(|leaver| leaver.shrinks).count();
+            let first = came.drain(..shrinking.min(came.len())).collect();
+            longest(wave, first) + settle
+        });
+        self.baked + waves.sum::<Ms>()
+    }
+
+    /// Hosts of a full wave.
+    fn wave_size(&self, fleet: &Fleet, patch: &Patch) -> usize {
+        let asked = match patch.wave {
+            Wave::Hosts(hosts) => hosts,
+            Wave::Percent(percent) => self.hosts * percent / 100,
+        };
+        asked.min(fleet.disruption.max_out).max(1) as usize
+    }
+}
+
+impl Core {
+    /// Patchroll takes a step.
+    pub(crate) fn note_roll_step(&mut self, function: FunctionName) {
+        if function == FunctionName::Patchroll {
+            let calls = self.apis.of_aws(function);
+            self.measure.rolls.step(calls, self.now);
+        }
+    }
+
+    /// Patchroll's state was stored, if it is among `writes`.
+    pub(crate) fn note_state(&mut self, writes: &[Write]) {
+        let key = Key::of(&self.fleet.name, "state", FunctionName::Patchroll);
+        for body in writes.iter().filter(|write| write.key == key).filter_map(|write| write.body.as_deref()) {
+            let Ok(state) = serde_json::from_str::<State>(body) else { continue };
+            let calls = self.apis.of_aws(FunctionName::Patchroll);
+            self.measure.rolls.stored(&state, calls, self.now);
+        }
+    }
+
+    /// Hosts were told to drain, or to take tasks again.
+    pub(crate) fn note_roll_status(&mut self, function: FunctionName, hosts: &[InstanceId], status: HostStatus) {
+        self.note_roll_step(function);
+        if function != FunctionName::Patchroll {
+            return;
+        }
+        for number in hosts.iter().filter_map(|id| self.cloud.number(id)) {
+            let empty = self.cluster.hosts.get(&number).is_none_or(|host| host.tasks.is_empty());
+            let group = self.cloud.instances[&number].group;
+            match status {
+                HostStatus::Active => self.measure.rolls.stays(number),
+                HostStatus::Draining | HostStatus::Leaving => self.measure.rolls.drains(number, group, empty, self.now),
+            }
+        }
+    }
+
+    /// A host is told to end; one that never worked is nobody's loss.
+    pub(crate) fn note_roll_end(&mut self, function: FunctionName, host: HostNo, shrinks: bool) {
+        self.note_roll_step(function);
+        let instance = &self.cloud.instances[&host];
+        if function == FunctionName::Patchroll && instance.ready_at.is_some() {
+            let group = instance.group;
+            self.measure.rolls.ends(host, group, shrinks, self.now);
+        }
+    }
+
+    /// A group's capacity was set.
+    pub(crate) fn note_roll_capacity(&mut self, function: FunctionName, group: GroupNo, from: u32, to: u32) {
+        self.note_roll_step(function);
+        if function == FunctionName::Patchroll && to > from {
+            self.measure.rolls.grows(group, to - from, self.now);
+        }
+    }
+}
+
+/// The longest of the times of a wave's hosts, when the slowest go first.
+fn longest(wave: &[&Leaver], mut first: Vec<Ms>) -> Ms {
+    let drain = |leaver: &Leaver| {
+        let empty = leaver.empty.into_iter().chain(leaver.ended).min().unwrap_or(leaver.left);
+        empty.saturating_sub(leaver.left)
+    };
+    let again = |leaver: &Leaver| leaver.replaced.zip(leaver.ended).map_or(0, |(replaced, ended)| replaced - ended);
+    let mut shrinking: Vec<Ms> = wave.iter().filter(|leaver| leaver.shrinks).map(|leaver| drain(leaver)).collect();
+    shrinking.sort_unstable_by_key(|time| std::cmp::Reverse(*time));
+    first.sort_unstable();
+    let mut times: Vec<Ms> =
+        wave.iter().filter(|leaver| !leaver.shrinks).map(|leaver| drain(leaver) + again(leaver)).collect();
+    times.extend(shrinking.iter().enumerate().map(|(index, drain)| drain + first.get(index).copied().unwrap_or(0)));
+    times.sort_unstable_by_key(|time| std::cmp::Reverse(*time));
+    let after = |index: usize| (index as Ms + 1).saturating_sub(ENDS_AT_ONCE) * SECOND / ENDS_A_SECOND;
+    times.iter().enumerate().map(|(index, time)| time + after(index)).max().unwrap_or(0)
+}
