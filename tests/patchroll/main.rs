@@ -110,7 +110,7 @@ fn five_servers_behind_a_load_balancer_are_replaced_one_at_a_time() {
             assert_eq!((ended.waves, ended.replaced, ended.went), (5, 5, 0));
             let report = world.report();
             let roll = &report.rolls[0];
-            assert_eq!(roll.max_out, 1, "{strategy}, seed {seed}: never more than one is out");
+            assert!(roll.max_out <= 1, "{strategy}, seed {seed}: never more than one is out");
             assert!(roll.seconds <= 1.10 * roll.floor_seconds, "{strategy}, seed {seed}: {roll}");
             if seed == 1 {
                 eprintln!("{strategy}: {roll}");
@@ -131,7 +131,7 @@ fn a_shop_of_reserved_and_spot_hosts_is_rolled_one_at_a_time_while_all_three_fun
             assert_eq!((ended.replaced, ended.went), (5, 0), "{strategy}, seed {seed}");
             let report = world.report();
             let roll = &report.rolls[0];
-            assert_eq!(roll.max_out, 1, "{strategy}, seed {seed}");
+            assert!(roll.max_out <= 1, "{strategy}, seed {seed}");
             assert!(roll.seconds <= 1.10 * roll.floor_seconds, "{strategy}, seed {seed}: {roll}");
             if seed == 1 {
                 eprintln!("{strategy}: {roll}");
@@ -237,4 +237,18 @@ fn it_can_be_paused_resumed_and_aborted_at_any_moment() {
         world.run_until((minute + 60) * MINUTE);
         all_new(&world);
     }
+}
+
+#[test]
+fn zz_timeline() {
+    let mut world = shop("max_out = 1 ", "max_out = 1 ", 1);
+    start(&mut world);
+    let mut last = String::new();
+    for second in 300..900 {
+        world.run_until(second * 1000);
+        let view = world.patch_view();
+        let now = view.map(|v| format!("{:?} {:?}", v.roll.map(|r| r.says), v.waits)).unwrap_or_default();
+        if now != last { eprintln!("{second}: {now}"); last = now; }
+    }
+    for d in world.view().unwrap().decisions.iter().rev() { eprintln!("{} {}", d.decision.at, d.text); }
 }

@@ -90,7 +90,7 @@ impl Looks {
             Some(wave) if wave.settles.is_some_and(|until| until > given.now) => Self::watch(given),
             Some(wave) if wave.settles.is_none() => Self::during(given, roll, wave),
             // Nothing can happen before somebody says so.
-            None if (roll.paused || roll.halted.is_some()) && roll.stage == Stage::Rolling => Self::watch(given),
+            None if !given.fleet.patch.as_ref().is_some_and(|policy| roll.goes_on_alone(policy)) => Self::watch(given),
             Some(_) | None => Self::all(given),
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct HostAudit {
     justified: VecDeque<(Ms, u32)>,
     /// Microscale told last that tasks fit nowhere.
     pub(crate) short: bool,
+    /// Units that a roll asked backfill for last.
+    pub(crate) borrowed: u32,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
 }
@@ -182,7 +184,7 @@ impl Core {
         }
         let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        (there, (if more { hosts.maximum } else { hosts.steady }).saturating_sub(others))
+        (there, (if more { hosts.maximum } else { hosts.steady + self.audit.hosts.borrowed }).saturating_sub(others))
     }
 
     /// Notes for how many on-demand units there is a reason, before time passes.

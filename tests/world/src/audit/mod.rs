@@ -15,7 +15,7 @@ use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
 use evenkeel_model::report::Wait;
 use evenkeel_model::{FunctionName, InstanceId, Resources, ServiceName};
 use evenkeel_turn::ledger::Write;
-use evenkeel_turn::{Summary, Told};
+use evenkeel_turn::{Borrow, Summary, Told};
 use serde::Serialize;
 
 use crate::clock::{Ms, seconds};
@@ -81,6 +81,10 @@ impl Audit {
         for write in writes.iter().filter(|write| write.key.sort == "shortfall") {
             let told: Option<Told> = write.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
             self.hosts.short = told.is_some_and(|told| !told.missing.is_empty());
+        }
+        for write in writes.iter().filter(|write| write.key.sort == "borrow") {
+            let borrow: Option<Borrow> = write.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+            self.hosts.borrowed = borrow.map_or(0, |borrow| borrow.units);
         }
         for write in writes.iter().filter(|write| write.key.sort.starts_with("decision#")) {
             let decisions: Vec<Decision> =
