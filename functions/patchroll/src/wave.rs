@@ -110,7 +110,7 @@ impl Planning<'_, '_> {
         for pool in raised {
             let of_pool = |leaver: &&Leaver| leaver.pool == pool;
             let left = wave.hosts.values().filter(of_pool).filter(|leaver| leaver.leaves.is_some()).count();
-            let come = self.new_in_service(wave, &pool).saturating_sub(left);
+            let come = self.come(wave, &pool).saturating_sub(left);
             let waiting =
                 wave.hosts.iter().filter(|(_, leaver)| of_pool(leaver) && leaver.leaves.is_none() && !leaver.ended);
             let next: Vec<InstanceId> = waiting.map(|(id, _)| id.clone()).take(come).collect();
@@ -130,9 +130,22 @@ impl Planning<'_, '_> {
         }
     }
 
-    /// New hosts of a pool that are in service and what its group would launch.
-    pub(crate) fn new_in_service(&self, wave: &Wave, pool: &PoolName) -> usize {
-        self.new_hosts(wave, pool).filter(|kept| kept.ready() && self.is_fresh(kept)).count()
+    /// How many of a pool's hosts that go have others in service in their place.
+    fn come(&self, wave: &Wave, pool: &PoolName) -> usize {
+        match wave.raised.get(pool) {
+            // Whichever hosts there are besides those that go: a group that evens out its zones launches by itself, too.
+            Some(raise) => {
+                let go = wave.hosts.values().filter(|leaver| leaver.pool == *pool).count();
+                self.others_in_service(wave, pool).saturating_sub((raise.from as usize).saturating_sub(go))
+            }
+            None => self.new_hosts(wave, pool).filter(|kept| kept.ready() && self.is_fresh(kept)).count(),
+        }
+    }
+
+    /// Hosts of a pool in service besides those that go.
+    fn others_in_service(&self, wave: &Wave, pool: &PoolName) -> usize {
+        let others = self.roster.staying(pool).filter(|(id, kept)| !wave.hosts.contains_key(*id) && kept.ready());
+        others.count()
     }
 
     fn new_hosts<'s>(&'s self, wave: &'s Wave, pool: &'s PoolName) -> impl Iterator<Item = &'s Kept<'s>> {
@@ -294,9 +307,9 @@ impl Planning<'_, '_> {
             let of_pool = wave.hosts.values().filter(|leaver| leaver.pool == pool);
             let needed = of_pool.filter(|leaver| leaver.ended || wave.raised.contains_key(&pool)).count();
             // A group that is whole is whole, also where somebody made it smaller meanwhile.
-            let others = self.roster.staying(&pool).filter(|(id, kept)| !wave.hosts.contains_key(*id) && kept.ready());
-            let whole = self.roster.group(&pool).is_none_or(|group| others.count() >= group.desired as usize);
-            if whole { 0 } else { needed.saturating_sub(self.new_in_service(wave, &pool)) }
+            let others = self.others_in_service(wave, &pool);
+            let whole = self.roster.group(&pool).is_none_or(|group| others >= group.desired as usize);
+            if whole { 0 } else { needed.saturating_sub(self.come(wave, &pool)) }
         };
         u32::try_from(pools_of(wave).into_iter().map(missing).sum::<usize>()).unwrap_or(u32::MAX)
     }
@@ -336,7 +349,7 @@ impl Planning<'_, '_> {
     /// The places in the disruption budget of hosts that are replaced, oldest first.
     fn give_back(&mut self, wave: &Wave) {
         for pool in pools_of(wave) {
-            let mut come = self.new_in_service(wave, &pool);
+            let mut come = self.come(wave, &pool);
             let refused = self.roster.group(&pool).and_then(|group| self.seen.refusals.get(&group.name));
             let refused = refused.is_some_and(|found| found.iter().any(|refusal| refusal.at >= wave.since));
             for (id, _) in wave.hosts.iter().filter(|(_, leaver)| leaver.pool == pool && leaver.ended) {

@@ -24,6 +24,8 @@ pub struct Faults {
     pub trouble: bool,
     /// Kills the turn with this number (from 1) at its call with this number (from 1), before the call's effect.
     pub kill: Option<(u64, u32)>,
+    /// The same for patchroll's own turns, counted from 1.
+    pub kill_roll: Option<(u64, u32)>,
 }
 
 /// What happens to one call.
@@ -66,9 +68,10 @@ impl Faults {
     }
 
     /// Draws at which call a turn is killed, if it is.
-    pub(crate) fn kill_at(&self, turn: TurnNo, rng: &mut ChaCha8Rng) -> Option<u32> {
-        match self.kill {
-            Some((scripted, call)) if scripted == turn => Some(call),
+    pub(crate) fn kill_at(&self, turn: TurnNo, of_roll: Option<TurnNo>, rng: &mut ChaCha8Rng) -> Option<u32> {
+        match (self.kill, self.kill_roll) {
+            (Some((scripted, call)), _) if scripted == turn => Some(call),
+            (_, Some((scripted, call))) if Some(scripted) == of_roll => Some(call),
             _ => Core::chance(rng, self.rate.max(self.killed)).then(|| rng.random_range(1..12)),
         }
     }

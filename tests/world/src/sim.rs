@@ -44,6 +44,8 @@ pub struct World {
     core: Arc<Mutex<Core>>,
     turns: BTreeMap<TurnNo, (Turn, Message)>,
     started: TurnNo,
+    /// Patchroll's among them.
+    roll_turns: TurnNo,
     fleets: Arc<FleetCache>,
     seed: u64,
     tally: Tally,
@@ -93,6 +95,7 @@ impl World {
             core: Arc::new(Mutex::new(core)),
             turns: BTreeMap::new(),
             started: 0,
+            roll_turns: 0,
             fleets,
             seed,
             tally: Tally::default(),
@@ -189,6 +192,9 @@ impl World {
                 Ok(Reading::Trigger(trigger)) => {
                     self.started += 1;
                     let turn = self.started;
+                    let rolls = message.to == FunctionName::Patchroll;
+                    self.roll_turns += u64::from(rolls);
+                    let of_roll = rolls.then_some(self.roll_turns);
                     let about_a_host = matches!(trigger, Trigger::SpotInterruption(_));
                     let ports = Ports::new(Arc::clone(&self.core), turn, message.to);
                     let work = work(message.to, ports, Arc::clone(&self.fleets), trigger, format!("turn-{turn}"));
@@ -196,7 +202,7 @@ impl World {
                         let mut core = self.lock();
                         let Core { faults, rng, under, .. } = &mut *core;
                         let begun = under.entry(turn).or_default();
-                        begun.kill_at = faults.kill_at(turn, rng.own(message.to).faults);
+                        begun.kill_at = faults.kill_at(turn, of_roll, rng.own(message.to).faults);
                         begun.timed = about_a_host;
                     }
                     self.turns.insert(turn, (work, message.clone()));

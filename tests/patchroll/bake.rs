@@ -1,0 +1,102 @@
+//! A fresh image before the roll, and what becomes of a bake that fails.
+
+use evenkeel_model::templates::VersionSpec;
+use evenkeel_model::trigger::RollVerb;
+use evenkeel_patchroll::Ending;
+use evenkeel_world::clock::MINUTE;
+use evenkeel_world::{BakeFate, Faults, World};
+
+use crate::{SITE, SITE_SETUP, ended, fleet, nothing_left, pool, world};
+
+const BAKE: &str = "[patch.bake]\nbase_image_parameter = \"/aws/service/ecs/ami\"\ncommands = [\"dnf -y update\", \"true\"]\nkeep = 2\n\
+    timeout = \"30m\"\n";
+
+fn bakery(fate: BakeFate, seed: u64) -> World {
+    let mut world = world(fleet(&format!("{SITE}{BAKE}")), SITE_SETUP, seed, Faults::default(), 0.0);
+    world.bake_goes(fate);
+    world.run_until(5 * MINUTE);
+    world
+}
+
+#[test]
+fn the_groups_roll_onto_the_new_image_however_they_name_versions() {
+    for (seed, spec) in [(1, VersionSpec::Latest), (2, VersionSpec::Default), (3, VersionSpec::Number(1))] {
+        let mut world = bakery(BakeFate::Works, seed);
+        world.set_spec(&pool("base"), spec);
+        world.roll(RollVerb::Start, None);
+        world.run_until(90 * MINUTE);
+        let ended = ended(&world);
+        assert_eq!((&ended.ending, ended.replaced), (&Ending::Done, 5), "{spec}");
+        assert_eq!(world.versions(&pool("base")).into_iter().collect::<Vec<_>>(), [(2, 5)], "{spec}");
+        assert_eq!(world.images().len(), 1);
+        nothing_left(&world);
+    }
+}
+
+#[test]
+fn a_bake_that_fails_ends_the_roll_with_the_reason_and_leaves_nothing() {
+    let reasons = [
+        (BakeFate::BuilderNeverStops, "after 1800 s, "),
+        (BakeFate::BuilderGone, "ended before it was done"),
+        (BakeFate::ImageFails, "could not be made"),
+    ];
+    for (fate, reason) in reasons {
+        let mut world = bakery(fate, 4);
+        world.roll(RollVerb::Start, None);
+        world.run_until(60 * MINUTE);
+        let Ending::NotBaked(because) = ended(&world).ending else { panic!("{fate:?}: {:?}", ended(&world)) };
+        assert!(because.contains(reason), "{because}");
+        assert_eq!(world.images(), []);
+        assert_eq!(world.builders(), []);
+        assert_eq!(world.versions(&pool("base")).into_iter().collect::<Vec<_>>(), [(1, 5)]);
+        nothing_left(&world);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_no_reason_to_give_up() {
+    let mut world = bakery(BakeFate::NameTaken, 5);
+    world.roll(RollVerb::Start, None);
+    world.run_until(90 * MINUTE);
+    assert_eq!(ended(&world).ending, Ending::Done);
+    nothing_left(&world);
+}
+
+#[test]
+fn the_newest_images_are_kept_and_the_others_go() {
+    let mut world = bakery(BakeFate::Works, 6);
+    for roll in 0..4 {
+        world.roll(RollVerb::Start, None);
+        world.run_until((5 + (roll + 1) * 60) * MINUTE);
+        assert_eq!(ended(&world).ending, Ending::Done);
+        // The image of the hosts that were replaced last is in use until they are gone.
+        assert!(world.images().len() <= 3, "{:?}", world.images());
+    }
+    assert!(world.images().len() >= 2);
+    nothing_left(&world);
+}
+
+#[test]
+fn a_baked_image_that_is_bad_stops_at_the_canary_and_goes_back() {
+    let text = format!("{}{BAKE}", SITE.replace("[patch]\n", "[patch]\nroll_back = true\nreplace_timeout = \"6m\"\n"));
+    let mut world = world(fleet(&text), SITE_SETUP, 7, Faults::default(), 0.0);
+    world.bake_goes(BakeFate::BadImage);
+    world.run_until(5 * MINUTE);
+    world.roll(RollVerb::Start, None);
+    world.run_until(120 * MINUTE);
+    assert!(matches!(ended(&world).ending, Ending::RolledBack(_)), "{:?}", ended(&world));
+    assert_eq!(world.versions(&pool("base")).into_iter().collect::<Vec<_>>(), [(1, 5)]);
+    nothing_left(&world);
+}
+
+#[test]
+fn a_roll_that_is_aborted_while_it_bakes_leaves_nothing() {
+    let mut world = bakery(BakeFate::Works, 8);
+    world.roll(RollVerb::Start, None);
+    world.run_until(7 * MINUTE);
+    world.roll(RollVerb::Abort, None);
+    world.run_until(30 * MINUTE);
+    assert_eq!(ended(&world).ending, Ending::Aborted);
+    assert_eq!((world.images(), world.builders()), (Vec::new(), Vec::new()));
+    nothing_left(&world);
+}

@@ -1,0 +1,125 @@
+//! Others at work on the same fleet: nothing is fought, and the reason is said.
+
+use evenkeel_model::groups::Process;
+use evenkeel_model::trigger::RollVerb;
+use evenkeel_patchroll::Ending;
+use evenkeel_world::Faults;
+use evenkeel_world::clock::MINUTE;
+
+use crate::{SHOP, SHOP_SETUP, all_new, ended, feed, fleet, nothing_left, pool, shop, site, start, waits, world};
+
+#[test]
+fn a_second_start_is_refused_while_a_roll_is_under_way() {
+    let mut world = shop("max_out = 1 ", "max_out = 1 ", 1);
+    start(&mut world);
+    world.run_until(7 * MINUTE);
+    let first = world.patchroll_state().roll.map(|roll| roll.id);
+    world.roll(RollVerb::Start, None);
+    world.run_until(7 * MINUTE + 2_000);
+    assert_eq!(world.patchroll_state().roll.map(|roll| roll.id), first);
+    world.run_until(50 * MINUTE);
+    all_new(&world);
+    assert_eq!(world.patchroll_state().ended.len(), 1);
+}
+
+#[test]
+fn every_event_twice_changes_nothing() {
+    let faults = Faults { doubled: 1.0, ..Faults::default() };
+    let mut world = world(fleet(SHOP), SHOP_SETUP, 2, faults, 300.0);
+    start(&mut world);
+    world.run_until(60 * MINUTE);
+    let ended = all_new(&world);
+    assert_eq!(ended.replaced, 5);
+}
+
+#[test]
+fn an_instance_refresh_by_somebody_else_is_left_alone() {
+    for minute in 5..=9 {
+        let mut world = site("wave = 1", "wave = 1", minute);
+        start(&mut world);
+        world.run_until(minute * MINUTE + 15_000);
+        world.begin_refresh(&pool("base"));
+        world.run_until((minute + 3) * MINUTE);
+        let said = waits(&world);
+        assert!(
+            said.iter().any(|wait| wait == "an instance refresh of site-base is under way"),
+            "minute {minute}: {said:?}"
+        );
+        world.run_until(120 * MINUTE);
+        let ended = all_new(&world);
+        assert!(ended.went > 0, "the refresh has replaced hosts: {ended:?}");
+    }
+}
+
+#[test]
+fn a_human_who_sets_the_capacity_is_not_fought() {
+    for strategy in ["terminate-first", "launch-first"] {
+        for (minute, capacity) in [(6, 4), (6, 6), (8, 4), (9, 7), (10, 6), (11, 4)] {
+            let mut world = site("terminate-first", strategy, minute);
+            start(&mut world);
+            world.run_until(minute * MINUTE + 10_000);
+            world.set_capacity(&pool("base"), capacity);
+            world.run_until(80 * MINUTE);
+            let state = world.patchroll_state();
+            if let Some(roll) = &state.roll {
+                // Four hosts are the minimum: none may go any more.
+                assert!(capacity == 4, "{strategy}, minute {minute}, {capacity}: {roll:?} {:?}", waits(&world));
+                world.set_capacity(&pool("base"), 5);
+                world.run_until(140 * MINUTE);
+                all_new(&world);
+            } else {
+                all_new(&world);
+                assert_eq!(world.desired(&pool("base")), capacity, "{strategy}, minute {minute}: {:#?}", feed(&world));
+            }
+        }
+    }
+}
+
+#[test]
+fn where_launches_are_suspended_no_host_goes() {
+    let mut world = site("wave = 1", "wave = 1", 3);
+    world.suspend(&pool("base"), Process::Launch);
+    start(&mut world);
+    world.run_until(10 * MINUTE);
+    let said = waits(&world);
+    assert!(said.iter().any(|wait| wait == "Launch is suspended in site-base"), "{said:?}");
+    assert_eq!(world.patchroll_state().roll.map(|roll| roll.waves), Some(0));
+    world.unsuspend(&pool("base"), Process::Launch);
+    world.run_until(50 * MINUTE);
+    all_new(&world);
+}
+
+#[test]
+fn hosts_that_are_protected_from_scale_in_are_rolled_too() {
+    for strategy in ["terminate-first", "launch-first"] {
+        let mut world = site("terminate-first", strategy, 4);
+        world.protect(&pool("base"), true);
+        start(&mut world);
+        world.run_until(50 * MINUTE);
+        all_new(&world);
+    }
+}
+
+#[test]
+fn a_new_version_in_the_middle_of_a_roll_is_rolled_as_well() {
+    let mut world = site("wave = 1", "wave = 1", 5);
+    start(&mut world);
+    world.run_until(12 * MINUTE);
+    world.publish_versions(evenkeel_world::HostKind::Sound);
+    world.run_until(120 * MINUTE);
+    let ended = ended(&world);
+    assert_eq!(ended.ending, Ending::Done);
+    assert!(world.versions(&pool("base")).keys().all(|version| *version == 3), "{:?}", world.versions(&pool("base")));
+    nothing_left(&world);
+}
+
+#[test]
+fn nothing_outdated_is_nothing_to_do() {
+    let mut world = shop("max_out = 1 ", "max_out = 1 ", 6);
+    world.run_until(5 * MINUTE);
+    world.roll(RollVerb::Start, None);
+    world.run_until(8 * MINUTE);
+    let ended = ended(&world);
+    assert_eq!((ended.ending, ended.replaced, ended.waves), (Ending::Done, 0, 0));
+    nothing_left(&world);
+}

@@ -1,0 +1,68 @@
+//! A hundred and a thousand hosts, a tenth of them at a time.
+
+use evenkeel_model::fleet::Fleet;
+use evenkeel_world::Faults;
+use evenkeel_world::clock::MINUTE;
+
+use crate::{SHOP, SHOP_SETUP, all_new, fleet, start, world};
+
+fn large(hosts: u32, strategy: &str) -> (Fleet, String) {
+    let text = SHOP
+        .replace("beat = \"10s\"", "beat = \"60s\"")
+        .replace("minimum = 3 ", &format!("minimum = {} ", hosts / 2))
+        .replace("steady = 5 ", &format!("steady = {hosts} "))
+        .replace("maximum = 7 ", &format!("maximum = {} ", hosts * 5 / 4))
+        .replace("max_tasks = 40", "max_tasks = 4000")
+        .replace("min_tasks = 0", "min_tasks = 0\nmax_tasks = 400")
+        .replace("max_out = 1 ", &format!("max_out = {} ", hosts / 10))
+        .replace("strategy = \"terminate-first\" ", &format!("strategy = \"{strategy}\" "))
+        .replace("wave = 1 ", "wave = \"10%\" ");
+    let setup = SHOP_SETUP
+        .replace("hosts = 3", &format!("hosts = {}", hosts * 3 / 10))
+        .replace("hosts = 2", &format!("hosts = {}", hosts * 7 / 10));
+    (fleet(&text), setup)
+}
+
+fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
+    for seed in seeds {
+        let (fleet, setup) = large(hosts, strategy);
+        let mut world = world(fleet, &setup, seed, Faults::default(), f64::from(hosts) * 60.0);
+        world.load(Some(1.0));
+        start(&mut world);
+        world.run_until(75 * MINUTE);
+        let ended = all_new(&world);
+        assert_eq!(ended.replaced, hosts);
+        let report = world.report();
+        let roll = &report.rolls[0];
+        eprintln!(
+            "{hosts} hosts, {strategy}, seed {seed}: {roll}\n  {} throttled {:?}",
+            report.throttled, report.api_calls
+        );
+        assert!(roll.max_out <= hosts as usize / 10);
+        assert_eq!(report.throttled, 0, "a bucket was overdrawn");
+        assert!(roll.seconds <= 1.10 * roll.floor_seconds, "{roll}");
+        if hosts == 100 {
+            assert!(roll.calls_per_host.is_some_and(|calls| calls <= 8.0), "{roll}");
+        }
+    }
+}
+
+#[test]
+fn a_hundred_hosts_end_first() {
+    roll(100, "terminate-first", 1..=3);
+}
+
+#[test]
+fn a_hundred_hosts_come_first() {
+    roll(100, "launch-first", 1..=3);
+}
+
+#[test]
+fn a_thousand_hosts_end_first() {
+    roll(1_000, "terminate-first", 1..=1);
+}
+
+#[test]
+fn a_thousand_hosts_come_first() {
+    roll(1_000, "launch-first", 1..=1);
+}
