@@ -141,7 +141,7 @@ pub struct Summary {
     pub unfinished: bool,
     /// What the last round waited for.
     pub report: Report,
-    /// When to look again, from now on, besides the ticks.
+    /// When to look again, from now on, besides the ticks: what every round asked for.
     pub wakes: Vec<Duration>,
     /// The fleet file's newest text was refused, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -429,7 +429,7 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         }
         writes.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
         summary.report = outlook.report;
-        summary.wakes = outlook.wakes;
+        summary.wakes.extend(outlook.wakes);
         Ok(writes)
     }
 

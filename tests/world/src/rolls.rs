@@ -203,7 +203,8 @@ impl Measured {
     }
 
     fn goes_on(&mut self, roll: &Roll) {
-        let wave = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len());
+        // Those of a wave that settles are counted as replaced already.
+        let wave = roll.wave.as_ref().filter(|wave| wave.settles.is_none()).map_or(0, |wave| wave.hosts.len());
         let left = u32::try_from(roll.todo.len() + wave + roll.abandoned.len()).unwrap_or(u32::MAX);
         self.hosts = self.hosts.max(left + roll.replaced + roll.went);
         (self.replaced, self.waves) = (roll.replaced, roll.waves);
