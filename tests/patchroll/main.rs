@@ -20,7 +20,7 @@ const SHOP: &str = include_str!("../../infra/fleets/shop.toml");
 const SHOP_SETUP: &str = include_str!("../world/setups/shop.toml");
 
 /// Story 3: five servers behind a load balancer, one at a time.
-const SITE: &str = "name = \"site\"\nhosts = { minimum = 4, steady = 5, maximum = 7 }\n\
+const SITE: &str = "name = \"site\"\nhosts = { minimum = 4, steady = 5, maximum = 9 }\n\
     pool = [{ name = \"base\", purchase = \"reserved\", auto_scaling_group = \"site-base\" }]\n\
     [patch]\nstrategy = \"terminate-first\"\nwave = 1\nsettle = \"60s\"\nhalt_alarms = [\"site-5xx\"]\n";
 const SITE_SETUP: &str = "[pool.base]\nderegistration_seconds = 60\n";
@@ -225,7 +225,7 @@ fn it_can_be_paused_resumed_and_aborted_at_any_moment() {
         assert!(waits(&world).iter().any(|wait| wait == "the roll is paused"), "{:?}", waits(&world));
         assert_eq!(world.draining(), []);
         world.roll(RollVerb::Resume, None);
-        world.run_until((minute + 13) * MINUTE);
+        world.run_until((minute + 11) * MINUTE);
         world.roll(RollVerb::Abort, None);
         world.run_until((minute + 23) * MINUTE);
         let ended = ended(&world);
@@ -248,7 +248,12 @@ fn zz_timeline() {
         world.run_until(second * 1000);
         let view = world.patch_view();
         let now = view.map(|v| format!("{:?} {:?}", v.roll.map(|r| r.says), v.waits)).unwrap_or_default();
-        if now != last { eprintln!("{second}: {now}"); last = now; }
+        if now != last {
+            eprintln!("{second}: {now}");
+            last = now;
+        }
     }
-    for d in world.view().unwrap().decisions.iter().rev() { eprintln!("{} {}", d.decision.at, d.text); }
+    for d in world.view().unwrap().decisions.iter().rev() {
+        eprintln!("{} {}", d.decision.at, d.text);
+    }
 }
