@@ -39,7 +39,7 @@ fn an_instance_refresh_by_somebody_else_is_left_alone() {
         start(&mut world);
         world.run_until(minute * MINUTE + 15_000);
         world.begin_refresh(&pool("base"));
-        world.run_until((minute + 3) * MINUTE);
+        world.run_until((minute + 1) * MINUTE + 20_000);
         let said = waits(&world);
         assert!(
             said.iter().any(|wait| wait == "an instance refresh of site-base is under way"),

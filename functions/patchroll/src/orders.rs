@@ -27,6 +27,7 @@ impl Planning<'_, '_> {
 
     fn follow(&mut self, order: &Order) {
         match &order.ask {
+            Ask::Look => {}
             Ask::Roll { verb, pool } => {
                 let answer = match verb {
                     RollVerb::Start => self.start(order, pool.clone()),

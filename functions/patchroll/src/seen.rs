@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{Roll, Stage, State, Wave};
 
-/// Halt alarms are read again after this long: an alarm's own event wakes a turn at once, in which they are older.
-const ALARMS_COUNT: Duration = Duration::from_secs(15);
-/// It is looked again for instance refreshes of others after this long, besides before every wave.
-const REFRESHES_COUNT: Duration = Duration::from_secs(55);
+/// Halt alarms are read again after this long, besides before every wave and when an alarm's own event says so.
+const ALARMS_COUNT: Duration = Duration::from_secs(55);
+/// The same for instance refreshes of others.
+const REFRESHES_COUNT: Duration = Duration::from_secs(115);
 /// A host that drains longer than this may be stuck: it is looked what is on it.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 /// A group that has launched nothing for so long may be refused.

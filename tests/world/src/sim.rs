@@ -114,6 +114,12 @@ impl World {
         self.lock().now
     }
 
+    /// Patchroll's turns so far, those that were nothing for it included.
+    #[must_use]
+    pub const fn roll_turns(&self) -> u64 {
+        self.roll_turns
+    }
+
     /// How turns ended so far.
     #[must_use]
     pub const fn tally(&self) -> Tally {
