@@ -28,6 +28,7 @@ pub(crate) struct Measure {
     pub(crate) cost_usd: f64,
     pub(crate) all_on_demand_usd: f64,
     pub(crate) below_minimum: Ms,
+    pub(crate) missing: Missing,
     pub(crate) losses: Losses,
     pub(crate) depths: Depths,
     /// Launches that began.
@@ -43,6 +44,28 @@ pub struct Depths {
     pub launch: u32,
     /// To DRAINING.
     pub drain: u32,
+}
+
+/// Units under the fleet's minimum, each from the moment it was missing: whichever was missing first is there first.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    since: VecDeque<Ms>,
+    /// The longest that one was missing.
+    pub(crate) longest: Ms,
+}
+
+impl Missing {
+    fn note(&mut self, units: u32, from: Ms, to: Ms) {
+        while self.since.len() > units as usize {
+            self.since.pop_front();
+        }
+        while self.since.len() < units as usize {
+            self.since.push_back(from);
+        }
+        if let Some(first) = self.since.front() {
+            self.longest = self.longest.max(to - first);
+        }
+    }
 }
 
 /// One service's figures. Integrals are in task-milliseconds.
@@ -90,6 +113,7 @@ impl Measure {
             cost_usd: 0.0,
             all_on_demand_usd: 0.0,
             below_minimum: 0,
+            missing: Missing::default(),
             losses: Losses::default(),
             depths: Depths::default(),
             launches: 0,
@@ -224,6 +248,7 @@ impl Measure {
         if in_service < fleet.hosts.minimum {
             self.below_minimum += span;
         }
+        self.missing.note(fleet.hosts.minimum.saturating_sub(in_service), self.passed - span, self.passed);
         let others = cloud.working(|purchase| purchase != Purchase::OnDemand);
         self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);
         let hours = seconds(span) / 3_600.0;
