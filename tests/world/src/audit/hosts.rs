@@ -195,7 +195,11 @@ impl Core {
             .sum();
         let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        (there, (if more { hosts.maximum } else { hosts.steady }).saturating_sub(others))
+        let needed = (if more { hosts.maximum } else { hosts.steady }).saturating_sub(others);
+        // Hosts are whole: the largest may bring all but one of its units for nothing.
+        let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
+        let largest = own.map(|pool| pool.units).max().unwrap_or(1);
+        (there, if needed == 0 { 0 } else { needed + largest - 1 })
     }
 
     /// Notes for how many on-demand units there is a reason, before time passes.
