@@ -7,7 +7,6 @@ use evenkeel_model::fleet::{Purchase, Rebalance};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
-use evenkeel_turn::Budget;
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::SimGroup;
@@ -132,17 +131,9 @@ impl Core {
             .hosts
             .voluntary
             .retain(|id, _| cloud.number(id).is_some_and(|number| !cloud.instances[&number].ended));
-        let out = self.audit.hosts.voluntary.len();
+        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out();
         let allowed = self.fleet.disruption.max_out as usize;
-        let stays = |number: &crate::cluster::HostNo| {
-            self.cluster.hosts.get(number).is_none_or(|host| host.seen.status == HostStatus::Active)
-        };
-        let left: u32 = cloud
-            .instances
-            .iter()
-            .filter(|(number, one)| one.works && !one.ended && !one.doomed && stays(number) && one.id != *host)
-            .map(|(_, one)| cloud.groups[one.group].units)
-            .sum();
+        let left = cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
         if out > allowed {
             self.audit.budget_violations += 1;
             self.audit.violated(1, now, format!("{host} sent away: {out} are out on purpose, {allowed} may be"));
@@ -151,8 +142,7 @@ impl Core {
         if left + 1 < self.fleet.hosts.minimum {
             self.audit.violated(1, now, format!("{host} sent away: {left} units are left in service"));
         }
-        let item = self.table.get(&[Budget::key(&self.fleet.name)]).pop().flatten();
-        let budget: Budget = item.and_then(|item| serde_json::from_str(&item.body).ok()).unwrap_or_default();
+        let budget = self.budget();
         if !budget.outs.contains_key(host) || budget.outs.len() > allowed {
             self.audit.budget_violations += 1;
             let out = budget.outs.len();
@@ -182,7 +172,8 @@ impl Core {
         }
         let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        (there, (if more { hosts.maximum } else { hosts.steady }).saturating_sub(others))
+        let wanted = if more { hosts.maximum } else { hosts.steady + self.audit.rolls.wished(self.now) };
+        (there, wanted.min(hosts.maximum).saturating_sub(others))
     }
 
     /// Notes for how many on-demand units there is a reason, before time passes.
