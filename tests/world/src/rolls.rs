@@ -12,7 +12,7 @@ use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
 use evenkeel_turn::ledger::{Key, Write};
 
 use crate::clock::{Ms, SECOND};
-use crate::cloud::GroupNo;
+use crate::cloud::{GroupNo, Instance};
 use crate::cluster::HostNo;
 use crate::core::Core;
 use crate::setup::millis;
@@ -112,14 +112,16 @@ impl Rolls {
     }
 
     /// A host is told to drain; without tasks it is empty at once.
-    pub(crate) fn drains(&mut self, host: HostNo, group: GroupNo, empty: bool, now: Ms) {
-        let Some(roll) = self.current() else { return };
+    /// Gives whether that is news.
+    pub(crate) fn drains(&mut self, host: HostNo, group: GroupNo, empty: bool, now: Ms) -> bool {
+        let Some(roll) = self.current() else { return false };
         if roll.leavers.iter().any(|known| known.host == host) {
-            return;
+            return false;
         }
         let empty = empty.then_some(now);
         roll.leavers.push(Leaver { host, group, left: now, empty, ended: None, shrinks: false, replaced: None });
         roll.count();
+        true
     }
 
     /// A host takes tasks again.
@@ -136,12 +138,20 @@ impl Rolls {
         }
     }
 
-    /// A host that had worked is told to end.
-    pub(crate) fn ends(&mut self, host: HostNo, group: GroupNo, shrinks: bool, now: Ms) {
-        self.drains(host, group, true, now);
+    /// A host that had worked is told to end. Gives whether it is news that it goes.
+    pub(crate) fn ends(&mut self, host: HostNo, group: GroupNo, shrinks: bool, now: Ms) -> bool {
+        let news = self.drains(host, group, true, now);
         if let Some(leaver) = self.leaver(host) {
             leaver.ended.get_or_insert(now);
             leaver.shrinks |= shrinks;
+        }
+        news
+    }
+
+    /// A person has set a group's capacity: what is missing there is missed by nobody.
+    pub(crate) fn meddled(&mut self, group: GroupNo) {
+        if let Some(roll) = self.current() {
+            roll.leavers.retain(|one| one.group != group || one.ended.is_none() || one.replaced.is_some());
         }
     }
 
@@ -302,6 +312,7 @@ impl Core {
             let Ok(state) = serde_json::from_str::<State>(body) else { continue };
             let calls = self.apis.of_aws(FunctionName::Patchroll);
             self.measure.rolls.stored(&state, calls, self.now);
+            self.audit_rolls(&state);
         }
     }
 
@@ -311,12 +322,16 @@ impl Core {
         if function != FunctionName::Patchroll {
             return;
         }
-        for number in hosts.iter().filter_map(|id| self.cloud.number(id)) {
+        let numbers: Vec<HostNo> = hosts.iter().filter_map(|id| self.cloud.number(id)).collect();
+        for number in numbers {
             let empty = self.cluster.hosts.get(&number).is_none_or(|host| host.tasks.is_empty());
             let group = self.cloud.instances[&number].group;
-            match status {
-                HostStatus::Active => self.measure.rolls.stays(number),
-                HostStatus::Draining | HostStatus::Leaving => self.measure.rolls.drains(number, group, empty, self.now),
+            let drains = status != HostStatus::Active;
+            self.audit_roll_status(number, drains);
+            if !drains {
+                self.measure.rolls.stays(number);
+            } else if self.measure.rolls.drains(number, group, empty, self.now) {
+                self.audit_leaver(number);
             }
         }
     }
@@ -324,17 +339,26 @@ impl Core {
     /// A host is told to end; one that never worked is nobody's loss.
     pub(crate) fn note_roll_end(&mut self, function: FunctionName, host: HostNo, shrinks: bool) {
         self.note_roll_step(function);
-        let instance = &self.cloud.instances[&host];
-        if function == FunctionName::Patchroll && instance.ready_at.is_some() {
-            let group = instance.group;
-            self.measure.rolls.ends(host, group, shrinks, self.now);
+        if function != FunctionName::Patchroll {
+            return;
+        }
+        let Instance { group, ready_at, .. } = self.cloud.instances[&host];
+        if shrinks {
+            self.audit_roll_capacity(group, -1);
+        }
+        if ready_at.is_some() && self.measure.rolls.ends(host, group, shrinks, self.now) && self.is_ready(host) {
+            self.audit_leaver(host);
         }
     }
 
     /// A group's capacity was set.
     pub(crate) fn note_roll_capacity(&mut self, function: FunctionName, group: GroupNo, from: u32, to: u32) {
         self.note_roll_step(function);
-        if function == FunctionName::Patchroll && to > from {
+        if function != FunctionName::Patchroll {
+            return;
+        }
+        self.audit_roll_capacity(group, i64::from(to) - i64::from(from));
+        if to > from {
             self.measure.rolls.grows(group, to - from, self.now);
         }
     }

@@ -183,6 +183,7 @@ impl World {
             core.table.forget(now);
         }
         core.audit_leases();
+        core.audit_leftovers();
         core.send_tick();
         core.at((now / MINUTE + 1) * MINUTE, Event::Tick);
         drop(core);

@@ -7,7 +7,6 @@ use evenkeel_model::fleet::{Purchase, Rebalance};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
-use evenkeel_turn::Budget;
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Phase;
@@ -29,8 +28,6 @@ pub(crate) struct HostAudit {
     justified: VecDeque<(Ms, u32)>,
     /// Microscale told last that tasks fit nowhere.
     pub(crate) short: bool,
-    /// Units that a roll asked backfill for last.
-    pub(crate) borrowed: u32,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
 }
@@ -134,17 +131,9 @@ impl Core {
             .hosts
             .voluntary
             .retain(|id, _| cloud.number(id).is_some_and(|number| !cloud.instances[&number].ended));
-        let out = self.audit.hosts.voluntary.len();
+        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out();
         let allowed = self.fleet.disruption.max_out as usize;
-        let stays = |number: &crate::cluster::HostNo| {
-            self.cluster.hosts.get(number).is_none_or(|host| host.seen.status == HostStatus::Active)
-        };
-        let left: u32 = cloud
-            .instances
-            .iter()
-            .filter(|(number, one)| one.works && !one.ended && !one.doomed && stays(number) && one.id != *host)
-            .map(|(_, one)| cloud.groups[one.group].units)
-            .sum();
+        let left = cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
         if out > allowed {
             self.audit.budget_violations += 1;
             self.audit.violated(1, now, format!("{host} sent away: {out} are out on purpose, {allowed} may be"));
@@ -153,8 +142,7 @@ impl Core {
         if left + 1 < self.fleet.hosts.minimum {
             self.audit.violated(1, now, format!("{host} sent away: {left} units are left in service"));
         }
-        let item = self.table.get(&[Budget::key(&self.fleet.name)]).pop().flatten();
-        let budget: Budget = item.and_then(|item| serde_json::from_str(&item.body).ok()).unwrap_or_default();
+        let budget = self.budget();
         if !budget.outs.contains_key(host) || budget.outs.len() > allowed {
             self.audit.budget_violations += 1;
             let out = budget.outs.len();
@@ -192,8 +180,8 @@ impl Core {
             .sum();
         let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        let needed =
-            (if more { hosts.maximum } else { hosts.steady + self.audit.hosts.borrowed }).saturating_sub(others);
+        let wanted = if more { hosts.maximum } else { hosts.steady + self.audit.rolls.wished(self.now) };
+        let needed = wanted.min(hosts.maximum).saturating_sub(others);
         // Hosts are whole: the largest may bring all but one of its units for nothing.
         let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
         let largest = own.map(|pool| pool.units).max().unwrap_or(1);

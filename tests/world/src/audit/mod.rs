@@ -15,7 +15,7 @@ use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
 use evenkeel_model::report::Wait;
 use evenkeel_model::{FunctionName, InstanceId, Resources, ServiceName};
 use evenkeel_turn::ledger::Write;
-use evenkeel_turn::{Borrow, Summary, Told};
+use evenkeel_turn::{Borrow, Budget, Summary, Told};
 use serde::Serialize;
 
 use crate::clock::{Ms, seconds};
@@ -51,6 +51,7 @@ pub(crate) struct Audit {
     /// Times that the disruption budget was overdrawn on purpose.
     pub(crate) budget_violations: u64,
     pub(crate) hosts: hosts::HostAudit,
+    pub(crate) rolls: rolls::RollAudit,
     /// Decisions that each turn has recorded and not completed.
     recorded: BTreeMap<TurnNo, BTreeSet<(ServiceName, u32)>>,
     /// When somebody else set a count last.
@@ -64,6 +65,7 @@ impl Audit {
             violations: Vec::new(),
             budget_violations: 0,
             hosts: hosts::HostAudit::default(),
+            rolls: rolls::RollAudit::default(),
             recorded: BTreeMap::new(),
             meddled: BTreeMap::new(),
         }
@@ -74,17 +76,23 @@ impl Audit {
     }
 
     /// A person has set a group's capacity.
-    pub(crate) fn capacity_meddled(&mut self, _group: crate::cloud::GroupNo) {}
+    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo) {
+        self.rolls.meddled(group);
+    }
 
-    /// Notes the decisions among what a turn has written.
-    pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write]) {
-        for write in writes.iter().filter(|write| write.key.sort == "shortfall") {
-            let told: Option<Told> = write.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-            self.hosts.short = told.is_some_and(|told| !told.missing.is_empty());
+    /// Notes the decisions and the places in the budget among what a turn has written.
+    pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write], now: Ms) {
+        for told in bodies::<Told>(writes, "shortfall") {
+            self.hosts.short = !told.missing.is_empty();
         }
-        for write in writes.iter().filter(|write| write.key.sort == "borrow") {
-            let borrow: Option<Borrow> = write.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-            self.hosts.borrowed = borrow.map_or(0, |borrow| borrow.units);
+        for borrow in bodies::<Borrow>(writes, "borrow") {
+            self.rolls.wishes(borrow);
+        }
+        for budget in bodies::<Budget>(writes, "budget") {
+            if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize) {
+                self.budget_violations += 1;
+                self.violated(1, now, detail);
+            }
         }
         for write in writes.iter().filter(|write| write.key.sort.starts_with("decision#")) {
             let decisions: Vec<Decision> =
@@ -329,6 +337,12 @@ impl Count<'_> {
             )
         })
     }
+}
+
+/// What was written under a key.
+fn bodies<'a, T: serde::de::DeserializeOwned>(writes: &'a [Write], sort: &'a str) -> impl Iterator<Item = T> + 'a {
+    let ours = writes.iter().filter(move |write| write.key.sort == sort);
+    ours.filter_map(|write| serde_json::from_str(write.body.as_deref()?).ok())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast stops at the type's limits")]

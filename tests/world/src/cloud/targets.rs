@@ -87,17 +87,23 @@ impl Core {
         }
     }
 
-    /// Notes when an instance is, for the first time, all that it should be: in service for its group, healthy for its
-    /// load balancer, and in the cluster with its agent connected.
-    pub(crate) fn maybe_ready(&mut self, host: HostNo) {
+    /// Whether an instance is all that it should be: in service for its group, healthy for its load balancer, and in the
+    /// cluster with its agent connected.
+    pub(crate) fn is_ready(&self, host: HostNo) -> bool {
         let joined = self.cluster.hosts.get(&host).is_some_and(|host| host.seen.connected);
-        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        let Some(instance) = self.cloud.instances.get(&host) else { return false };
         let sound = instance.phase == Phase::InService && !instance.ended;
         let passes = instance.target.is_none_or(|health| health == Health::Healthy);
-        let works = instance.works && (self.fleet.cluster.is_none() || joined);
-        if sound && passes && works && instance.ready_at.is_none() {
-            instance.ready_at = Some(self.now);
-            self.measure.rolls.ready(instance.group, instance.launched, self.now);
-        }
+        sound && passes && instance.works && (self.fleet.cluster.is_none() || joined)
+    }
+
+    /// Notes when an instance is all that it should be for the first time.
+    pub(crate) fn maybe_ready(&mut self, host: HostNo) {
+        let ready = self.is_ready(host);
+        let Some(instance) = self.cloud.instances.get_mut(&host).filter(|one| ready && one.ready_at.is_none()) else {
+            return;
+        };
+        instance.ready_at = Some(self.now);
+        self.measure.rolls.ready(instance.group, instance.launched, self.now);
     }
 }

@@ -183,7 +183,7 @@ impl Ledger for Ports {
             let expires = |write: &Write| write.expires.map(since_begin);
             let taken = core.table.write(&writes, expires);
             if taken.is_ok() {
-                core.audit.recorded(self.turn, &writes);
+                core.audit.recorded(self.turn, &writes, core.now);
                 core.note_state(&writes);
             }
             Ok(taken)
