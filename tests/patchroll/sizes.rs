@@ -12,8 +12,8 @@ fn large(hosts: u32, strategy: &str) -> (Fleet, String) {
         .replace("minimum = 3 ", &format!("minimum = {} ", hosts / 2))
         .replace("steady = 5 ", &format!("steady = {hosts} "))
         .replace("maximum = 7 ", &format!("maximum = {} ", hosts * 5 / 4))
-        .replace("max_tasks = 40", "max_tasks = 4000")
-        .replace("min_tasks = 0", "min_tasks = 0\nmax_tasks = 400")
+        .replace("max_tasks = 40", "max_tasks = 2000")
+        .replace("min_tasks = 0", "min_tasks = 0\nmax_tasks = 200")
         .replace("max_out = 1 ", &format!("max_out = {} ", hosts / 10))
         .replace("strategy = \"terminate-first\" ", &format!("strategy = \"{strategy}\" "))
         .replace("wave = 1 ", "wave = \"10%\" ");
@@ -31,7 +31,8 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         start(&mut world);
         world.run_until(75 * MINUTE);
         let ended = all_new(&world);
-        assert_eq!(ended.replaced, hosts);
+        // A group that evens out its zones ends some by itself.
+        assert_eq!(ended.replaced + ended.went, hosts);
         let report = world.report();
         let roll = &report.rolls[0];
         eprintln!(

@@ -10,7 +10,8 @@ use crate::{SHOP, SHOP_SETUP, all_new, ended, feed, fleet, nothing_left, pool, s
 
 #[test]
 fn a_standalone_task_keeps_its_host_and_the_others_are_rolled() {
-    let mut world = shop("max_out = 1 ", "max_out = 1 ", 2);
+    let setup = SHOP_SETUP.replace("[pool.base]\n", "[pool.base]\naz_rebalance = false\n");
+    let mut world = world(fleet(SHOP), &setup, 2, Faults::default(), 300.0);
     world.run_until(4 * MINUTE);
     world.run_standalone(&pool("base"));
     start(&mut world);

@@ -18,8 +18,7 @@ struct Arrivals {
     hosts: BTreeSet<InstanceId>,
 }
 
-/// Whether a host that has joined is a reason to look: it is new, and the last that a wave has waited for. A wave whose
-/// new hosts come first looks at each, because an old one may go.
+/// Whether a host that has joined is a reason to look: it is new, and the last that a wave has waited for.
 ///
 /// # Errors
 /// [`TurnError`] when the ledger cannot be read or written.
@@ -29,14 +28,11 @@ pub(crate) async fn completes_a_wave<P: Ledger>(
     host: &InstanceId,
 ) -> Result<bool, TurnError> {
     let state: State = stored(ports, &state_key(fleet, FunctionName::Patchroll)).await?.unwrap_or_default();
-    let wave = state.roll.as_ref().and_then(|roll| roll.wave.as_ref()).filter(|wave| wave.settles.is_none());
+    let wave = state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
     let Some(wave) = wave else { return Ok(false) };
     let old = |note: &crate::state::HostNote| note.launched.is_some_and(|launched| launched <= wave.since);
     if wave.hosts.contains_key(host) || state.hosts.get(host).is_some_and(old) {
         return Ok(false); // one that was there before
-    }
-    if !wave.raised.is_empty() {
-        return Ok(true);
     }
     let mut come = 0;
     change(ports, &Key::only(fleet, "roll-arrivals"), |arrivals: &mut Arrivals| {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_microscale::{Stays, moves_off};
+use evenkeel_model::decision::HostStep;
 use evenkeel_model::fleet::{Patch, Purchase, Strategy, Wave as WaveSize};
 use evenkeel_model::groups::Process;
-use evenkeel_model::observed::Observed;
+use evenkeel_model::observed::{Host, HostStatus, Observed, Task};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
 use evenkeel_turn::NoticeKind;
@@ -21,13 +22,15 @@ use crate::stuck::tied_hosts;
 const RISK_COUNTS: Duration = Duration::from_hours(1);
 
 /// A host that could go next. The order of the fields is the policy: hosts at risk go anyway, those that cannot be emptied
-/// in order come last, dear ones before cheap ones, zones take turns, and the oldest go before the others.
+/// in order come last, dear ones before cheap ones, zones take turns, a canary should be empty soon, and the oldest
+/// go before the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
     tied: bool,
     not_at_risk: bool,
     not_on_demand: bool,
     of_its_zone: usize,
+    tasks: u32,
     launched: Timestamp,
     id: &'a InstanceId,
 }
@@ -43,7 +46,9 @@ pub(crate) fn wave_size(policy: &Patch, hosts: usize) -> u32 {
 impl<'r> Planning<'_, 'r> {
     /// Begins the next wave, or says what it waits for.
     pub(crate) fn next_wave(&mut self, roll: &mut Roll) {
-        if roll.paused || (roll.halted.is_some() && roll.stage == Stage::Rolling) {
+        let refreshing =
+            roll.todo.iter().filter_map(|id| self.roster.all.get(id)).any(|kept| self.is_refreshing(kept.group));
+        if refreshing || roll.paused || (roll.halted.is_some() && roll.stage == Stage::Rolling) {
             return; // which was said already
         }
         if let Some(wait) = self.closed(roll) {
@@ -75,12 +80,12 @@ impl<'r> Planning<'_, 'r> {
         if !taking_back && let Some(wait) = self.unknown_alarm() {
             return Some(wait);
         }
-        let refreshing = |name| self.seen.refreshes.as_ref().is_some_and(|names| names.contains(name));
-        let pools: BTreeSet<&PoolName> =
-            roll.todo.iter().filter_map(|id| self.roster.all.get(id)).map(|kept| &kept.pool.name).collect();
-        let mut groups = pools.into_iter().filter_map(|pool| self.roster.group(pool));
-        let group = groups.find(|group| refreshing(&group.name))?;
-        Some(Wait::Roll(RollWait::InstanceRefresh { group: group.name.clone() }))
+        None
+    }
+
+    /// Whether somebody else's instance refresh replaces a group's hosts.
+    pub(crate) fn is_refreshing(&self, group: &evenkeel_model::groups::Group) -> bool {
+        self.state.refreshing.contains(&group.name)
     }
 
     /// How many hosts the next wave takes. The first is a canary of one.
@@ -155,6 +160,7 @@ impl<'r> Planning<'_, 'r> {
     /// Hosts on the list whose groups would replace them, each with its rank.
     fn candidates(&mut self, roll: &Roll) -> Vec<(Rank<'r>, &'r Kept<'r>)> {
         let roster = self.roster;
+        let quiet = roll.quiet.is_some_and(|until| until > self.given.now);
         let mut found = Vec::new();
         let mut suspended: BTreeSet<(evenkeel_model::GroupName, Process)> = BTreeSet::new();
         let tied = self.seen.running.as_ref().map(tied_hosts).unwrap_or_default();
@@ -164,7 +170,9 @@ impl<'r> Planning<'_, 'r> {
                 Some(process) => {
                     suspended.insert((kept.group.name.clone(), *process));
                 }
-                None => found.push((self.rank(id, kept, tied.contains(id)), kept)),
+                // In the quiet time nothing goes; new hosts may come.
+                None if quiet && self.strategy(kept.pool) == Strategy::TerminateFirst => {}
+                None => found.push((self.rank(id, kept, tied.contains(id), roll.waves == 0), kept)),
             }
         }
         for (group, process) in suspended {
@@ -173,7 +181,7 @@ impl<'r> Planning<'_, 'r> {
         found
     }
 
-    fn rank(&self, id: &'r InstanceId, kept: &Kept<'_>, tied: bool) -> Rank<'r> {
+    fn rank(&self, id: &'r InstanceId, kept: &Kept<'_>, tied: bool, canary: bool) -> Rank<'r> {
         let at_risk = self.state.notices.fresh(id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS).is_some();
         let away = kept.host.is_some_and(|host| !host.connected);
         Rank {
@@ -181,6 +189,7 @@ impl<'r> Planning<'_, 'r> {
             not_at_risk: !at_risk,
             not_on_demand: kept.pool.purchase != Purchase::OnDemand,
             of_its_zone: 0,
+            tasks: kept.host.filter(|_| canary).map_or(0, |host| host.task_count),
             launched: kept.note.launched.unwrap_or(Timestamp::MIN),
             id,
         }
@@ -206,10 +215,7 @@ impl<'r> Planning<'_, 'r> {
 
     /// Leaves of `chosen`, whose best come first, as many as have a place for what runs on them.
     fn keep_those_that_fit(&mut self, chosen: &mut Vec<InstanceId>) {
-        let later = |id: &InstanceId| {
-            self.roster.all.get(id).is_some_and(|kept| self.strategy(kept.pool) == Strategy::LaunchFirst)
-        };
-        if self.given.fleet.cluster.is_none() || chosen.is_empty() || chosen.iter().all(later) {
+        if self.given.fleet.cluster.is_none() || chosen.is_empty() {
             return;
         }
         let first = |count: usize| chosen[..count].iter().cloned().collect::<BTreeSet<InstanceId>>();
@@ -241,17 +247,18 @@ impl<'r> Planning<'_, 'r> {
             return Ok(());
         }
         let Some(running) = &self.seen.running else { return Err("what runs was not looked at yet".to_owned()) };
-        let draining = |host: &&evenkeel_model::observed::Host| {
-            host.status == evenkeel_model::observed::HostStatus::Draining && self.roster.all.contains_key(&host.id)
-        };
+        let draining = |host: &&Host| host.status == HostStatus::Draining && self.roster.all.contains_key(&host.id);
         let mut leaving = hosts.clone();
         leaving.extend(self.seen.hosts.iter().filter(draining).map(|host| host.id.clone()));
-        let moves = |task: &&evenkeel_model::observed::Task| {
-            !(leaving.contains(&task.host) && (task.service.is_none() || task.protected))
-        };
+        let moves = |task: &&Task| !(leaving.contains(&task.host) && (task.service.is_none() || task.protected));
+        // Where the new host comes first, it is there when the old one goes, and takes no less.
+        let first = hosts.iter().filter_map(|id| self.roster.all.get(id)).filter(|kept| {
+            self.strategy(kept.pool) == Strategy::LaunchFirst && kept.host.is_some_and(Host::takes_tasks)
+        });
+        let first = first.filter_map(|kept| kept.host).cloned().map(comes_first);
         let observed = Observed {
             at: self.given.now,
-            hosts: self.seen.hosts.clone(),
+            hosts: self.seen.hosts.iter().cloned().chain(first).collect(),
             tasks: running.tasks.iter().filter(moves).cloned().collect(),
             services: running.services.clone(),
             demand: BTreeMap::new(),
@@ -260,7 +267,7 @@ impl<'r> Planning<'_, 'r> {
     }
 
     /// What keeps one host of a wave from leaving now, although its replacement is there.
-    pub(crate) fn may_leave(&self, leaving: &BTreeSet<InstanceId>, host: &InstanceId) -> Option<Wait> {
+    pub(crate) fn may_leave(&self, host: &InstanceId) -> Option<Wait> {
         let fleet = self.given.fleet;
         if self.budget.free(fleet.disruption) == 0 {
             let (out, allowed) = (self.budget.out(), fleet.disruption.max_out);
@@ -268,11 +275,7 @@ impl<'r> Planning<'_, 'r> {
         }
         let units = self.roster.all.get(host).filter(|kept| kept.ready()).map_or(0, |kept| kept.pool.units);
         let (in_service, minimum) = (self.roster.working(), fleet.hosts.minimum);
-        if in_service < minimum + units {
-            return Some(Wait::Host(HostWait::Minimum { in_service, minimum }));
-        }
-        let because = self.proof(leaving).err()?;
-        Some(Wait::Roll(RollWait::NoRoom { because, borrows: self.state.borrows > 0 }))
+        (in_service < minimum + units).then_some(Wait::Host(HostWait::Minimum { in_service, minimum }))
     }
 
     /// Asks backfill for one more host, where the fleet file allows it; until the roll is over.
@@ -284,14 +287,8 @@ impl<'r> Planning<'_, 'r> {
 
     fn begin_wave(&mut self, roll: &mut Roll, chosen: Vec<InstanceId>) {
         let now = self.given.now;
-        let mut wave = Wave {
-            since: now,
-            hosts: BTreeMap::new(),
-            raised: BTreeMap::new(),
-            withdraws: false,
-            gone: None,
-            settles: None,
-        };
+        let mut wave =
+            Wave { since: now, hosts: BTreeMap::new(), raised: BTreeMap::new(), withdraws: false, gone: None };
         for id in chosen {
             let Some(kept) = self.roster.all.get(&id) else { continue };
             let pool = kept.pool.name.clone();
@@ -300,7 +297,8 @@ impl<'r> Planning<'_, 'r> {
                 self.note_out(&id, &pool);
             } else {
                 let from = roll.base.get(&pool).copied().unwrap_or(kept.group.desired);
-                wave.raised.entry(pool.clone()).or_insert(Raise { from, to: from }).to += 1;
+                let found = kept.group.desired;
+                wave.raised.entry(pool.clone()).or_insert(Raise { from, found, to: from }).to += 1;
             }
             roll.todo.remove(&id);
             wave.hosts.insert(id, Leaver { pool, leaves: first.then_some(now), ended: false });
@@ -308,6 +306,15 @@ impl<'r> Planning<'_, 'r> {
         roll.waves += 1;
         self.raise(&wave);
         self.leave(roll, &mut wave, None);
+        self.often |= self.is_unannounced(&wave);
         roll.wave = Some(wave);
     }
+}
+
+/// A host like `old`, before anything runs on it.
+fn comes_first(old: Host) -> Host {
+    let id = InstanceId::new(&format!("{:.56}-comes", old.id)).unwrap_or_else(|_| old.id.clone());
+    let mut attributes = old.attributes;
+    attributes.remove(HostStep::OLD);
+    Host { id, attributes, task_count: 0, ..old }
 }

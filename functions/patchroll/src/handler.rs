@@ -1,13 +1,14 @@
 //! From a trigger to a turn of patchroll: who is woken by what, and how it looks and acts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
-use evenkeel_model::groups::Group;
+use evenkeel_model::groups::{Group, MemberState};
 use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
 use evenkeel_model::trigger::{ContainerInstanceStatus, Request, RollVerb, ScalingKind, Trigger};
-use evenkeel_model::{FunctionName, GroupName, InstanceId, TargetGroup, Timestamp};
+use evenkeel_model::{FunctionName, GroupName, InstanceId, PoolName, TargetGroup, Timestamp};
 use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, ChangeImages, ChangeTemplates, Clock, FleetFiles, Ledger, PortError,
     ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
@@ -236,6 +237,7 @@ impl<P: Ports> Function<P> for Patchroll {
             async { if looks.running { look::running(fleet, ports, deadline).await } else { Ok(None) } },
             async {
                 if looks.refreshes {
+                    let names = concerned(given);
                     retry(ports, deadline, || ports.refreshes(&names)).await.map(Some)
                 } else {
                     Ok(None)
@@ -287,6 +289,13 @@ impl<P: Ports> Function<P> for Patchroll {
     }
 }
 
+/// The groups that a roll could be about: an instance refresh of an empty one is nobody's concern.
+fn concerned(given: &Given<'_, State>) -> Vec<GroupName> {
+    let pools: BTreeSet<&PoolName> = given.state.hosts.values().map(|note| &note.pool).collect();
+    let pools = given.fleet.pools.iter().filter(|pool| pools.contains(&pool.name));
+    pools.map(|pool| pool.auto_scaling_group.clone()).collect()
+}
+
 type Second = (Option<Vec<Template>>, Vec<Instance>, Option<Vec<Target>>);
 
 /// What can only be asked once the groups are known.
@@ -305,8 +314,14 @@ async fn second<P: Ports>(
     uses.sort();
     uses.dedup();
     let known = |id: &InstanceId| given.state.hosts.get(id).is_some_and(|note| note.launched.is_some());
-    let unknown: Vec<InstanceId> =
-        groups.iter().flat_map(Group::staying).map(|member| &member.id).filter(|id| !known(id)).cloned().collect();
+    let unknown: Vec<InstanceId> = groups
+        .iter()
+        .flat_map(Group::staying)
+        .filter(|member| member.state == MemberState::InService)
+        .map(|member| &member.id)
+        .filter(|id| !known(id))
+        .cloned()
+        .collect();
     let mut target_groups: Vec<TargetGroup> =
         groups.iter().flat_map(|group| group.target_groups.iter().cloned()).collect();
     target_groups.sort();

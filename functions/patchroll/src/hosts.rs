@@ -193,8 +193,11 @@ fn lacks(
             Some(_) => {}
         }
     }
-    if group.target_groups.is_empty() || !targets_known {
+    if group.target_groups.is_empty() {
         return None;
+    }
+    if !targets_known {
+        return Some("its load balancer was not asked".to_owned());
     }
     let own = targets.get(&member.id).map_or(&[][..], Vec::as_slice);
     match own.iter().find(|health| **health != Health::Healthy) {

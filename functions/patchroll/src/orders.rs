@@ -145,6 +145,7 @@ impl Planning<'_, '_> {
             from: BTreeMap::new(),
             todo: std::collections::BTreeSet::new(),
             wave: None,
+            quiet: None,
             waves: 0,
             replaced: 0,
             went: 0,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Why};
-use evenkeel_model::fleet::{Patch, Refresh};
+use evenkeel_model::fleet::{Patch, Refresh, Strategy};
 use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
 use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
@@ -34,7 +34,8 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     if seen.alarms.is_some() {
         state.alarms_read = given.now;
     }
-    if seen.refreshes.is_some() {
+    if let Some(refreshing) = &seen.refreshes {
+        state.refreshing.clone_from(refreshing);
         state.refreshes_read = given.now;
     }
     let roster = Roster::take(given, seen, &mut state, &mut report);
@@ -108,6 +109,9 @@ impl Planning<'_, '_> {
         if roll.wave.is_some() {
             return None;
         }
+        if self.keeps_quiet(roll) {
+            return None;
+        }
         // What comes next is decided with everything in view; a turn that has just ended a wave has not.
         if self.seen.templates.is_none() {
             if roll.goes_on_alone(self.policy) {
@@ -121,6 +125,10 @@ impl Planning<'_, '_> {
         }
         if roll.aborting {
             return (!self.withdraw(roll)).then_some(Ending::Aborted);
+        }
+        if roll.quiet.is_some_and(|until| until > self.given.now) {
+            self.next_wave(roll);
+            return None;
         }
         if roll.todo.is_empty() && roll.halted.is_none() {
             self.list_hosts(roll);
@@ -142,10 +150,21 @@ impl Planning<'_, '_> {
         })
     }
 
+    /// The quiet time after a wave. Nothing happens in it, but for new hosts that come before the next old ones go.
+    fn keeps_quiet(&mut self, roll: &Roll) -> bool {
+        let stopped = roll.aborting || (roll.halted.is_some() && roll.stage == Stage::Rolling);
+        let Some(until) = roll.quiet.filter(|until| *until > self.given.now && !stopped) else { return false };
+        self.report.waits.push(Wait::Roll(RollWait::Settling { until }));
+        self.wake_at(until);
+        self.policy.strategy != Strategy::LaunchFirst || roll.todo.is_empty()
+    }
+
     fn say_if_stopped(&mut self, roll: &Roll) {
         if roll.paused {
             self.report.waits.push(Wait::Roll(RollWait::Paused));
         }
+        let refreshing = self.state.refreshing.iter().cloned();
+        self.report.waits.extend(refreshing.map(|group| Wait::Roll(RollWait::InstanceRefresh { group })));
         if let Some(because) = roll.halted.clone().filter(|_| roll.stage == Stage::Rolling && !roll.aborting) {
             self.report.waits.push(Wait::Roll(RollWait::Halted { because }));
             if self.policy.roll_back && roll.from.is_empty() {
@@ -300,7 +319,7 @@ impl Planning<'_, '_> {
     /// Places in the budget of hosts that are in no wave are those of a turn that died.
     fn keep_own_places(&mut self) {
         let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
-        let out = |id: &InstanceId| wave.is_some_and(|wave| wave.settles.is_none() && wave.hosts.contains_key(id));
+        let out = |id: &InstanceId| wave.is_some_and(|wave| wave.hosts.contains_key(id));
         self.budget.outs.retain(|id, known| known.by != FunctionName::Patchroll || out(id));
     }
 
@@ -309,8 +328,7 @@ impl Planning<'_, '_> {
     fn when_to_look_again(&mut self) -> Vec<Duration> {
         let now = self.given.now;
         let mut wakes = std::mem::take(&mut self.wakes);
-        let acts = self.steps.iter().any(|planned| !matches!(planned.step, Step::Host(HostStep::Mark { .. })));
-        if (self.often || acts) && self.state.woken_until <= now + BEATS_OVERLAP {
+        if self.often && self.state.woken_until <= now + BEATS_OVERLAP {
             wakes.extend(BEATS.map(Duration::from_secs));
             self.state.woken_until = now + Duration::from_secs(BEATS[BEATS.len() - 1]);
         }
@@ -318,15 +336,18 @@ impl Planning<'_, '_> {
     }
 }
 
-/// Beats while something is under way: close together at first, because most hosts are empty within half a minute.
-const BEATS: [u64; 6] = [4, 8, 13, 19, 26, 34];
+/// Beats while something is under way: a host is empty after some ten seconds to a minute.
+const BEATS: [u64; 6] = [7, 14, 20, 26, 32, 38];
 /// The next ones are asked for with the last.
 const BEATS_OVERLAP: Duration = Duration::from_secs(2);
 
 impl Planning<'_, '_> {
     /// Looks again at `at`.
     pub(crate) fn wake_at(&mut self, at: Timestamp) {
-        self.wakes.insert(whole_seconds(at.duration_since(self.given.now).unsigned_abs()));
+        if self.state.woken_for != Some(at) {
+            self.state.woken_for = Some(at);
+            self.wakes.insert(whole_seconds(at.duration_since(self.given.now).unsigned_abs()));
+        }
     }
 }
 

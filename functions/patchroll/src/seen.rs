@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evenkeel_model::fleet::Strategy;
 use evenkeel_model::groups::{Group, Refusal};
 use evenkeel_model::observed::{Host, Running, Signal};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template};
@@ -87,11 +88,11 @@ impl Looks {
             return Self { bakery: true, templates: true, ..Self::default() };
         }
         match &roll.wave {
-            Some(wave) if wave.settles.is_some_and(|until| until > given.now) => Self::watch(given),
-            Some(wave) if wave.settles.is_none() => Self::during(given, roll, wave),
+            Some(wave) => Self::during(given, roll, wave),
             // Nothing can happen before somebody says so.
             None if !given.fleet.patch.as_ref().is_some_and(|policy| roll.goes_on_alone(policy)) => Self::watch(given),
-            Some(_) | None => Self::all(given),
+            None if is_quiet(given, roll) => Self::watch(given),
+            None => Self::all(given),
         }
     }
 
@@ -124,16 +125,23 @@ impl Looks {
         let awaits = wave.hosts.values().any(|leaver| leaver.ended) || !wave.raised.is_empty();
         let slow = wave.hosts.values().filter(|leaver| !leaver.ended).filter_map(|leaver| leaver.leaves);
         let slow = slow.into_iter().any(|at| since(at) >= DRAINS_USUALLY);
-        let waits = wave.hosts.values().any(|leaver| leaver.leaves.is_none());
         Self {
             hosts: true,
-            running: slow || waits,
-            targets: awaits,
+            running: slow,
+            targets: true,
             refusals: since(wave.gone.unwrap_or(wave.since)) >= LAUNCHES_USUALLY && (awaits || wave.gone.is_some()),
             templates: roll.stage == Stage::TakingBack,
             ..Self::watch(given)
         }
     }
+}
+
+/// Whether nothing happens in the quiet time after a wave; new hosts that come first may come in it.
+fn is_quiet(given: &Given<'_, State>, roll: &Roll) -> bool {
+    let first = given.fleet.patch.as_ref().is_some_and(|policy| policy.strategy == Strategy::LaunchFirst);
+    let grows = first && !roll.todo.is_empty();
+    let stopped = roll.aborting || (roll.halted.is_some() && roll.stage == Stage::Rolling);
+    roll.quiet.is_some_and(|until| until > given.now) && !grows && !stopped
 }
 
 /// Whether a roll may begin by itself in this turn.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_model::decision::{Halt, Stuck};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::templates::TemplateVersion;
-use evenkeel_model::{ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
+use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
 use evenkeel_turn::Notices;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,9 +43,15 @@ pub struct State {
     /// When it was looked for instance refreshes last.
     #[serde(default)]
     pub refreshes_read: Timestamp,
+    /// Groups in which one was under way then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refreshing: Vec<GroupName>,
     /// Until when wake-ups are on their way.
     #[serde(default)]
     pub woken_until: Timestamp,
+    /// The moment for which one more is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken_for: Option<Timestamp>,
     /// Capacity was asked of backfill.
     #[serde(default)]
     pub borrows: u32,
@@ -128,6 +134,9 @@ pub struct Roll {
     /// The hosts that are out together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<Wave>,
+    /// The quiet time after the last wave: until then no host goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<Timestamp>,
     /// Waves so far, the one under way included.
     #[serde(default)]
     pub waves: u32,
@@ -200,9 +209,6 @@ pub struct Wave {
     /// When the last of its hosts had gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<Timestamp>,
-    /// All are replaced, and it is quiet until then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settles: Option<Timestamp>,
 }
 
 /// A group's capacity while new hosts come before old ones go.
@@ -210,6 +216,8 @@ pub struct Wave {
 pub struct Raise {
     /// Before, and again afterwards.
     pub from: u32,
+    /// What was found when the wave began: more than `from` where an earlier wave left hosts over.
+    pub found: u32,
     /// Meanwhile.
     pub to: u32,
 }

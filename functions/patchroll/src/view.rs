@@ -163,7 +163,7 @@ fn would_be(hosts: &BTreeMap<InstanceId, HostPatch>, policy: &Patch) -> Vec<Vec<
 
 fn roll_view(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Roll) -> RollView {
     let out = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len());
-    let settles = roll.wave.as_ref().is_some_and(|wave| wave.settles.is_some());
+    let settles = roll.wave.is_none() && roll.quiet.is_some_and(|until| until > given.now);
     let left = u32::try_from(roll.todo.len()).unwrap_or(u32::MAX);
     let out = u32::try_from(out).unwrap_or(u32::MAX);
     let done = roll.replaced + roll.went;
@@ -199,7 +199,7 @@ fn roll_view(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Rol
         wave: roll.waves,
         waves: roll.waves + more,
         done,
-        hosts: done + left + if settles { 0 } else { out } + u32::try_from(roll.abandoned.len()).unwrap_or(0),
+        hosts: done + left + out + u32::try_from(roll.abandoned.len()).unwrap_or(0),
         expected_end,
         running: !stopped,
     }

@@ -1,4 +1,4 @@
-//! The wave under way: hosts become empty, end, and are replaced; then it is quiet for a while.
+//! The wave under way: hosts become empty, end, and are replaced.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::stuck;
 /// and others call it too.
 const MOST_ENDS: usize = 10;
 /// The next of them end then.
-const ENDS_AGAIN: Duration = Duration::from_secs(2);
+const ENDS_AGAIN: Duration = Duration::from_secs(3);
 /// From here on it is said what keeps a host from becoming empty.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 
@@ -33,18 +33,10 @@ impl Planning<'_, '_> {
     /// Takes the wave as far as it can go now; clears it when it is over.
     pub(crate) fn advance(&mut self, roll: &mut Roll) {
         let Some(mut wave) = roll.wave.take() else { return };
-        if let Some(until) = wave.settles {
-            if until > self.given.now {
-                self.report.waits.push(Wait::Roll(RollWait::Settling { until }));
-                self.wake_at(until);
-                roll.wave = Some(wave);
-            }
-            return;
-        }
         let stop = self.stops(roll, &wave);
         if stop.is_none() {
             self.raise(&wave);
-            self.let_go(&mut wave);
+            self.let_go(roll, &mut wave);
         }
         self.leave(roll, &mut wave, stop.as_ref());
         self.finish(roll, wave);
@@ -60,10 +52,7 @@ impl Planning<'_, '_> {
         let mut yields = false;
         for pool in pools_of(wave) {
             let Some(group) = self.roster.group(&pool) else { continue };
-            if self.seen.refreshes.as_ref().is_some_and(|names| names.contains(&group.name)) {
-                self.report.waits.push(Wait::Roll(RollWait::InstanceRefresh { group: group.name.clone() }));
-                yields = true;
-            }
+            yields |= self.is_refreshing(group);
             if let Some(expected) = self.foreign_capacity(wave, &pool, group.desired) {
                 let found = group.desired;
                 self.report.waits.push(Wait::Roll(RollWait::ForeignCapacity { pool, expected, found }));
@@ -80,7 +69,7 @@ impl Planning<'_, '_> {
             leaver.pool == *pool && leaver.leaves.is_some() && self.roster.all.get(*id).is_none_or(|kept| !kept.stays())
         };
         let gone = u32::try_from(wave.hosts.iter().filter(gone).count()).unwrap_or(u32::MAX);
-        let not_raised_yet = found == raise.from && wave.hosts.values().all(|leaver| leaver.leaves.is_none());
+        let not_raised_yet = found == raise.found && wave.hosts.values().all(|leaver| leaver.leaves.is_none());
         let expected = raise.to.saturating_sub(gone);
         ((found < expected || found > raise.to) && !not_raised_yet).then_some(expected)
     }
@@ -91,21 +80,26 @@ impl Planning<'_, '_> {
             return;
         }
         for (pool, raise) in &wave.raised {
-            let Some(group) = self.roster.group(pool).filter(|group| group.desired == raise.from) else { continue };
+            let Some(group) = self.roster.group(pool).filter(|group| group.desired == raise.found) else { continue };
             let step = HostStep::SetCapacity {
                 pool: pool.clone(),
                 group: group.name.clone(),
                 from: group.desired,
                 to: raise.to,
             };
-            if raise.to > raise.from {
+            if raise.to > raise.found {
                 self.push(Step::Host(step), Why::Roll(RollWhy::LaunchFirst { hosts: raise.to - raise.from }), false);
             }
         }
     }
 
     /// Lets as many old hosts go as new ones have come.
-    fn let_go(&mut self, wave: &mut Wave) {
+    fn let_go(&mut self, roll: &Roll, wave: &mut Wave) {
+        if let Some(until) = roll.quiet.filter(|until| *until > self.given.now) {
+            self.report.waits.push(Wait::Roll(RollWait::Settling { until }));
+            self.wake_at(until);
+            return;
+        }
         let raised: Vec<PoolName> = wave.raised.keys().cloned().collect();
         for pool in raised {
             let of_pool = |leaver: &&Leaver| leaver.pool == pool;
@@ -115,10 +109,7 @@ impl Planning<'_, '_> {
                 wave.hosts.iter().filter(|(_, leaver)| of_pool(leaver) && leaver.leaves.is_none() && !leaver.ended);
             let next: Vec<InstanceId> = waiting.map(|(id, _)| id.clone()).take(come).collect();
             for id in next {
-                let leaving = wave.hosts.iter().filter(|(_, leaver)| leaver.leaves.is_some() && !leaver.ended);
-                let mut leaving: std::collections::BTreeSet<InstanceId> = leaving.map(|(id, _)| id.clone()).collect();
-                leaving.insert(id.clone());
-                if let Some(wait) = self.may_leave(&leaving, &id) {
+                if let Some(wait) = self.may_leave(&id) {
                     self.report.waits.push(wait);
                     break;
                 }
@@ -190,6 +181,7 @@ impl Planning<'_, '_> {
                 // Without a cluster, the group's own deregistration from its load balancer is the drain.
                 None => ends.push((id, kept.pool.name.clone(), HostWhy::Empty)),
                 Some(host) if host.status == HostStatus::Active => {
+                    self.often = true;
                     let why = self.why_replaced(roll, kept);
                     self.drains.push((id, why));
                 }
@@ -225,6 +217,11 @@ impl Planning<'_, '_> {
             let hosts = u32::try_from(left).unwrap_or(u32::MAX);
             self.report.waits.push(Wait::Roll(RollWait::Ends { hosts }));
             self.wakes.insert(ENDS_AGAIN);
+        }
+        let still = wave.hosts.values().filter(|leaver| !leaver.ended).count();
+        if still == ends.len() && left == 0 && !wave.raised.is_empty() {
+            // Nothing else is waited for.
+            self.wakes.insert(Duration::from_secs(1));
         }
         for (host, pool, why) in ends.into_iter().take(MOST_ENDS) {
             let shrink = wave.withdraws || wave.raised.contains_key(&pool);
@@ -273,13 +270,9 @@ impl Planning<'_, '_> {
         if missing == 0 && wave.gone.is_some() {
             if !wave.withdraws {
                 roll.replaced += u32::try_from(wave.hosts.len()).unwrap_or(u32::MAX);
-                let until = now + self.policy.settle;
-                wave.settles = Some(until);
-                self.report.waits.push(Wait::Roll(RollWait::Settling { until }));
-                self.wake_at(until);
+                roll.quiet = Some(now + self.policy.settle);
             }
             self.keep_base(roll, &wave);
-            roll.wave = (!wave.withdraws).then_some(wave);
             return;
         }
         let waited = since.map_or(Duration::ZERO, |since| now.duration_since(since).unsigned_abs());
@@ -316,7 +309,7 @@ impl Planning<'_, '_> {
 
     /// Whether nobody says when a wave's new hosts are in service: load balancers do not, and a host that has joined
     /// before its group counts it in does not either.
-    fn is_unannounced(&self, wave: &Wave) -> bool {
+    pub(crate) fn is_unannounced(&self, wave: &Wave) -> bool {
         let mut pools = pools_of(wave).into_iter();
         let half = |kept: &Kept<'_>| kept.host.is_some() && !kept.ready();
         self.given.fleet.cluster.is_none()

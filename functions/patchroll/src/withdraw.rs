@@ -51,7 +51,6 @@ impl Planning<'_, '_> {
             raised: std::collections::BTreeMap::new(),
             withdraws: true,
             gone: None,
-            settles: None,
         };
         for (ready, on_it, _, id) in new.into_iter().take(surplus as usize) {
             if !ready && on_it == 0 {

@@ -213,8 +213,7 @@ impl Measured {
     }
 
     fn goes_on(&mut self, roll: &Roll) {
-        // Those of a wave that settles are counted as replaced already.
-        let wave = roll.wave.as_ref().filter(|wave| wave.settles.is_none()).map_or(0, |wave| wave.hosts.len());
+        let wave = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len());
         let left = u32::try_from(roll.todo.len() + wave + roll.abandoned.len()).unwrap_or(u32::MAX);
         self.hosts = self.hosts.max(left + roll.replaced + roll.went);
         (self.replaced, self.waves) = (roll.replaced, roll.waves);
@@ -266,11 +265,10 @@ impl Measured {
         self.first.map_or(0, |first| self.ended.unwrap_or(now).saturating_sub(first))
     }
 
-    /// What no controller could beat with the same draws. The hosts are taken in the order in which they left, in waves
-    /// as large as the fleet file and the budget allow; a wave costs the longest of its hosts' times, and the quiet time.
-    /// A host's time is from DRAINING to empty and from the order to end it to its replacement in service, healthy and
-    /// joined; where the new host comes first, from its order to its being there and the old one's drain, the slowest of
-    /// one with the fastest of the other. Ends come no faster than the API allows them. The time to bake comes on top.
+    /// What a roll takes at least, with the draws of this one: for each wave the slowest drain of its hosts, then the
+    /// slowest end with its boot and health check (where new hosts come first: the slowest boot, then the slowest drain),
+    /// and the quiet time. Waves are full, as large as the fleet file and the budget allow: a first wave of one is the
+    /// controller's own affair. Ends come no faster than the API allows them. The time to bake comes on top.
     pub(crate) fn floor(&self, fleet: &Fleet) -> Ms {
         let Some(patch) = &fleet.patch else { return 0 };
         let size = self.wave_size(fleet, patch);
@@ -280,8 +278,8 @@ impl Measured {
         let mut came: Vec<Ms> = self.first_come.values().flatten().copied().collect();
         let waves = left.chunks(size).map(|wave| {
             let shrinking = wave.iter().filter(|leaver| leaver.shrinks).count();
-            let first = came.drain(..shrinking.min(came.len())).collect();
-            longest(wave, first) + settle
+            let first: Vec<Ms> = came.drain(..shrinking.min(came.len())).collect();
+            longest(wave, &first) + settle
         });
         self.baked + waves.sum::<Ms>()
     }
@@ -364,20 +362,18 @@ impl Core {
     }
 }
 
-/// The longest of the times of a wave's hosts, when the slowest go first.
-fn longest(wave: &[&Leaver], mut first: Vec<Ms>) -> Ms {
+/// What a wave takes at least: its slowest drain, and then the slowest of the others in their place.
+fn longest(wave: &[&Leaver], first: &[Ms]) -> Ms {
     let drain = |leaver: &Leaver| {
         let empty = leaver.empty.into_iter().chain(leaver.ended).min().unwrap_or(leaver.left);
         empty.saturating_sub(leaver.left)
     };
     let again = |leaver: &Leaver| leaver.replaced.zip(leaver.ended).map_or(0, |(replaced, ended)| replaced - ended);
-    let mut shrinking: Vec<Ms> = wave.iter().filter(|leaver| leaver.shrinks).map(|leaver| drain(leaver)).collect();
-    shrinking.sort_unstable_by_key(|time| std::cmp::Reverse(*time));
-    first.sort_unstable();
-    let mut times: Vec<Ms> =
-        wave.iter().filter(|leaver| !leaver.shrinks).map(|leaver| drain(leaver) + again(leaver)).collect();
-    times.extend(shrinking.iter().enumerate().map(|(index, drain)| drain + first.get(index).copied().unwrap_or(0)));
-    times.sort_unstable_by_key(|time| std::cmp::Reverse(*time));
-    let after = |index: usize| (index as Ms + 1).saturating_sub(ENDS_AT_ONCE) * SECOND / ENDS_A_SECOND;
-    times.iter().enumerate().map(|(index, time)| time + after(index)).max().unwrap_or(0)
+    let slowest = |shrinks: bool, time: &dyn Fn(&Leaver) -> Ms| {
+        wave.iter().filter(|leaver| leaver.shrinks == shrinks).map(|leaver| time(leaver)).max().unwrap_or(0)
+    };
+    let ends = (wave.len() as Ms).saturating_sub(ENDS_AT_ONCE) * SECOND / ENDS_A_SECOND;
+    let ends_first = slowest(false, &drain).max(ends) + slowest(false, &again);
+    let comes_first = first.iter().copied().max().unwrap_or(0) + slowest(true, &drain).max(ends);
+    if first.is_empty() { ends_first } else { ends_first.max(comes_first) }
 }
