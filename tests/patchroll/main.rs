@@ -107,7 +107,8 @@ fn five_servers_behind_a_load_balancer_are_replaced_one_at_a_time() {
             start(&mut world);
             world.run_until(40 * MINUTE);
             let ended = all_new(&world);
-            assert_eq!((ended.waves, ended.replaced, ended.went), (5, 5, 0));
+            // A group that evens out its zones ends some by itself.
+            assert_eq!((ended.replaced + ended.went, ended.waves), (5, ended.replaced));
             let report = world.report();
             let roll = &report.rolls[0];
             assert!(roll.max_out <= 1, "{strategy}, seed {seed}: never more than one is out");

@@ -22,7 +22,7 @@ use futures_util::future::{join, join_all, try_join3, try_join4};
 use crate::arrivals::completes_a_wave;
 use crate::bake::prefix;
 use crate::plan::plan;
-use crate::seen::{Bakery, Looks, Seen};
+use crate::seen::{Bakery, LookAt, Looks, Seen};
 use crate::state::State;
 use crate::view::{PatchView, view};
 
@@ -224,14 +224,16 @@ impl<P: Ports> Function<P> for Patchroll {
         let fleet = given.fleet;
         let looks = Looks::of(given);
         let names: Vec<GroupName> = fleet.pools.iter().map(|pool| pool.auto_scaling_group.clone()).collect();
-        let cluster = fleet.cluster.as_ref().filter(|_| looks.hosts);
         let alarms = fleet.patch.as_ref().map_or(&[][..], |policy| &policy.halt_alarms);
         let first = try_join4(
             retry(ports, deadline, || ports.groups(&names)),
             async {
-                match cluster {
-                    Some(cluster) => retry(ports, deadline, || ports.hosts(cluster)).await,
-                    None => Ok(Vec::new()),
+                match (&fleet.cluster, &looks.hosts) {
+                    (Some(cluster), LookAt::All) => retry(ports, deadline, || ports.hosts(cluster)).await,
+                    (Some(cluster), LookAt::Some(hosts)) => {
+                        retry(ports, deadline, || ports.some_hosts(cluster, hosts)).await
+                    }
+                    (Some(_), LookAt::Nothing) | (None, _) => Ok(Vec::new()),
                 }
             },
             async { if looks.running { look::running(fleet, ports, deadline).await } else { Ok(None) } },
@@ -250,7 +252,7 @@ impl<P: Ports> Function<P> for Patchroll {
         );
         let (first, (alarms, bakery)) = join(first, also).await;
         let (groups, hosts, running, refreshes) = first?;
-        let (templates, instances, targets) = second(given, looks, &groups, ports, deadline).await?;
+        let (templates, instances, targets) = second(given, &looks, &groups, ports, deadline).await?;
         let short: Vec<GroupName> =
             groups.iter().filter(|group| looks.refusals && is_short(group)).map(|group| group.name.clone()).collect();
         let refusals = refusals(&short, ports, deadline).await;
@@ -301,7 +303,7 @@ type Second = (Option<Vec<Template>>, Vec<Instance>, Option<Vec<Target>>);
 /// What can only be asked once the groups are known.
 async fn second<P: Ports>(
     given: &Given<'_, State>,
-    looks: Looks,
+    looks: &Looks,
     groups: &[Group],
     ports: &P,
     deadline: Timestamp,

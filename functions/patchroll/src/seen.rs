@@ -7,7 +7,7 @@ use evenkeel_model::fleet::Strategy;
 use evenkeel_model::groups::{Group, Refusal};
 use evenkeel_model::observed::{Host, Running, Signal};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template};
-use evenkeel_model::{AlarmName, GroupName, ImageId, Timestamp};
+use evenkeel_model::{AlarmName, GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +61,9 @@ pub struct Bakery {
 }
 
 /// What a turn has to look at besides the groups: each look is a call, and most turns need few.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Looks {
-    pub(crate) hosts: bool,
+    pub(crate) hosts: LookAt,
     pub(crate) templates: bool,
     pub(crate) running: bool,
     pub(crate) targets: bool,
@@ -71,6 +71,18 @@ pub(crate) struct Looks {
     pub(crate) refreshes: bool,
     pub(crate) refusals: bool,
     pub(crate) bakery: bool,
+}
+
+/// Which container instances a turn looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum LookAt {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those of a wave, as long as it only matters whether they are empty.
+    Some(Vec<InstanceId>),
+    /// All.
+    All,
 }
 
 impl Looks {
@@ -99,7 +111,7 @@ impl Looks {
     fn all(given: &Given<'_, State>) -> Self {
         let bakes = given.fleet.patch.as_ref().is_some_and(|policy| policy.bake.is_some());
         Self {
-            hosts: true,
+            hosts: LookAt::All,
             templates: true,
             running: true,
             targets: true,
@@ -125,8 +137,11 @@ impl Looks {
         let awaits = wave.hosts.values().any(|leaver| leaver.ended) || !wave.raised.is_empty();
         let slow = wave.hosts.values().filter(|leaver| !leaver.ended).filter_map(|leaver| leaver.leaves);
         let slow = slow.into_iter().any(|at| since(at) >= DRAINS_USUALLY);
+        let drains = wave.hosts.values().all(|leaver| leaver.leaves.is_some())
+            && wave.hosts.values().any(|leaver| !leaver.ended);
+        let own = || wave.hosts.keys().cloned().collect();
         Self {
-            hosts: true,
+            hosts: if drains && !slow { LookAt::Some(own()) } else { LookAt::All },
             running: slow,
             targets: true,
             refusals: since(wave.gone.unwrap_or(wave.since)) >= LAUNCHES_USUALLY && (awaits || wave.gone.is_some()),

@@ -61,6 +61,15 @@ pub trait Clock: Sync {
 pub trait ReadEcs: Sync {
     /// All container instances of the cluster.
     fn hosts(&self, cluster: &ClusterName) -> impl Future<Output = Answer<Vec<Host>>> + Send;
+    /// Those of these instances that are in the cluster; others may be among them.
+    fn some_hosts(
+        &self,
+        cluster: &ClusterName,
+        instances: &[InstanceId],
+    ) -> impl Future<Output = Answer<Vec<Host>>> + Send {
+        let _all_of_them = instances;
+        self.hosts(cluster)
+    }
     /// All tasks of the cluster that are not STOPPED.
     fn tasks(&self, cluster: &ClusterName) -> impl Future<Output = Answer<Vec<Task>>> + Send;
     /// Those of the named services that exist.

@@ -42,6 +42,18 @@ impl ReadEcs for Ports {
         .await
     }
 
+    async fn some_hosts(&self, _: &ClusterName, instances: &[InstanceId]) -> Answer<Vec<Host>> {
+        // A page of ListContainerInstances with a filter, and one of DescribeContainerInstances for each hundred.
+        let requests = pages(instances.len(), PAGE) * 2;
+        self.read(Api::DescribeContainerInstances, requests, |core, under, _| {
+            let hosts: Vec<Host> =
+                core.cluster.describe_hosts().into_iter().filter(|host| instances.contains(&host.id)).collect();
+            under.told().hosts.clone_from(&hosts);
+            Ok(hosts)
+        })
+        .await
+    }
+
     async fn tasks(&self, _: &ClusterName) -> Answer<Vec<Task>> {
         let requests = self.pages(|core| core.cluster.tasks.len());
         self.calls(Api::DescribeTasks, requests, |core, under, fresh| {
