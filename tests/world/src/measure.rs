@@ -228,7 +228,7 @@ impl Measure {
             self.below_minimum += span;
         }
         // A host that a roll replaces is missed by nobody.
-        let rolled = u32::try_from(self.rolls.out()).unwrap_or(u32::MAX);
+        let rolled = u32::try_from(self.rolls.out(cloud)).unwrap_or(u32::MAX);
         let others = cloud.working(|purchase| purchase != Purchase::OnDemand) + rolled;
         self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);
         let hours = seconds(span) / 3_600.0;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::clock::{Ms, timestamp};
 use crate::cloud::{BakeFate, GroupNo, HostKind, Phase};
-use crate::cluster::HostNo;
+use crate::cluster::{HostNo, ServiceNo};
 use crate::core::{Core, Event};
 use crate::sim::World;
 
@@ -60,8 +60,14 @@ impl Core {
         let group = &mut self.cloud.groups[number];
         group.desired = hosts.min(group.max);
         self.audit.capacity_meddled(number);
-        self.measure.rolls.meddled(number);
         self.group_looks(number, 0);
+    }
+
+    /// Protects the tasks that a service has now from being stopped, or ends that.
+    pub(crate) fn protect_tasks_of(&mut self, service: ServiceNo, protected: bool) {
+        for task in self.cluster.tasks.values_mut().filter(|task| task.service == Some(service)) {
+            task.protected = protected;
+        }
     }
 
     /// A host in service of a pool, the oldest.
@@ -179,9 +185,8 @@ impl World {
     /// Protects all tasks of a service from being stopped, or ends that.
     pub fn protect_tasks(&mut self, service: &ServiceName, protected: bool) {
         let mut core = self.lock();
-        let Some(number) = core.service_no(service) else { return };
-        for task in core.cluster.tasks.values_mut().filter(|task| task.service == Some(number)) {
-            task.protected = protected;
+        if let Some(number) = core.service_no(service) {
+            core.protect_tasks_of(number, protected);
         }
     }
 
@@ -258,6 +263,12 @@ impl World {
         let Some(number) = core.pool_no(pool) else { return Vec::new() };
         let staying = core.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.ended);
         staying.map(|(_, one)| one.id.clone()).collect()
+    }
+
+    /// Whether the fleet file says how hosts are replaced.
+    #[must_use]
+    pub fn may_patch(&self) -> bool {
+        self.lock().fleet.patch.is_some()
     }
 
     /// A group's desired capacity.

@@ -12,7 +12,7 @@ use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
 use evenkeel_turn::ledger::{Key, Write};
 
 use crate::clock::{Ms, SECOND};
-use crate::cloud::{GroupNo, Instance};
+use crate::cloud::{Cloud, GroupNo, Instance, Phase};
 use crate::cluster::HostNo;
 use crate::core::Core;
 use crate::setup::millis;
@@ -120,7 +120,6 @@ impl Rolls {
         }
         let empty = empty.then_some(now);
         roll.leavers.push(Leaver { host, group, left: now, empty, ended: None, shrinks: false, replaced: None });
-        roll.count();
         true
     }
 
@@ -146,13 +145,6 @@ impl Rolls {
             leaver.shrinks |= shrinks;
         }
         news
-    }
-
-    /// A person has set a group's capacity: what is missing there is missed by nobody.
-    pub(crate) fn meddled(&mut self, group: GroupNo) {
-        if let Some(roll) = self.current() {
-            roll.leavers.retain(|one| one.group != group || one.ended.is_none() || one.replaced.is_some());
-        }
     }
 
     /// A host is gone that nobody told to end.
@@ -186,8 +178,16 @@ impl Rolls {
     }
 
     /// Hosts that are out because of the roll that is under way.
-    pub(crate) fn out(&self) -> usize {
-        self.list.last().filter(|roll| roll.ended.is_none()).map_or(0, Measured::out)
+    pub(crate) fn out(&self, cloud: &Cloud) -> usize {
+        self.list.last().filter(|roll| roll.ended.is_none()).map_or(0, |roll| roll.out(cloud))
+    }
+
+    /// Notes how many are out now.
+    fn count(&mut self, cloud: &Cloud) {
+        let out = self.out(cloud);
+        if let Some(roll) = self.current() {
+            roll.max_out = roll.max_out.max(out);
+        }
     }
 }
 
@@ -245,20 +245,24 @@ impl Measured {
         };
     }
 
-    fn count(&mut self) {
-        self.max_out = self.max_out.max(self.out());
-    }
-
-    /// Hosts that are sent away and not replaced, less those that came first. Counted so that it is never too many: where
-    /// a host is lost at the same time, the next new one takes the place of the one that was sent away.
-    fn out(&self) -> usize {
-        let open = self.leavers.iter().filter(|leaver| leaver.replaced.is_none());
-        let mut by_group: BTreeMap<GroupNo, usize> = BTreeMap::new();
-        for leaver in open {
-            *by_group.entry(leaver.group).or_default() += 1;
+    /// Hosts that are sent away and not replaced, less those that came first, and no more than their group misses. Counted
+    /// so that it is never too many: where a host is lost at the same time, the next new one takes the place of the one
+    /// that was sent away, and where a group had one too many, none is missed.
+    fn out(&self, cloud: &Cloud) -> usize {
+        let mut open: BTreeMap<GroupNo, usize> = BTreeMap::new();
+        for leaver in self.leavers.iter().filter(|leaver| leaver.replaced.is_none()) {
+            *open.entry(leaver.group).or_default() += 1;
         }
-        let came = |group: &GroupNo| self.first_come.get(group).map_or(0, Vec::len);
-        by_group.iter().map(|(group, open)| open.saturating_sub(came(group))).sum()
+        let leaves = |host: HostNo| self.leavers.iter().any(|leaver| leaver.host == host);
+        let out = |(group, open): (&GroupNo, &usize)| {
+            let came = self.first_come.get(group).map_or(0, Vec::len);
+            let there = cloud.members(*group).filter(|(host, one)| {
+                one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaves(*host)
+            });
+            let missing = (cloud.groups[*group].desired as usize).saturating_sub(there.count());
+            open.saturating_sub(came).min(missing)
+        };
+        open.iter().map(out).sum()
     }
 
     /// From the first step to the end, or until `now`.
@@ -331,6 +335,7 @@ impl Core {
             if !drains {
                 self.measure.rolls.stays(number);
             } else if self.measure.rolls.drains(number, group, empty, self.now) {
+                self.measure.rolls.count(&self.cloud);
                 self.audit_leaver(number);
             }
         }
@@ -346,8 +351,11 @@ impl Core {
         if shrinks {
             self.audit_roll_capacity(group, -1);
         }
-        if ready_at.is_some() && self.measure.rolls.ends(host, group, shrinks, self.now) && self.is_ready(host) {
-            self.audit_leaver(host);
+        if ready_at.is_some() && self.measure.rolls.ends(host, group, shrinks, self.now) {
+            self.measure.rolls.count(&self.cloud);
+            if self.is_ready(host) {
+                self.audit_leaver(host);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Trouble that no turn makes: hosts die, agents lose their connection, tasks crash, people deploy and meddle.
 
+mod rolls;
+
 use evenkeel_model::fleet::Purchase;
 use evenkeel_model::observed::{HandsOff, HostStatus};
 use evenkeel_model::{Resources, Room};
@@ -9,6 +11,8 @@ use crate::clock::{MINUTE, SECOND};
 use crate::cloud::Interruption;
 use crate::cluster::{Agent, HostNo, ServiceNo, TaskNo};
 use crate::core::{Core, Event};
+
+pub(crate) use rolls::RollTrouble;
 
 /// One thing that goes wrong, or comes back.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub(crate) enum Trouble {
     Activate(HostNo),
     /// A task that is nobody's ends.
     AloneEnds(TaskNo),
+    /// Something about rolls.
+    Roll(RollTrouble),
 }
 
 impl Core {
@@ -45,6 +51,7 @@ impl Core {
                 self.look_at_short_services();
             }
             Trouble::AloneEnds(task) => self.stop(task),
+            Trouble::Roll(trouble) => self.roll_trouble(trouble),
         }
     }
 

@@ -136,7 +136,7 @@ impl Core {
         let allowed = self.fleet.disruption.max_out as usize;
         let gone = |id: &InstanceId| self.cloud.number(id).is_none_or(|number| self.cloud.instances[&number].ended);
         let others = self.audit.hosts.voluntary.keys().filter(|id| !gone(id)).count();
-        let out = self.measure.rolls.out() + others;
+        let out = self.measure.rolls.out(&self.cloud) + others;
         if out > allowed {
             self.audit.budget_violations += 1;
             self.audit.violated(
