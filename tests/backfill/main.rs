@@ -264,3 +264,33 @@ fn tasks_that_fit_nowhere_get_a_host_and_it_stays_while_they_need_it() {
     quiet(&report);
     assert_eq!((report.backfill.launches, report.backfill.moves), (2, 0), "no flap: {:?}", feed(&world));
 }
+
+#[test]
+fn pools_of_unlike_sizes_count_in_capacity_units() {
+    let pool_of = |name: &str, purchase: &str, units: u32| {
+        format!(
+            "[[pool]]\nname = \"{name}\"\npurchase = \"{purchase}\"\nauto_scaling_group = \"big-{name}\"\nunits = {units}\n"
+        )
+    };
+    // Six reserved units on three hosts, four of spot on two; one spot host is worth two small or one large one.
+    for (burst, launched, units) in [(1, 2, 2), (2, 1, 2), (3, 1, 3)] {
+        let text = format!(
+            "name = \"big\"\nhosts = {{ minimum = 6, steady = 10, maximum = 14 }}\n{}{}{}[backfill]\n",
+            pool_of("base", "reserved", 2),
+            pool_of("spot", "spot", 2),
+            pool_of("burst", "on-demand", burst),
+        );
+        let fleet = fleet(&text);
+        let setup = Setup::for_fleet(&fleet);
+        let mut world = world(fleet, setup, 5, Faults::default(), 0.0);
+        world.run_until(5 * MINUTE);
+        assert_eq!((world.working(Purchase::Reserved), world.working(Purchase::Spot)), (6, 4));
+        world.starve(&pool("spot"), 30 * MINUTE);
+        world.interrupt(Interruption::Unwarned);
+        world.run_until(8 * MINUTE);
+        assert_eq!((world.report().backfill.launches, world.working(Purchase::OnDemand)), (launched, units));
+        world.run_until(90 * MINUTE);
+        assert_eq!((world.working(Purchase::Spot), world.working(Purchase::OnDemand)), (4, 0), "{burst} units");
+        quiet(&world.report());
+    }
+}

@@ -85,3 +85,50 @@ fn a_group_of_thirty_two_p3() {
     ride("p3-group.csv", 32, true);
     ride("p3-group.csv", 32, false);
 }
+
+/// Reserved hosts do not cover the minimum, one in two is warned, and there may be no cluster: nobody is missing for longer
+/// than a boot.
+fn ride_without_cover(name: &str, spot: u32, cluster: bool, seed: u64) {
+    let Some(trace) = trace(name) else { return };
+    let steady = 3 + spot;
+    let pool_of = |name: &str, purchase: &str| {
+        format!("[[pool]]\nname = \"{name}\"\npurchase = \"{purchase}\"\nauto_scaling_group = \"site-{name}\"\n")
+    };
+    let text = format!(
+        "name = \"site\"\n{}hosts = {{ minimum = {steady}, steady = {steady}, maximum = {} }}\n{}{}{}[backfill]\n\
+         [disruption]\nmax_out = {}\n",
+        if cluster { "cluster = \"site\"\n" } else { "" },
+        steady + 2,
+        pool_of("base", "reserved"),
+        pool_of("spot", "spot"),
+        pool_of("burst", "on-demand"),
+        spot.div_ceil(8),
+    );
+    let fleet = fleet(&text);
+    let setup = format!(
+        "[spot]\nwarned_per_mille = 500\n[pool.base]\nhosts = 3\n[pool.spot]\nhosts = {spot}\nderegistration_seconds = 60\n\
+         [pool.burst]\nderegistration_seconds = 60\nterminate_hook_seconds = 20\n"
+    );
+    let setup = Setup::read(&setup, &fleet).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut world = world(fleet, setup, seed, Faults::default(), 0.0);
+    world.follow(&pool("spot"), &trace).unwrap_or_else(|problem| panic!("{problem}"));
+    world.run_until(trace.length());
+    let report = world.report();
+    eprintln!(
+        "{name}, cluster {cluster}, seed {seed}: {} s below the minimum, none missing for longer than {} s",
+        report.hosts.below_minimum_seconds, report.hosts.longest_missing_seconds
+    );
+    quiet(&report);
+    // The longest boot of this world, from the order to launch to the first task: 6 + 5 + 17.9 + 6 + 45 s.
+    assert!(report.hosts.longest_missing_seconds <= 80.0, "{name}: {:?}", report.hosts);
+    assert!(report.losses.replacement_over_floor.p99.is_none_or(|p99| p99 <= 1.5), "{:?}", report.losses);
+    assert!(report.backfill.most_moves_in_an_hour <= steady as usize);
+}
+
+#[test]
+fn where_reserved_hosts_do_not_cover_the_minimum_no_host_is_missing_for_longer_than_a_boot() {
+    for cluster in [true, false] {
+        ride_without_cover("p3-group.csv", 32, cluster, 1);
+        ride_without_cover("p3-2xlarge-4-node-us-east-1f.json", 4, cluster, 2);
+    }
+}

@@ -133,6 +133,8 @@ fn a_plan_says_what_a_turn_would_do() {
     let more = evenkeel(&["plan", &example("demo"), "--want", "web=1150"]);
     let words = String::from_utf8_lossy(&more.stdout).into_owned();
     assert!(words.contains("web") && words.contains("->"), "{words}");
+    let hosts = evenkeel(&["plan", &example("shop")]);
+    assert!(String::from_utf8_lossy(&hosts.stdout).contains("A turn of backfill at"), "both functions plan");
     let json = evenkeel(&["plan", &example("demo"), "--want", "web=1150", "--json"]);
     let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(plan["steps"].as_array().is_some_and(|steps| !steps.is_empty()));

@@ -55,10 +55,23 @@ fn a_bake_that_fails_ends_the_roll_with_the_reason_and_leaves_nothing() {
 
 #[test]
 fn a_name_that_is_taken_is_no_reason_to_give_up() {
+    let mut world = bakery(BakeFate::Works, 5);
+    world.roll(RollVerb::Start, None);
+    world.run_until(5 * MINUTE + 5_000);
+    let id = world.patchroll_state().roll.map(|roll| roll.id.to_string()).unwrap_or_default();
+    world.take_image_name(&format!("evenkeel-site-{id}"));
+    world.run_until(90 * MINUTE);
+    assert_eq!(ended(&world).ending, Ending::Done);
+    assert_eq!(world.images()[0].name, format!("evenkeel-site-{id}-2"));
+    nothing_left(&world);
+}
+
+#[test]
+fn names_that_are_taken_again_and_again_end_the_bake_in_time() {
     let mut world = bakery(BakeFate::NameTaken, 5);
     world.roll(RollVerb::Start, None);
     world.run_until(90 * MINUTE);
-    assert_eq!(ended(&world).ending, Ending::Done);
+    assert_eq!(ended(&world).ending, Ending::NotBaked("after 1800 s, its updates are installed".to_owned()));
     nothing_left(&world);
 }
 

@@ -5,28 +5,28 @@ use evenkeel_world::clock::MINUTE;
 
 use crate::{SHOP, SHOP_SETUP, SITE, SITE_SETUP, all_new, fleet, start, world};
 
-/// Kills patchroll's turn number `turn` of the roll at each of its calls, until there is no such call.
+/// Kills each of patchroll's turns up to the roll's end at each of its calls; gives how often.
 fn kill(text: &str, setup: &str, level: f64) -> usize {
+    let run = |kill_roll| {
+        let faults = Faults { kill_roll, ..Faults::default() };
+        let mut world = world(fleet(text), setup, 5, faults, level);
+        start(&mut world);
+        world.run_until(25 * MINUTE);
+        world
+    };
+    let turns = run(None).roll_turns();
     let mut killed = 0;
-    for turn in 1.. {
-        let mut any = false;
+    for turn in 1..=turns {
         for call in 1.. {
-            let faults = Faults { kill_roll: Some((turn, call)), ..Faults::default() };
-            let mut world = world(fleet(text), setup, 5, faults, level);
-            start(&mut world);
+            let mut world = run(Some((turn, call)));
             world.run_until(45 * MINUTE);
-            let report = world.report();
             let ended = all_new(&world);
             assert_eq!(ended.replaced, 5, "turn {turn} killed at call {call}");
-            assert!(report.rolls[0].max_out <= 1, "turn {turn} killed at call {call}");
-            if report.killed_turns == 0 {
+            assert!(world.report().rolls[0].max_out <= 1, "turn {turn} killed at call {call}");
+            if world.report().killed_turns == 0 {
                 break;
             }
-            any = true;
             killed += 1;
-        }
-        if !any {
-            return killed;
         }
     }
     killed

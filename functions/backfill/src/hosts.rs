@@ -28,6 +28,10 @@ const RISK_COUNTS: Duration = Duration::from_secs(3_600);
 /// The agent's connection drops several times an hour in normal operation; this long is something else.
 const AGENT_AWAY: Duration = Duration::from_secs(300);
 
+/// Without a cluster only the load balancer knows whether a host takes work yet. Its group's word is believed after this
+/// long: what boot does besides, such as installing updates, goes on behind a group's back.
+const SETTLES: Duration = Duration::from_secs(120);
+
 /// What a host counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
@@ -89,6 +93,7 @@ impl<'a> Hosts<'a> {
                     pool: pool.name.clone(),
                     since: given.now,
                     joined: false,
+                    in_service: None,
                     away: None,
                     loss: None,
                     leaving: None,
@@ -148,6 +153,9 @@ impl Case<'_> {
     fn judge(&self, memory: &mut HostMemory, report: &mut Report) -> Standing {
         let now = self.given.now;
         memory.joined |= self.host.is_some();
+        if self.member.state == MemberState::InService {
+            memory.in_service.get_or_insert(now);
+        }
         memory.away = match self.host {
             Some(host) if !host.connected => Some(memory.away.unwrap_or(now)),
             Some(_) | None => None,
@@ -172,7 +180,7 @@ impl Case<'_> {
         if memory.leaving.is_some() || self.member.state == MemberState::Aside {
             return Standing::Out;
         }
-        if self.works() {
+        if self.works(memory) {
             return Standing::Works;
         }
         let waited = now.duration_since(memory.since).unsigned_abs();
@@ -186,9 +194,16 @@ impl Case<'_> {
         Standing::Out
     }
 
-    fn works(&self) -> bool {
-        self.member.state == MemberState::InService
-            && (self.given.fleet.cluster.is_none() || self.host.is_some_and(|host| host.status == HostStatus::Active))
+    fn works(&self, memory: &HostMemory) -> bool {
+        if self.member.state != MemberState::InService {
+            return false;
+        }
+        match (&self.given.fleet.cluster, self.host) {
+            (Some(_), host) => host.is_some_and(|host| host.status == HostStatus::Active),
+            (None, _) => {
+                memory.in_service.is_some_and(|at| self.given.now.duration_since(at).unsigned_abs() >= SETTLES)
+            }
+        }
     }
 
     /// Why and until when the host is taken from us, if it is.

@@ -1,21 +1,21 @@
 //! On-demand hosts that nothing needs any more: which may go, which must stay, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_microscale::moves_off;
 use evenkeel_model::fleet::{Backfill, Purchase, Rebalance};
 use evenkeel_model::observed::Observed;
 use evenkeel_model::report::{HostWait, Report, Wait};
-use evenkeel_model::{FunctionName, InstanceId, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, Timestamp, Zone};
 use evenkeel_turn::{Budget, Given, Out, OutCause};
 
 use crate::hosts::{Hosts, Kept, Standing, patience};
 use crate::seen::Seen;
 use crate::state::{Leaving, LeavingWhy, State};
 
-/// Moves are counted over this long.
-const HOUR: Duration = Duration::from_secs(3_600);
+/// Moves are counted over this long: an hour, and a minute for what is decided now and done only by the next turn.
+const COUNTED: Duration = Duration::from_secs(3_660);
 /// A host that we send away is out for as long as it may drain, and some more until its group has ended it.
 const ENDS_WITHIN: Duration = Duration::from_secs(600);
 
@@ -32,45 +32,34 @@ pub(crate) struct Release<'a, 'h> {
     pub(crate) report: &'a mut Report,
 }
 
-/// A candidate's rank: never arrived first, then the emptiest, then the youngest, then by name.
+/// A candidate's rank: one whose zone can spare it first, then the emptiest, then the youngest, then by name.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
-    works: bool,
+    unbalances: bool,
     tasks: u32,
     youngest: std::cmp::Reverse<Timestamp>,
     id: &'a InstanceId,
 }
 
-impl Release<'_, '_> {
+impl<'a, 'h> Release<'a, 'h> {
     /// Sends away on-demand hosts as far as `surplus` units and everything else allow.
     pub(crate) fn give_back(&mut self, mut surplus: u32) -> BTreeSet<InstanceId> {
         let now = self.given.now;
-        self.state.moves.retain(|at| now.duration_since(*at).unsigned_abs() < HOUR);
-        let hosts = self.hosts;
-        let mut candidates: Vec<(Rank<'_>, &Kept<'_>)> = hosts
-            .all
-            .iter()
-            .filter(|(id, kept)| kept.pool.purchase == Purchase::OnDemand && self.may_be_asked(id))
-            .map(|(id, kept)| (self.rank(id, kept), kept))
-            .collect();
-        candidates.sort_by(|a, b| a.0.cmp(&b.0));
+        self.state.moves.retain(|at| now.duration_since(*at).unsigned_abs() < COUNTED);
         let mut tied = BTreeSet::new();
-        for (rank, kept) in candidates {
-            if kept.pool.units > surplus {
-                continue;
-            }
+        while let Some((id, kept)) = self.next(surplus, &tied) {
             if let Some(wait) = self.in_the_way(kept) {
                 self.report.waits.push(Wait::Host(wait));
                 break;
             }
-            if let Err(because) = self.proof(rank.id) {
-                self.report.waits.push(Wait::Host(HostWait::Tied { host: rank.id.clone(), because }));
-                tied.insert(rank.id.clone());
+            if let Err(because) = self.proof(id) {
+                self.report.waits.push(Wait::Host(HostWait::Tied { host: id.clone(), because }));
+                tied.insert(id.clone());
                 continue;
             }
             surplus -= kept.pool.units;
             self.state.moves.push(now);
-            self.leave(rank.id, kept, LeavingWhy::Release);
+            self.leave(id, kept, LeavingWhy::Release);
         }
         tied
     }
@@ -109,6 +98,16 @@ impl Release<'_, '_> {
         }
     }
 
+    /// The on-demand host that goes next, if any may.
+    fn next(&self, surplus: u32, tied: &BTreeSet<InstanceId>) -> Option<(&'h InstanceId, &'a Kept<'h>)> {
+        let hosts: &'a Hosts<'h> = self.hosts;
+        let asked = hosts.all.iter().filter(|(id, kept)| {
+            let fits = kept.pool.purchase == Purchase::OnDemand && kept.pool.units <= surplus;
+            fits && self.may_be_asked(id) && !tied.contains(**id)
+        });
+        asked.map(|(id, kept)| (*id, kept)).min_by(|a, b| self.rank(a.0, a.1).cmp(&self.rank(b.0, b.1)))
+    }
+
     fn may_be_asked(&self, id: &InstanceId) -> bool {
         let memory = self.state.hosts.get(id);
         let standing = self.hosts.all.get(id).map(|kept| kept.standing);
@@ -118,8 +117,22 @@ impl Release<'_, '_> {
 
     fn rank<'i>(&self, id: &'i InstanceId, kept: &Kept<'_>) -> Rank<'i> {
         let since = self.state.hosts.get(id).map_or(Timestamp::MIN, |memory| memory.since);
-        let works = kept.standing == Standing::Works;
-        Rank { works, tasks: kept.tasks(), youngest: std::cmp::Reverse(since), id }
+        Rank { unbalances: self.unbalances(kept), tasks: kept.tasks(), youngest: std::cmp::Reverse(since), id }
+    }
+
+    /// Whether without the host one zone would have two fewer of its pool than another: the group would launch one there
+    /// and end one here (Auto Scaling user guide, "Rebalancing activities").
+    fn unbalances(&self, kept: &Kept<'_>) -> bool {
+        let mut zones: BTreeMap<&Zone, u32> = BTreeMap::new();
+        for other in self.hosts.all.values().filter(|other| other.pool.name == kept.pool.name) {
+            let stays = self.state.hosts.get(&other.member.id).is_some_and(|memory| memory.leaving.is_none());
+            if let Some(zone) = &other.member.zone {
+                *zones.entry(zone).or_default() += u32::from(stays && other.counts());
+            }
+        }
+        let own = kept.member.zone.as_ref().and_then(|zone| zones.get(zone)).copied();
+        let most = zones.values().max().copied();
+        own.zip(most).is_some_and(|(own, most)| own < most)
     }
 
     /// What keeps any host from going now.
@@ -128,7 +141,7 @@ impl Release<'_, '_> {
         let most = self.policy.moves_per_hour.unwrap_or(fleet.hosts.steady);
         let moves = u32::try_from(self.state.moves.len()).unwrap_or(u32::MAX);
         if moves >= most {
-            let until = self.state.moves.first().map_or(self.given.now, |oldest| *oldest + HOUR);
+            let until = self.state.moves.first().map_or(self.given.now, |oldest| *oldest + COUNTED);
             return Some(HostWait::MovesSpent { moves, until });
         }
         if self.budget.free(fleet.disruption) == 0 {

@@ -52,6 +52,9 @@ pub struct HostMemory {
     /// It was in the cluster.
     #[serde(default)]
     pub joined: bool,
+    /// Since when its group has it in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_service: Option<Timestamp>,
     /// Since when its agent is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<Timestamp>,

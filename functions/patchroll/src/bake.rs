@@ -65,8 +65,7 @@ impl Planning<'_, '_> {
             }
             (Some(Image { state: ImageState::Pending, name, .. }), _) => format!("image {name} is being made"),
             (None, Some((builder, BuilderState::Stopped))) => {
-                let name =
-                    bake.name.get_or_insert_with(|| free_name(&self.given.fleet.name, roll, &bakery.images)).clone();
+                let name = free_name(&self.given.fleet.name, roll, &bakery.images);
                 let step = ImageStep::MakeImage { roll: roll.id.clone(), builder: builder.id.clone(), name };
                 self.push(Step::Image(step), Why::Roll(RollWhy::Installed), false);
                 "its updates are installed".to_owned()

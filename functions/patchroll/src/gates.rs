@@ -43,6 +43,9 @@ pub(crate) fn wave_size(policy: &Patch, hosts: usize) -> u32 {
 impl<'r> Planning<'_, 'r> {
     /// Begins the next wave, or says what it waits for.
     pub(crate) fn next_wave(&mut self, roll: &mut Roll) {
+        if roll.paused || (roll.halted.is_some() && roll.stage == Stage::Rolling) {
+            return; // which was said already
+        }
         if let Some(wait) = self.closed(roll) {
             self.report.waits.push(wait);
             return;
@@ -61,15 +64,9 @@ impl<'r> Planning<'_, 'r> {
         }
     }
 
-    /// What keeps any wave from beginning.
+    /// What keeps any wave of a roll that goes on from beginning.
     fn closed(&mut self, roll: &Roll) -> Option<Wait> {
-        if roll.paused {
-            return Some(Wait::Roll(RollWait::Paused));
-        }
         let taking_back = roll.stage == Stage::TakingBack;
-        if let Some(because) = roll.halted.clone().filter(|_| !taking_back) {
-            return Some(Wait::Roll(RollWait::Halted { because }));
-        }
         if !roll.any_time && !taking_back && open_until(self.policy, self.given.now).is_none() {
             let because = "the next wave waits".to_owned();
             let opens = next_window(self.policy, self.given.now);

@@ -6,7 +6,7 @@ use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
 use evenkeel_model::groups::Group;
 use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
-use evenkeel_model::trigger::{Request, RollVerb, Trigger};
+use evenkeel_model::trigger::{ContainerInstanceStatus, Request, RollVerb, ScalingKind, Trigger};
 use evenkeel_model::{FunctionName, GroupName, InstanceId, TargetGroup, Timestamp};
 use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, ChangeImages, ChangeTemplates, Clock, FleetFiles, Ledger, PortError,
@@ -18,6 +18,7 @@ use evenkeel_turn::{
 };
 use futures_util::future::{join, join_all, try_join3, try_join4};
 
+use crate::arrivals::completes_a_wave;
 use crate::bake::prefix;
 use crate::plan::plan;
 use crate::seen::{Bakery, Looks, Seen};
@@ -84,6 +85,8 @@ pub enum Handled {
 enum Asks {
     Nothing,
     Turn(Notices),
+    /// A host has joined the cluster.
+    Arrival(InstanceId),
     Order(Ask),
     /// How things are; and with an order, what would follow from it.
     DryRun(Option<Ask>),
@@ -119,6 +122,8 @@ impl Patchroll {
                 order(ports, &fleet.name, at, &ask).await?;
                 Notices::default()
             }
+            Asks::Arrival(host) if completes_a_wave(ports, &fleet.name, &host).await? => Notices::default(),
+            Asks::Arrival(_) => return Ok(Handled::NotForUs),
             Asks::Turn(news) => news,
         };
         let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
@@ -152,10 +157,23 @@ fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
             notices.add(&risk.instance, NoticeKind::AtRisk, at);
             Asks::Turn(notices)
         }
-        Trigger::ScalingActivity(activity) => look_if(ours(&activity.group)),
-        Trigger::InstanceRefresh(refresh) => look_if(ours(&refresh.group)),
-        Trigger::ContainerInstanceState(change) => look_if(fleet.cluster.as_ref() == Some(&change.cluster)),
-        Trigger::Alarm(change) => look_if(policy.halt_alarms.contains(&change.alarm)),
+        // With a cluster, a host counts from its registration on, which ECS announces.
+        Trigger::ScalingActivity(activity) => {
+            let arrives = activity.activity == ScalingKind::Launch && activity.succeeded;
+            look_if(arrives && fleet.cluster.is_none() && ours(&activity.group))
+        }
+        Trigger::InstanceRefresh(refresh) if ours(&refresh.group) => Asks::Order(Ask::Look),
+        Trigger::ContainerInstanceState(change) => match &change.instance {
+            Some(host)
+                if fleet.cluster.as_ref() == Some(&change.cluster)
+                    && change.status == ContainerInstanceStatus::Active
+                    && change.agent_connected != Some(false) =>
+            {
+                Asks::Arrival(host.clone())
+            }
+            Some(_) | None => Asks::Nothing,
+        },
+        Trigger::Alarm(change) if policy.halt_alarms.contains(&change.alarm) => Asks::Order(Ask::Look),
         Trigger::Finding(finding) if finding.starts_a_roll() => {
             due("Inspector found a vulnerable package".to_owned(), Refresh::All, &finding.instances)
         }
@@ -175,6 +193,8 @@ fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
             Request::Demand(_) | Request::Microscale(_) | Request::Backfill(_) => Asks::Nothing,
         },
         Trigger::Manual(_)
+        | Trigger::InstanceRefresh(_)
+        | Trigger::Alarm(_)
         | Trigger::SpotInterruption(_)
         | Trigger::InstanceState(_)
         | Trigger::LifecycleAction(_)
@@ -229,7 +249,9 @@ impl<P: Ports> Function<P> for Patchroll {
         let (first, (alarms, bakery)) = join(first, also).await;
         let (groups, hosts, running, refreshes) = first?;
         let (templates, instances, targets) = second(given, looks, &groups, ports, deadline).await?;
-        let refusals = if looks.refusals { refusals(&names, ports, deadline).await } else { Vec::new() };
+        let short: Vec<GroupName> =
+            groups.iter().filter(|group| looks.refusals && is_short(group)).map(|group| group.name.clone()).collect();
+        let refusals = refusals(&short, ports, deadline).await;
         let refusals = refusals.into_iter().collect();
         let bakery = bakery?;
         Ok(Seen { groups, templates, instances, hosts, running, targets, alarms, refreshes, refusals, bakery })
@@ -305,6 +327,11 @@ async fn second<P: Ports>(
         },
     )
     .await
+}
+
+/// Whether a group has not even begun to launch what it should have.
+fn is_short(group: &Group) -> bool {
+    group.staying().count() < group.desired as usize
 }
 
 /// Refused launches. Those that cannot be read are looked at again next turn.

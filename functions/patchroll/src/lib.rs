@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: everything but [`handler`] is pure.
 
+mod arrivals;
 mod bake;
 mod gates;
 pub mod handler;

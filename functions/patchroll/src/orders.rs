@@ -27,6 +27,7 @@ impl Planning<'_, '_> {
 
     fn follow(&mut self, order: &Order) {
         match &order.ask {
+            Ask::Look => {}
             Ask::Roll { verb, pool } => {
                 let answer = match verb {
                     RollVerb::Start => self.start(order, pool.clone()),
@@ -126,7 +127,7 @@ impl Planning<'_, '_> {
         let now = self.given.now;
         let id = RollId::new(&format!("{}-{number}", now.strftime("%Y%m%dT%H%M%S")));
         let stage = if self.policy.bake.is_some() {
-            Stage::Baking(BakeState { since: now, name: None, image: None, failed: None })
+            Stage::Baking(BakeState { since: now, image: None, failed: None })
         } else {
             Stage::Rolling
         };

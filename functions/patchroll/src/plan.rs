@@ -9,7 +9,7 @@ use std::time::Duration;
 use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Why};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::observed::{HostStatus, Signal};
-use evenkeel_model::report::{HostWait, Report, Wait};
+use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
 use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
 
@@ -103,15 +103,14 @@ impl Planning<'_, '_> {
         if matches!(roll.stage, Stage::Baking(_)) {
             return self.bake(roll);
         }
-        if roll.wave.is_some() {
-            self.advance(roll);
-        }
+        self.advance(roll);
+        self.say_if_stopped(roll);
         if roll.wave.is_some() {
             return None;
         }
         // What comes next is decided with everything in view; a turn that has just ended a wave has not.
         if self.seen.templates.is_none() {
-            if roll.aborting || !(roll.paused || roll.halted.is_some()) || self.takes_back {
+            if roll.goes_on_alone(self.policy) {
                 self.wakes.insert(Duration::from_secs(1));
             }
             return None;
@@ -141,6 +140,19 @@ impl Planning<'_, '_> {
             None if roll.abandoned.is_empty() => Ending::Done,
             None => Ending::Incomplete,
         })
+    }
+
+    fn say_if_stopped(&mut self, roll: &Roll) {
+        if roll.paused {
+            self.report.waits.push(Wait::Roll(RollWait::Paused));
+        }
+        if let Some(because) = roll.halted.clone().filter(|_| roll.stage == Stage::Rolling && !roll.aborting) {
+            self.report.waits.push(Wait::Roll(RollWait::Halted { because }));
+            if self.policy.roll_back && roll.from.is_empty() {
+                let because = "its hosts ran no other version of their launch template before".to_owned();
+                self.report.waits.push(Wait::Roll(RollWait::Refused { request: "roll_back".to_owned(), because }));
+            }
+        }
     }
 
     /// A host on the list that is gone counts as rolled: what takes its place is new.

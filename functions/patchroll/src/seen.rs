@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{Roll, Stage, State, Wave};
 
-/// Halt alarms are read again after this long: an alarm's own event wakes a turn at once, in which they are older.
-const ALARMS_COUNT: Duration = Duration::from_secs(15);
-/// It is looked again for instance refreshes of others after this long, besides before every wave.
-const REFRESHES_COUNT: Duration = Duration::from_secs(55);
+/// Halt alarms are read again after this long, besides before every wave and when an alarm's own event says so.
+const ALARMS_COUNT: Duration = Duration::from_secs(55);
+/// The same for instance refreshes of others.
+const REFRESHES_COUNT: Duration = Duration::from_secs(115);
 /// A host that drains longer than this may be stuck: it is looked what is on it.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 /// A group that has launched nothing for so long may be refused.
@@ -90,7 +90,7 @@ impl Looks {
             Some(wave) if wave.settles.is_some_and(|until| until > given.now) => Self::watch(given),
             Some(wave) if wave.settles.is_none() => Self::during(given, roll, wave),
             // Nothing can happen before somebody says so.
-            None if (roll.paused || roll.halted.is_some()) && roll.stage == Stage::Rolling => Self::watch(given),
+            None if !given.fleet.patch.as_ref().is_some_and(|policy| roll.goes_on_alone(policy)) => Self::watch(given),
             Some(_) | None => Self::all(given),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::decision::{Halt, Stuck};
-use evenkeel_model::fleet::Refresh;
+use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::templates::TemplateVersion;
 use evenkeel_model::{ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
 use evenkeel_turn::Notices;
@@ -145,6 +145,20 @@ pub struct Roll {
     pub base: BTreeMap<PoolName, u32>,
 }
 
+impl Roll {
+    /// Whether it is halted and takes itself back: where the fleet file says so, and there is a version to go back to.
+    pub(crate) fn turns_back(&self, policy: &Patch) -> bool {
+        let by_itself = matches!(self.halted, Some(Halt::Alarm(_) | Halt::Replacement(_)));
+        by_itself && policy.roll_back && !self.from.is_empty() && !self.aborting && self.stage == Stage::Rolling
+    }
+
+    /// Whether there is something to do for it, although no wave is under way and nobody says anything.
+    pub(crate) fn goes_on_alone(&self, policy: &Patch) -> bool {
+        let stopped = self.paused || (self.halted.is_some() && self.stage == Stage::Rolling);
+        !stopped || self.aborting || self.turns_back(policy) || !self.base.is_empty()
+    }
+}
+
 /// What a roll does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -162,9 +176,6 @@ pub enum Stage {
 pub struct BakeState {
     /// When it began.
     pub since: Timestamp,
-    /// The image's name, once it is chosen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
     /// The baked image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,

@@ -1,7 +1,6 @@
 //! What groups launch: pointing them back to what they launched before, or on to a baked image.
 
-use evenkeel_model::decision::{Halt, ImageStep, RollWhy, Step, Why};
-use evenkeel_model::report::{RollWait, Wait};
+use evenkeel_model::decision::{ImageStep, RollWhy, Step, Why};
 use evenkeel_model::templates::{TemplateUse, TemplateVersion, VersionSpec};
 use evenkeel_model::{ImageId, PoolName};
 
@@ -11,13 +10,7 @@ use crate::state::{Roll, Stage};
 impl Planning<'_, '_> {
     /// Begins to take back a roll that is halted, where the fleet file says so and there is a version to go back to.
     pub(crate) fn turn_back(&mut self, roll: &mut Roll) {
-        let by_itself = matches!(roll.halted, Some(Halt::Alarm(_) | Halt::Replacement(_)));
-        if !by_itself || !self.policy.roll_back || roll.aborting || roll.stage != Stage::Rolling {
-            return;
-        }
-        if roll.from.is_empty() {
-            let because = "its hosts ran no other version of their launch template before".to_owned();
-            self.report.waits.push(Wait::Roll(RollWait::Refused { request: "roll_back".to_owned(), because }));
+        if !roll.turns_back(self.policy) {
             return;
         }
         roll.stage = Stage::TakingBack;

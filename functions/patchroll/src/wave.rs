@@ -293,7 +293,7 @@ impl Planning<'_, '_> {
         if let (Some(since), true) = (since, missing > 0) {
             let deadline = since + self.policy.replace_timeout;
             self.report.waits.push(Wait::Roll(RollWait::Replacing { hosts: missing, deadline }));
-            self.often = true;
+            self.often |= self.is_unannounced(&wave);
         }
         roll.wave = Some(wave);
     }
@@ -312,6 +312,18 @@ impl Planning<'_, '_> {
             if whole { 0 } else { needed.saturating_sub(self.come(wave, &pool)) }
         };
         u32::try_from(pools_of(wave).into_iter().map(missing).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether nobody says when a wave's new hosts are in service: load balancers do not, and a host that has joined
+    /// before its group counts it in does not either.
+    fn is_unannounced(&self, wave: &Wave) -> bool {
+        let mut pools = pools_of(wave).into_iter();
+        let half = |kept: &Kept<'_>| kept.host.is_some() && !kept.ready();
+        self.given.fleet.cluster.is_none()
+            || pools.any(|pool| {
+                let balanced = self.roster.group(&pool).is_some_and(|group| !group.target_groups.is_empty());
+                balanced || self.new_hosts(wave, &pool).any(half)
+            })
     }
 
     /// A new host that is in service and as old as the one before: waiting does not help.

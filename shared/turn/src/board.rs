@@ -94,6 +94,8 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
+    /// Look at everything: others have done something.
+    Look,
     /// A person's request.
     Roll {
         /// What.
@@ -236,8 +238,24 @@ pub(crate) async fn leave<P: Ledger>(
     .await
 }
 
-/// Changes an item that several may change at once.
-async fn change<P, T>(ports: &P, key: &Key, how: impl Fn(&mut T)) -> Result<(), TurnError>
+/// What is stored under `key`, if anything is.
+///
+/// # Errors
+/// [`TurnError`] when the ledger does not answer, or its item is not understood.
+pub async fn stored<P, T>(ports: &P, key: &Key) -> Result<Option<T>, TurnError>
+where
+    P: Ledger,
+    T: serde::de::DeserializeOwned,
+{
+    let found = ports.get(std::slice::from_ref(key)).await?.pop().flatten();
+    parse(key, found.as_ref())
+}
+
+/// Changes an item that several may change at once; `how` is tried again on what somebody else has written meanwhile.
+///
+/// # Errors
+/// [`TurnError`] when the ledger does not take it.
+pub async fn change<P, T>(ports: &P, key: &Key, mut how: impl FnMut(&mut T)) -> Result<(), TurnError>
 where
     P: Ledger,
     T: Serialize + serde::de::DeserializeOwned + Default,

@@ -17,11 +17,14 @@ mod retry;
 mod run;
 pub mod window;
 
-pub use board::{Ask, Board, Borrow, NoticeKind, Notices, Order, Orders, Pushed, Tell, Told, hold, order, push_demand};
+pub use board::{
+    Ask, Board, Borrow, NoticeKind, Notices, Order, Orders, Pushed, Tell, Told, change, hold, order, push_demand,
+    stored,
+};
 pub use budget::{Budget, Out, OutCause};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce};
 pub use lease::Lease;
 pub use record::feed_key;
 pub use retry::retry;
-pub use run::{Applied, Call, Function, Given, Limits, Outlook, Summary, dry_run, run, view_key};
+pub use run::{Applied, Call, Function, Given, Limits, Outlook, Summary, dry_run, run, state_key, view_key};

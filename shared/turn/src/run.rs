@@ -473,7 +473,9 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
     }
 }
 
-fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
+/// The key of what a function remembers.
+#[must_use]
+pub fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
     Key::of(fleet, "state", function)
 }
 

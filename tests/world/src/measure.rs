@@ -29,6 +29,7 @@ pub(crate) struct Measure {
     pub(crate) cost_usd: f64,
     pub(crate) all_on_demand_usd: f64,
     pub(crate) below_minimum: Ms,
+    pub(crate) missing: Missing,
     pub(crate) losses: Losses,
     pub(crate) rolls: Rolls,
     pub(crate) depths: Depths,
@@ -45,6 +46,28 @@ pub struct Depths {
     pub launch: u32,
     /// To DRAINING.
     pub drain: u32,
+}
+
+/// Units under the fleet's minimum, each from the moment it was missing: whichever was missing first is there first.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    since: VecDeque<Ms>,
+    /// The longest that one was missing.
+    pub(crate) longest: Ms,
+}
+
+impl Missing {
+    fn note(&mut self, units: u32, from: Ms, to: Ms) {
+        while self.since.len() > units as usize {
+            self.since.pop_front();
+        }
+        while self.since.len() < units as usize {
+            self.since.push_back(from);
+        }
+        if let Some(first) = self.since.front() {
+            self.longest = self.longest.max(to - first);
+        }
+    }
 }
 
 /// One service's figures. Integrals are in task-milliseconds.
@@ -92,6 +115,7 @@ impl Measure {
             cost_usd: 0.0,
             all_on_demand_usd: 0.0,
             below_minimum: 0,
+            missing: Missing::default(),
             losses: Losses::default(),
             rolls: Rolls::default(),
             depths: Depths::default(),
@@ -227,6 +251,7 @@ impl Measure {
         if in_service < fleet.hosts.minimum {
             self.below_minimum += span;
         }
+        self.missing.note(fleet.hosts.minimum.saturating_sub(in_service), self.passed - span, self.passed);
         // A host that a roll replaces is missed by nobody.
         let rolled = u32::try_from(self.rolls.out(cloud)).unwrap_or(u32::MAX);
         let others = cloud.working(|purchase| purchase != Purchase::OnDemand) + rolled;

@@ -6,7 +6,10 @@ use evenkeel_model::groups::Process;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{Builder, Image, VersionSpec};
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{AlarmName, InstanceId, PoolName, Resources, Room, ServiceName};
+use evenkeel_model::{AlarmName, FunctionName, InstanceId, PoolName, Resources, Room, ServiceName};
+use evenkeel_patchroll::{PatchView, State};
+use evenkeel_turn::ledger::Key;
+use evenkeel_turn::view_key;
 use serde_json::json;
 
 use crate::clock::{Ms, timestamp};
@@ -244,6 +247,20 @@ impl World {
 
 /// What a story looks at.
 impl World {
+    /// What patchroll shows; none before its first turn.
+    #[must_use]
+    pub fn patch_view(&self) -> Option<PatchView> {
+        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
+        self.stored(&key)
+    }
+
+    /// What patchroll remembers.
+    #[must_use]
+    pub fn patchroll_state(&self) -> State {
+        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
+        self.stored(&key).unwrap_or_default()
+    }
+
     /// A pool's hosts in service, by the launch template version that they were launched from.
     #[must_use]
     pub fn versions(&self, pool: &PoolName) -> BTreeMap<u64, usize> {

@@ -135,6 +135,8 @@ pub struct HostReport {
     pub all_on_demand_cost_usd: f64,
     /// Seconds with fewer hosts in service than the fleet file's minimum.
     pub below_minimum_seconds: f64,
+    /// The longest that any one unit under the minimum was missing.
+    pub longest_missing_seconds: f64,
 }
 
 /// Losses of spot hosts.
@@ -214,6 +216,7 @@ impl Report {
                 cost_usd: cents(measure.cost_usd),
                 all_on_demand_cost_usd: cents(measure.all_on_demand_usd),
                 below_minimum_seconds: seconds(measure.below_minimum),
+                longest_missing_seconds: seconds(measure.missing.longest),
             },
             losses: LossReport {
                 warned: losses.warned,
@@ -308,10 +311,15 @@ impl fmt::Display for HostReport {
             cost_usd,
             all_on_demand_cost_usd,
             below_minimum_seconds,
+            longest_missing_seconds,
         } = self;
         writeln!(f, "hosts: {cost_usd:.2} USD, all on-demand {all_on_demand_cost_usd:.2} USD")?;
         writeln!(f, "  {reserved_hours:.1} h reserved, {spot_hours:.1} h spot, {on_demand_hours:.1} h on-demand")?;
-        write!(f, "  {below_minimum_seconds:.0} s below the minimum")
+        write!(f, "  {below_minimum_seconds:.0} s below the minimum")?;
+        if *longest_missing_seconds > 0.0 {
+            write!(f, ", no host missing for longer than {longest_missing_seconds:.0} s")?;
+        }
+        Ok(())
     }
 }
 

@@ -91,7 +91,9 @@ impl Core {
         let service = &self.cluster.services[service];
         let keep = (service.desired as usize * service.leaving.minimum_percent as usize).div_ceil(100);
         let spare = up.saturating_sub(keep);
-        for task in running.into_iter().take(spare) {
+        let free = |number: &TaskNo| self.cluster.tasks.get(number).is_some_and(|task| !task.protected);
+        let going: Vec<TaskNo> = running.into_iter().filter(free).take(spare).collect();
+        for task in going {
             self.stop(task);
         }
     }

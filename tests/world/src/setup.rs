@@ -341,7 +341,8 @@ impl Setup {
     }
 }
 
-/// A pool's share of `[hosts]`: spot gives what `steady` has above `minimum`, reserved the rest, on-demand none.
+/// A pool's share of `[hosts]`: spot gives what `steady` has above `minimum`, reserved the rest, on-demand none. `[hosts]`
+/// counts capacity units, the share whole hosts.
 fn share(fleet: &Fleet, pool: &PoolName) -> u32 {
     let pools = |purchase: Purchase| fleet.pools.iter().filter(move |pool| pool.purchase == purchase);
     let Some(own) = fleet.pools.iter().find(|own| own.name == *pool) else { return 0 };
@@ -356,7 +357,8 @@ fn share(fleet: &Fleet, pool: &PoolName) -> u32 {
     let peers: Vec<_> = pools(own.purchase).collect();
     let count = u32::try_from(peers.len()).unwrap_or(1).max(1);
     let place = peers.iter().position(|peer| peer.name == *pool).and_then(|place| u32::try_from(place).ok());
-    all / count + u32::from(place.unwrap_or(0) < all % count)
+    let units = all / count + u32::from(place.unwrap_or(0) < all % count);
+    units.div_ceil(own.units)
 }
 
 /// The most tasks of a service that the fleet's steady hosts have room for when nothing else runs on them but daemons.

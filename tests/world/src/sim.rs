@@ -12,12 +12,12 @@ use evenkeel_intake::{Reading, read};
 use evenkeel_microscale::{Microscale, State, handler as microscale};
 use evenkeel_model::fleet::{Fleet, Purchase, Service};
 use evenkeel_model::observed::Observed;
-use evenkeel_model::trigger::Trigger;
+use evenkeel_model::trigger::{BackfillVerb, Manual, Request, Trigger};
 use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, PoolName};
-use evenkeel_patchroll::{PatchView, Patchroll, handler as patchroll};
+use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
-use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, view_key};
+use evenkeel_turn::{FleetCache, HandleError, Limits, Outlook, Summary, feed_key, view_key};
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Interruption;
@@ -112,6 +112,12 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Ms {
         self.lock().now
+    }
+
+    /// Patchroll's turns so far, those that were nothing for it included.
+    #[must_use]
+    pub const fn roll_turns(&self) -> u64 {
+        self.roll_turns
     }
 
     /// How turns ended so far.
@@ -276,6 +282,27 @@ impl World {
         self.lock().observe()
     }
 
+    /// What the next turn of backfill would do, by its own dry run; none where the fleet file has no backfill.
+    pub fn plan_backfill(&mut self) -> Option<Outlook<evenkeel_backfill::State>> {
+        self.started += 1;
+        let ports = Ports::new(Arc::clone(&self.core), self.started, FunctionName::Backfill);
+        let fleets = Arc::clone(&self.fleets);
+        let fleet = self.lock().fleet.name.clone();
+        let trigger = Trigger::Manual(Manual { at: None, fleet, request: Request::Backfill(BackfillVerb::Plan) });
+        let mut work = Box::pin(async move { Backfill.handle(&ports, &fleets, &trigger, "plan", LIMITS).await });
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            match work.as_mut().poll(&mut context) {
+                Poll::Ready(Ok(backfill::Handled::Planned(planned))) => return Some(planned.0),
+                Poll::Ready(_) => return None,
+                Poll::Pending => {
+                    let event = self.lock().next()?;
+                    self.take(event);
+                }
+            }
+        }
+    }
+
     /// What microscale remembers.
     #[must_use]
     pub fn microscale_state(&self) -> State {
@@ -337,20 +364,6 @@ impl World {
     pub fn backfill_view(&self) -> Option<BackfillView> {
         let key = view_key(&self.lock().fleet.name, FunctionName::Backfill);
         self.stored(&key)
-    }
-
-    /// What patchroll shows; none before its first turn.
-    #[must_use]
-    pub fn patch_view(&self) -> Option<PatchView> {
-        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
-        self.stored(&key)
-    }
-
-    /// What patchroll remembers.
-    #[must_use]
-    pub fn patchroll_state(&self) -> evenkeel_patchroll::State {
-        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
-        self.stored(&key).unwrap_or_default()
     }
 
     pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {

@@ -9,7 +9,7 @@ use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
 
 use crate::clock::{MINUTE, Ms};
-use crate::cloud::SimGroup;
+use crate::cloud::Phase;
 use crate::core::Core;
 use crate::setup::millis;
 use crate::turns::TurnNo;
@@ -28,6 +28,8 @@ pub(crate) struct HostAudit {
     justified: VecDeque<(Ms, u32)>,
     /// Microscale told last that tasks fit nowhere.
     pub(crate) short: bool,
+    /// Units that a roll asked backfill for last.
+    pub(crate) borrowed: u32,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
 }
@@ -160,20 +162,32 @@ impl Core {
             let at_risk = risk && one.risk_at.is_some_and(|at| now - at <= RISK_COUNTS);
             one.works && !one.ended && !one.doomed && takes && !at_risk
         };
-        let group = |one: &crate::cloud::Instance| &self.cloud.groups[one.group];
-        let (mut there, mut others) = (0, 0);
-        for instance in &self.cloud.instances {
-            let SimGroup { purchase, units, .. } = group(instance.1);
-            if *purchase == Purchase::OnDemand {
-                there += if instance.1.ended { 0 } else { *units };
-            } else if sound(&instance) {
-                others += units;
-            }
-        }
+        let units = |one: &crate::cloud::Instance| self.cloud.groups[one.group].units;
+        let bought = |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase;
+        let own = self.cloud.groups.iter().enumerate().filter(|(_, group)| group.purchase == Purchase::OnDemand);
+        // What its group is ending already was sent away; what it has beyond its capacity while it evens out its zones
+        // is its own affair.
+        let there = own.map(|(number, group)| {
+            let stay = |(_, one): &(_, &crate::cloud::Instance)| !one.ended && one.phase != Phase::Terminating;
+            let count = self.cloud.members(number).filter(stay).count();
+            group.units * group.desired.min(u32::try_from(count).unwrap_or(u32::MAX))
+        });
+        let there = there.sum();
+        let others: u32 = self
+            .cloud
+            .instances
+            .iter()
+            .filter(|instance| bought(instance.1) != Purchase::OnDemand && sound(instance))
+            .map(|(_, one)| units(one))
+            .sum();
         let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        let wanted = if more { hosts.maximum } else { hosts.steady + self.audit.rolls.wished(self.now) };
-        (there, wanted.min(hosts.maximum).saturating_sub(others))
+        let needed =
+            (if more { hosts.maximum } else { hosts.steady + self.audit.hosts.borrowed }).saturating_sub(others);
+        // Hosts are whole: the largest may bring all but one of its units for nothing.
+        let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
+        let largest = own.map(|pool| pool.units).max().unwrap_or(1);
+        (there, if needed == 0 { 0 } else { needed + largest - 1 })
     }
 
     /// Notes for how many on-demand units there is a reason, before time passes.

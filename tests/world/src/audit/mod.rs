@@ -86,7 +86,7 @@ impl Audit {
             self.hosts.short = !told.missing.is_empty();
         }
         for borrow in bodies::<Borrow>(writes, "borrow") {
-            self.rolls.wishes(borrow);
+            self.hosts.borrowed = borrow.units;
         }
         for budget in bodies::<Budget>(writes, "budget") {
             if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize) {

@@ -49,16 +49,17 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     let fleet = FleetOptions { fleet: Some(file.clone()), setup: setup.clone(), seed: *seed };
     let made = Made::read(&fleet, demand)?;
     let fleet = made.fleet.clone();
-    let (mut seen, state) = match observed {
+    let (mut seen, state, hosts) = match observed {
         Some(path) => {
             let place = || path.display().to_string();
             let seen: Observed = serde_json::from_slice(&read_file(path)?).with_context(place)?;
-            (seen, State::default())
+            (seen, State::default(), None)
         }
         None => {
             let mut world = made.world(Faults::default());
             world.run_until(millis(*at));
-            (world.observe(), world.microscale_state())
+            let (seen, state) = (world.observe(), world.microscale_state());
+            (seen, state, world.plan_backfill())
         }
     };
     for text in want {
@@ -67,9 +68,16 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     let given = Given { fleet: &fleet, state: &state, board: &Board::default(), now: seen.at };
     let outlook = decide(&given, &seen);
     let text = if *json {
-        serde_json::to_string_pretty(&serde_json::json!({ "steps": outlook.steps, "report": outlook.report }))?
+        let backfill = hosts.map(|hosts| serde_json::json!({ "steps": hosts.steps, "report": hosts.report }));
+        let plan = serde_json::json!({ "steps": outlook.steps, "report": outlook.report, "backfill": backfill });
+        serde_json::to_string_pretty(&plan)?
     } else {
-        in_words(&outlook, seen.at)
+        let mut lines = Vec::new();
+        if fleet.cluster.is_some() {
+            lines.push(in_words("microscale", &outlook, seen.at));
+        }
+        lines.extend(hosts.map(|hosts| in_words("backfill", &hosts, seen.at)));
+        lines.join("\n")
     };
     say(&text);
     Ok(ExitCode::SUCCESS)
@@ -87,8 +95,8 @@ fn override_demand(seen: &mut Observed, fleet: &Fleet, text: &str) -> Result<()>
     Ok(())
 }
 
-fn in_words(outlook: &Outlook<State>, at: Timestamp) -> String {
-    let mut lines = vec![format!("A turn at {at:.0} would take {} steps.", outlook.steps.len())];
+fn in_words<S>(function: &str, outlook: &Outlook<S>, at: Timestamp) -> String {
+    let mut lines = vec![format!("A turn of {function} at {at:.0} would take {} steps.", outlook.steps.len())];
     lines.extend(outlook.steps.iter().map(|planned| format!("  {}: {}", planned.step, planned.why)));
     if !outlook.report.waits.is_empty() {
         lines.push("It would wait:".to_owned());

@@ -329,11 +329,13 @@ impl Core {
         self.maybe_ready(host);
     }
 
-    /// The group ends the instance that its policy names: one that does not work yet, else the oldest.
+    /// The group ends the instance that its policy names: of the zone with most of them the oldest, whether others take
+    /// work yet or not (Auto Scaling user guide, "Default termination policy").
     fn scale_in(&mut self, number: GroupNo) {
-        let zones = |zone: &Option<Zone>| self.cloud.members(number).filter(|(_, one)| one.zone == *zone).count();
-        let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.protected);
-        let victim = staying.min_by_key(|(host, one)| (one.works, std::cmp::Reverse(zones(&one.zone)), *host));
+        let staying =
+            || self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.protected);
+        let zones = |zone: &Option<Zone>| staying().filter(|(_, one)| one.zone == *zone).count();
+        let victim = staying().min_by_key(|(host, one)| (std::cmp::Reverse(zones(&one.zone)), *host));
         if let Some((victim, _)) = victim {
             self.begin_end(victim);
         }
