@@ -63,6 +63,7 @@ impl Core {
         let group = &mut self.cloud.groups[number];
         group.desired = hosts.min(group.max);
         self.audit.capacity_meddled(number);
+        self.measure.rolls.meddled(number);
         self.group_looks(number, 0);
     }
 

@@ -147,6 +147,13 @@ impl Rolls {
         news
     }
 
+    /// A person has set a group's capacity: what is missing there is his affair.
+    pub(crate) fn meddled(&mut self, group: GroupNo) {
+        if let Some(roll) = self.current() {
+            roll.write_off(|leaver| leaver.group == group);
+        }
+    }
+
     /// A host is gone that nobody told to end.
     pub(crate) fn lost(&mut self, host: HostNo) {
         self.stays(host);
@@ -218,6 +225,10 @@ impl Measured {
         let left = u32::try_from(roll.todo.len() + wave + roll.abandoned.len()).unwrap_or(u32::MAX);
         self.hosts = self.hosts.max(left + roll.replaced + roll.went);
         (self.replaced, self.waves) = (roll.replaced, roll.waves);
+        if roll.halted.is_some() && roll.wave.is_none() {
+            // Given up in time: a halted roll says that replacements are missing, and waits for a person.
+            self.write_off(|_| true);
+        }
         self.state = match (&roll.stage, &roll.halted) {
             (Stage::TakingBack, _) => "taking-back",
             (Stage::Baking(_) | Stage::Rolling, Some(_)) => "halted",
@@ -225,6 +236,11 @@ impl Measured {
             (Stage::Baking(_), None) => "baking",
             (Stage::Rolling, None) => "rolling",
         };
+    }
+
+    /// Hosts that have ended and are not going to be replaced because of the roll.
+    fn write_off(&mut self, which: impl Fn(&Leaver) -> bool) {
+        self.leavers.retain(|leaver| leaver.ended.is_none() || leaver.replaced.is_some() || !which(leaver));
     }
 
     fn ends(&mut self, ended: &Ended, calls: u64, now: Ms) {

@@ -99,7 +99,9 @@ impl Core {
             }
             (_, Some(host), _) => {
                 let takes = Resources::new(256, 300);
-                let room = self.cluster.hosts.get(&host).map(|host| self.cluster.placeable(host));
+                // ECS places nothing on hosts that drain.
+                let takes_it = self.cluster.hosts.get(&host).filter(|host| host.seen.takes_tasks());
+                let room = takes_it.map(|host| self.cluster.placeable(host));
                 if room.is_some_and(|room| room.times(takes) > 0) {
                     let task = self.cluster.add_task(host, None, Room::from(takes), self.now);
                     self.advance_agent(host);

@@ -9,7 +9,7 @@ use rand::RngExt;
 
 use crate::clock::{MINUTE, Ms, SECOND};
 use crate::cloud::{GroupNo, HostKind};
-use crate::cluster::{HostNo, ServiceNo};
+use crate::cluster::{HostNo, ServiceNo, SimHost};
 use crate::core::{Core, Event};
 use crate::trouble::Trouble;
 
@@ -138,7 +138,8 @@ impl Core {
         let chosen = self.rng.rolls.random_range(0..hosts.len().max(1));
         let Some(host) = hosts.get(chosen).copied() else { return };
         let takes = Resources::new(64, 64);
-        let fits = self.cluster.hosts.get(&host).is_some_and(|host| self.cluster.placeable(host).times(takes) > 0);
+        let takes_it = |host: &SimHost| host.seen.takes_tasks() && self.cluster.placeable(host).times(takes) > 0;
+        let fits = self.cluster.hosts.get(&host).is_some_and(takes_it);
         if fits {
             let task = self.cluster.add_task(host, None, Room::from(takes), self.now);
             self.advance_agent(host);
