@@ -44,6 +44,8 @@ pub(crate) struct Measured {
     pub(crate) ended: Option<Ms>,
     /// The most hosts that were out at once because of it.
     pub(crate) max_out: usize,
+    /// The groups' capacities when it began.
+    desired: Vec<usize>,
     /// Patchroll's calls of AWS before it began, and until now or its end.
     calls_before: u64,
     pub(crate) calls: u64,
@@ -74,18 +76,19 @@ struct Leaver {
 
 impl Rolls {
     /// Patchroll has stored its state.
-    pub(crate) fn stored(&mut self, state: &State, calls: u64, now: Ms) {
+    pub(crate) fn stored(&mut self, state: &State, cloud: &Cloud, calls: u64, now: Ms) {
         for ended in state.ended.iter().rev() {
-            self.note(&ended.id, calls, now).ends(ended, calls, now);
+            self.note(&ended.id, cloud, calls, now).ends(ended, calls, now);
         }
         if let Some(roll) = &state.roll {
-            self.note(&roll.id, calls, now).goes_on(roll);
+            self.note(&roll.id, cloud, calls, now).goes_on(roll);
         }
     }
 
-    fn note(&mut self, id: &RollId, calls: u64, now: Ms) -> &mut Measured {
+    fn note(&mut self, id: &RollId, cloud: &Cloud, calls: u64, now: Ms) -> &mut Measured {
         let index = self.list.iter().position(|known| known.id == *id).unwrap_or_else(|| {
-            self.list.push(Measured::new(id, calls, now));
+            let desired = cloud.groups.iter().map(|group| group.desired as usize).collect();
+            self.list.push(Measured::new(id, desired, calls, now));
             self.list.len() - 1
         });
         &mut self.list[index]
@@ -147,7 +150,7 @@ impl Rolls {
         news
     }
 
-    /// A person has set a group's capacity: what is missing there is his affair.
+    /// Somebody else has set a group's capacity: what is missing there is his affair.
     pub(crate) fn meddled(&mut self, group: GroupNo) {
         if let Some(roll) = self.current() {
             roll.write_off(|leaver| leaver.group == group);
@@ -199,9 +202,10 @@ impl Rolls {
 }
 
 impl Measured {
-    fn new(id: &RollId, calls: u64, now: Ms) -> Self {
+    fn new(id: &RollId, desired: Vec<usize>, calls: u64, now: Ms) -> Self {
         Self {
             id: id.clone(),
+            desired,
             state: "rolling",
             hosts: 0,
             replaced: 0,
@@ -263,7 +267,7 @@ impl Measured {
 
     /// Hosts that are sent away and not replaced, less those that came first, and no more than their group misses. Counted
     /// so that it is never too many: where a host is lost at the same time, the next new one takes the place of the one
-    /// that was sent away, and where a group had one too many, none is missed.
+    /// that was sent away, and where a group has as many as it had before the roll, none is missed.
     fn out(&self, cloud: &Cloud) -> usize {
         let mut open: BTreeMap<GroupNo, usize> = BTreeMap::new();
         for leaver in self.leavers.iter().filter(|leaver| leaver.replaced.is_none()) {
@@ -275,7 +279,8 @@ impl Measured {
             let there = cloud.members(*group).filter(|(host, one)| {
                 one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaves(*host)
             });
-            let missing = (cloud.groups[*group].desired as usize).saturating_sub(there.count());
+            let wanted = self.desired.get(*group).copied().unwrap_or(0).min(cloud.groups[*group].desired as usize);
+            let missing = wanted.saturating_sub(there.count());
             open.saturating_sub(came).min(missing)
         };
         open.iter().map(out).sum()
@@ -331,7 +336,7 @@ impl Core {
         for body in writes.iter().filter(|write| write.key == key).filter_map(|write| write.body.as_deref()) {
             let Ok(state) = serde_json::from_str::<State>(body) else { continue };
             let calls = self.apis.of_aws(FunctionName::Patchroll);
-            self.measure.rolls.stored(&state, calls, self.now);
+            self.measure.rolls.stored(&state, &self.cloud, calls, self.now);
             self.audit_rolls(&state);
         }
     }
@@ -379,6 +384,7 @@ impl Core {
     pub(crate) fn note_roll_capacity(&mut self, function: FunctionName, group: GroupNo, from: u32, to: u32) {
         self.note_roll_step(function);
         if function != FunctionName::Patchroll {
+            self.measure.rolls.meddled(group);
             return;
         }
         self.audit_roll_capacity(group, i64::from(to) - i64::from(from));

@@ -39,10 +39,12 @@ impl Core {
                 }
             }
             Trouble::Reconnect(host) => {
-                if let Some(found) = self.cluster.hosts.get_mut(&host) {
+                let mute = self.cloud.instances.get(&host).is_some_and(|one| one.mute);
+                if let Some(found) = self.cluster.hosts.get_mut(&host).filter(|_| !mute) {
                     found.seen.connected = true;
                     self.announce_host(host, "ACTIVE");
                     self.look_at_short_services();
+                    self.maybe_ready(host);
                 }
             }
             Trouble::Activate(host) => {
