@@ -28,8 +28,6 @@ pub(crate) struct HostAudit {
     justified: VecDeque<(Ms, u32)>,
     /// Microscale told last that tasks fit nowhere.
     pub(crate) short: bool,
-    /// Units that a roll asked backfill for last.
-    pub(crate) borrowed: u32,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
 }
@@ -182,8 +180,8 @@ impl Core {
             .sum();
         let hosts = self.fleet.hosts;
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        let needed =
-            (if more { hosts.maximum } else { hosts.steady + self.audit.hosts.borrowed }).saturating_sub(others);
+        let wanted = if more { hosts.maximum } else { hosts.steady + self.audit.rolls.wished(self.now) };
+        let needed = wanted.min(hosts.maximum).saturating_sub(others);
         // Hosts are whole: the largest may bring all but one of its units for nothing.
         let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
         let largest = own.map(|pool| pool.units).max().unwrap_or(1);

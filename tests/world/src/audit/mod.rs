@@ -86,7 +86,7 @@ impl Audit {
             self.hosts.short = !told.missing.is_empty();
         }
         for borrow in bodies::<Borrow>(writes, "borrow") {
-            self.hosts.borrowed = borrow.units;
+            self.rolls.wishes(borrow);
         }
         for budget in bodies::<Budget>(writes, "budget") {
             if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize) {
