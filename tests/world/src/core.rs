@@ -88,6 +88,7 @@ pub(crate) struct Streams {
     pub(crate) market: ChaCha8Rng,
     pub(crate) targets: ChaCha8Rng,
     pub(crate) bake: ChaCha8Rng,
+    pub(crate) rolls: ChaCha8Rng,
     roll_api: ChaCha8Rng,
     roll_faults: ChaCha8Rng,
     roll_delivery: ChaCha8Rng,
@@ -116,6 +117,7 @@ impl Streams {
             roll_api: stream(seed, 11),
             roll_faults: stream(seed, 12),
             roll_delivery: stream(seed, 13),
+            rolls: stream(seed, 14),
         }
     }
 
@@ -245,6 +247,7 @@ impl Core {
         if let Some(wait) = self.faults.next_trouble(&mut self.rng.trouble) {
             self.at(wait, Event::Trouble(Trouble::Next));
         }
+        self.begin_roll_trouble();
     }
 
     /// Has `event` happen at `at`.

@@ -253,7 +253,7 @@ impl Measure {
         }
         self.missing.note(fleet.hosts.minimum.saturating_sub(in_service), self.passed - span, self.passed);
         // A host that a roll replaces is missed by nobody.
-        let rolled = u32::try_from(self.rolls.out()).unwrap_or(u32::MAX);
+        let rolled = u32::try_from(self.rolls.out(cloud)).unwrap_or(u32::MAX);
         let others = cloud.working(|purchase| purchase != Purchase::OnDemand) + rolled;
         self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);
         let hours = seconds(span) / 3_600.0;

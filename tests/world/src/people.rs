@@ -6,12 +6,15 @@ use evenkeel_model::groups::Process;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{Builder, Image, VersionSpec};
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{AlarmName, InstanceId, PoolName, Resources, Room, ServiceName};
+use evenkeel_model::{AlarmName, FunctionName, InstanceId, PoolName, Resources, Room, ServiceName};
+use evenkeel_patchroll::{PatchView, State};
+use evenkeel_turn::ledger::Key;
+use evenkeel_turn::view_key;
 use serde_json::json;
 
 use crate::clock::{Ms, timestamp};
 use crate::cloud::{BakeFate, GroupNo, HostKind, Phase};
-use crate::cluster::HostNo;
+use crate::cluster::{HostNo, ServiceNo};
 use crate::core::{Core, Event};
 use crate::sim::World;
 
@@ -62,6 +65,13 @@ impl Core {
         self.audit.capacity_meddled(number);
         self.measure.rolls.meddled(number);
         self.group_looks(number, 0);
+    }
+
+    /// Protects the tasks that a service has now from being stopped, or ends that.
+    pub(crate) fn protect_tasks_of(&mut self, service: ServiceNo, protected: bool) {
+        for task in self.cluster.tasks.values_mut().filter(|task| task.service == Some(service)) {
+            task.protected = protected;
+        }
     }
 
     /// A host in service of a pool, the oldest.
@@ -179,9 +189,8 @@ impl World {
     /// Protects all tasks of a service from being stopped, or ends that.
     pub fn protect_tasks(&mut self, service: &ServiceName, protected: bool) {
         let mut core = self.lock();
-        let Some(number) = core.service_no(service) else { return };
-        for task in core.cluster.tasks.values_mut().filter(|task| task.service == Some(number)) {
-            task.protected = protected;
+        if let Some(number) = core.service_no(service) {
+            core.protect_tasks_of(number, protected);
         }
     }
 
@@ -239,6 +248,20 @@ impl World {
 
 /// What a story looks at.
 impl World {
+    /// What patchroll shows; none before its first turn.
+    #[must_use]
+    pub fn patch_view(&self) -> Option<PatchView> {
+        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
+        self.stored(&key)
+    }
+
+    /// What patchroll remembers.
+    #[must_use]
+    pub fn patchroll_state(&self) -> State {
+        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
+        self.stored(&key).unwrap_or_default()
+    }
+
     /// A pool's hosts in service, by the launch template version that they were launched from.
     #[must_use]
     pub fn versions(&self, pool: &PoolName) -> BTreeMap<u64, usize> {
@@ -258,6 +281,12 @@ impl World {
         let Some(number) = core.pool_no(pool) else { return Vec::new() };
         let staying = core.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.ended);
         staying.map(|(_, one)| one.id.clone()).collect()
+    }
+
+    /// Whether the fleet file says how hosts are replaced.
+    #[must_use]
+    pub fn may_patch(&self) -> bool {
+        self.lock().fleet.patch.is_some()
     }
 
     /// A group's desired capacity.

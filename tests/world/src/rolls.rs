@@ -12,7 +12,7 @@ use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
 use evenkeel_turn::ledger::{Key, Write};
 
 use crate::clock::{Ms, SECOND};
-use crate::cloud::{GroupNo, Instance};
+use crate::cloud::{Cloud, GroupNo, Instance, Phase};
 use crate::cluster::HostNo;
 use crate::core::Core;
 use crate::setup::millis;
@@ -44,6 +44,8 @@ pub(crate) struct Measured {
     pub(crate) ended: Option<Ms>,
     /// The most hosts that were out at once because of it.
     pub(crate) max_out: usize,
+    /// The groups' capacities when it began.
+    desired: Vec<usize>,
     /// Patchroll's calls of AWS before it began, and until now or its end.
     calls_before: u64,
     pub(crate) calls: u64,
@@ -74,18 +76,19 @@ struct Leaver {
 
 impl Rolls {
     /// Patchroll has stored its state.
-    pub(crate) fn stored(&mut self, state: &State, calls: u64, now: Ms) {
+    pub(crate) fn stored(&mut self, state: &State, cloud: &Cloud, calls: u64, now: Ms) {
         for ended in state.ended.iter().rev() {
-            self.note(&ended.id, calls, now).ends(ended, calls, now);
+            self.note(&ended.id, cloud, calls, now).ends(ended, calls, now);
         }
         if let Some(roll) = &state.roll {
-            self.note(&roll.id, calls, now).goes_on(roll);
+            self.note(&roll.id, cloud, calls, now).goes_on(roll);
         }
     }
 
-    fn note(&mut self, id: &RollId, calls: u64, now: Ms) -> &mut Measured {
+    fn note(&mut self, id: &RollId, cloud: &Cloud, calls: u64, now: Ms) -> &mut Measured {
         let index = self.list.iter().position(|known| known.id == *id).unwrap_or_else(|| {
-            self.list.push(Measured::new(id, calls, now));
+            let desired = cloud.groups.iter().map(|group| group.desired as usize).collect();
+            self.list.push(Measured::new(id, desired, calls, now));
             self.list.len() - 1
         });
         &mut self.list[index]
@@ -120,7 +123,6 @@ impl Rolls {
         }
         let empty = empty.then_some(now);
         roll.leavers.push(Leaver { host, group, left: now, empty, ended: None, shrinks: false, replaced: None });
-        roll.count();
         true
     }
 
@@ -148,10 +150,10 @@ impl Rolls {
         news
     }
 
-    /// A person has set a group's capacity: what is missing there is missed by nobody.
+    /// Somebody else has set a group's capacity: what is missing there is his affair.
     pub(crate) fn meddled(&mut self, group: GroupNo) {
         if let Some(roll) = self.current() {
-            roll.leavers.retain(|one| one.group != group || one.ended.is_none() || one.replaced.is_some());
+            roll.write_off(|leaver| leaver.group == group);
         }
     }
 
@@ -186,15 +188,24 @@ impl Rolls {
     }
 
     /// Hosts that are out because of the roll that is under way.
-    pub(crate) fn out(&self) -> usize {
-        self.list.last().filter(|roll| roll.ended.is_none()).map_or(0, Measured::out)
+    pub(crate) fn out(&self, cloud: &Cloud) -> usize {
+        self.list.last().filter(|roll| roll.ended.is_none()).map_or(0, |roll| roll.out(cloud))
+    }
+
+    /// Notes how many are out now.
+    fn count(&mut self, cloud: &Cloud) {
+        let out = self.out(cloud);
+        if let Some(roll) = self.current() {
+            roll.max_out = roll.max_out.max(out);
+        }
     }
 }
 
 impl Measured {
-    fn new(id: &RollId, calls: u64, now: Ms) -> Self {
+    fn new(id: &RollId, desired: Vec<usize>, calls: u64, now: Ms) -> Self {
         Self {
             id: id.clone(),
+            desired,
             state: "rolling",
             hosts: 0,
             replaced: 0,
@@ -217,6 +228,10 @@ impl Measured {
         let left = u32::try_from(roll.todo.len() + wave + roll.abandoned.len()).unwrap_or(u32::MAX);
         self.hosts = self.hosts.max(left + roll.replaced + roll.went);
         (self.replaced, self.waves) = (roll.replaced, roll.waves);
+        if roll.halted.is_some() && roll.wave.is_none() {
+            // Given up in time: a halted roll says that replacements are missing, and waits for a person.
+            self.write_off(|_| true);
+        }
         self.state = match (&roll.stage, &roll.halted) {
             (Stage::TakingBack, _) => "taking-back",
             (Stage::Baking(_) | Stage::Rolling, Some(_)) => "halted",
@@ -224,6 +239,11 @@ impl Measured {
             (Stage::Baking(_), None) => "baking",
             (Stage::Rolling, None) => "rolling",
         };
+    }
+
+    /// Hosts that have ended and are not going to be replaced because of the roll.
+    fn write_off(&mut self, which: impl Fn(&Leaver) -> bool) {
+        self.leavers.retain(|leaver| leaver.ended.is_none() || leaver.replaced.is_some() || !which(leaver));
     }
 
     fn ends(&mut self, ended: &Ended, calls: u64, now: Ms) {
@@ -244,20 +264,25 @@ impl Measured {
         };
     }
 
-    fn count(&mut self) {
-        self.max_out = self.max_out.max(self.out());
-    }
-
-    /// Hosts that are sent away and not replaced, less those that came first. Counted so that it is never too many: where
-    /// a host is lost at the same time, the next new one takes the place of the one that was sent away.
-    fn out(&self) -> usize {
-        let open = self.leavers.iter().filter(|leaver| leaver.replaced.is_none());
-        let mut by_group: BTreeMap<GroupNo, usize> = BTreeMap::new();
-        for leaver in open {
-            *by_group.entry(leaver.group).or_default() += 1;
+    /// Hosts that are sent away and not replaced, less those that came first, and no more than their group misses. Counted
+    /// so that it is never too many: where a host is lost at the same time, the next new one takes the place of the one
+    /// that was sent away, and where a group has as many as it had before the roll, none is missed.
+    fn out(&self, cloud: &Cloud) -> usize {
+        let mut open: BTreeMap<GroupNo, usize> = BTreeMap::new();
+        for leaver in self.leavers.iter().filter(|leaver| leaver.replaced.is_none()) {
+            *open.entry(leaver.group).or_default() += 1;
         }
-        let came = |group: &GroupNo| self.first_come.get(group).map_or(0, Vec::len);
-        by_group.iter().map(|(group, open)| open.saturating_sub(came(group))).sum()
+        let leaves = |host: HostNo| self.leavers.iter().any(|leaver| leaver.host == host);
+        let out = |(group, open): (&GroupNo, &usize)| {
+            let came = self.first_come.get(group).map_or(0, Vec::len);
+            let there = cloud.members(*group).filter(|(host, one)| {
+                one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaves(*host)
+            });
+            let wanted = self.desired.get(*group).copied().unwrap_or(0).min(cloud.groups[*group].desired as usize);
+            let missing = wanted.saturating_sub(there.count());
+            open.saturating_sub(came).min(missing)
+        };
+        open.iter().map(out).sum()
     }
 
     /// From the first step to the end, or until `now`.
@@ -309,7 +334,7 @@ impl Core {
         for body in writes.iter().filter(|write| write.key == key).filter_map(|write| write.body.as_deref()) {
             let Ok(state) = serde_json::from_str::<State>(body) else { continue };
             let calls = self.apis.of_aws(FunctionName::Patchroll);
-            self.measure.rolls.stored(&state, calls, self.now);
+            self.measure.rolls.stored(&state, &self.cloud, calls, self.now);
             self.audit_rolls(&state);
         }
     }
@@ -329,6 +354,7 @@ impl Core {
             if !drains {
                 self.measure.rolls.stays(number);
             } else if self.measure.rolls.drains(number, group, empty, self.now) {
+                self.measure.rolls.count(&self.cloud);
                 self.audit_leaver(number);
             }
         }
@@ -344,8 +370,11 @@ impl Core {
         if shrinks {
             self.audit_roll_capacity(group, -1);
         }
-        if ready_at.is_some() && self.measure.rolls.ends(host, group, shrinks, self.now) && self.is_ready(host) {
-            self.audit_leaver(host);
+        if ready_at.is_some() && self.measure.rolls.ends(host, group, shrinks, self.now) {
+            self.measure.rolls.count(&self.cloud);
+            if self.is_ready(host) {
+                self.audit_leaver(host);
+            }
         }
     }
 
@@ -353,6 +382,7 @@ impl Core {
     pub(crate) fn note_roll_capacity(&mut self, function: FunctionName, group: GroupNo, from: u32, to: u32) {
         self.note_roll_step(function);
         if function != FunctionName::Patchroll {
+            self.measure.rolls.meddled(group);
             return;
         }
         self.audit_roll_capacity(group, i64::from(to) - i64::from(from));

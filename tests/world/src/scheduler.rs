@@ -73,10 +73,12 @@ impl Core {
         self.cluster.hosts.get(&task.host).is_some_and(|host| host.seen.status == HostStatus::Draining)
     }
 
-    /// DRAINING: PENDING tasks stop at once, RUNNING ones as far as `minimumHealthyPercent` of the others run.
+    /// DRAINING: PENDING tasks stop at once, RUNNING ones as far as `minimumHealthyPercent` of the others run; protected
+    /// ones stay until their protection ends.
     fn leave_draining_hosts(&mut self, service: ServiceNo) {
+        let leaves = |task: &SimTask| self.is_draining(task) && !task.protected;
         let draining: Vec<TaskNo> =
-            self.cluster.live(service).filter(|(_, task)| self.is_draining(task)).map(|(number, _)| number).collect();
+            self.cluster.live(service).filter(|(_, task)| leaves(task)).map(|(number, _)| number).collect();
         if draining.is_empty() {
             return;
         }

@@ -15,7 +15,7 @@ use evenkeel_model::observed::Observed;
 use evenkeel_model::trigger::{BackfillVerb, Manual, Request, Trigger};
 use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, PoolName};
-use evenkeel_patchroll::{PatchView, Patchroll, handler as patchroll};
+use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
 use evenkeel_turn::{FleetCache, HandleError, Limits, Outlook, Summary, feed_key, view_key};
 
@@ -364,20 +364,6 @@ impl World {
     pub fn backfill_view(&self) -> Option<BackfillView> {
         let key = view_key(&self.lock().fleet.name, FunctionName::Backfill);
         self.stored(&key)
-    }
-
-    /// What patchroll shows; none before its first turn.
-    #[must_use]
-    pub fn patch_view(&self) -> Option<PatchView> {
-        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
-        self.stored(&key)
-    }
-
-    /// What patchroll remembers.
-    #[must_use]
-    pub fn patchroll_state(&self) -> evenkeel_patchroll::State {
-        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
-        self.stored(&key).unwrap_or_default()
     }
 
     pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {

@@ -1,5 +1,7 @@
 //! Trouble that no turn makes: hosts die, agents lose their connection, tasks crash, people deploy and meddle.
 
+mod rolls;
+
 use evenkeel_model::fleet::Purchase;
 use evenkeel_model::observed::{HandsOff, HostStatus};
 use evenkeel_model::{Resources, Room};
@@ -9,6 +11,8 @@ use crate::clock::{MINUTE, SECOND};
 use crate::cloud::Interruption;
 use crate::cluster::{Agent, HostNo, ServiceNo, TaskNo};
 use crate::core::{Core, Event};
+
+pub(crate) use rolls::RollTrouble;
 
 /// One thing that goes wrong, or comes back.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub(crate) enum Trouble {
     Activate(HostNo),
     /// A task that is nobody's ends.
     AloneEnds(TaskNo),
+    /// Something about rolls.
+    Roll(RollTrouble),
 }
 
 impl Core {
@@ -33,10 +39,12 @@ impl Core {
                 }
             }
             Trouble::Reconnect(host) => {
-                if let Some(found) = self.cluster.hosts.get_mut(&host) {
+                let mute = self.cloud.instances.get(&host).is_some_and(|one| one.mute);
+                if let Some(found) = self.cluster.hosts.get_mut(&host).filter(|_| !mute) {
                     found.seen.connected = true;
                     self.announce_host(host, "ACTIVE");
                     self.look_at_short_services();
+                    self.maybe_ready(host);
                 }
             }
             Trouble::Activate(host) => {
@@ -45,6 +53,7 @@ impl Core {
                 self.look_at_short_services();
             }
             Trouble::AloneEnds(task) => self.stop(task),
+            Trouble::Roll(trouble) => self.roll_trouble(trouble),
         }
     }
 
@@ -92,7 +101,9 @@ impl Core {
             }
             (_, Some(host), _) => {
                 let takes = Resources::new(256, 300);
-                let room = self.cluster.hosts.get(&host).map(|host| self.cluster.placeable(host));
+                // ECS places nothing on hosts that drain.
+                let takes_it = self.cluster.hosts.get(&host).filter(|host| host.seen.takes_tasks());
+                let room = takes_it.map(|host| self.cluster.placeable(host));
                 if room.is_some_and(|room| room.times(takes) > 0) {
                     let task = self.cluster.add_task(host, None, Room::from(takes), self.now);
                     self.advance_agent(host);

@@ -131,7 +131,7 @@ impl Core {
             .hosts
             .voluntary
             .retain(|id, _| cloud.number(id).is_some_and(|number| !cloud.instances[&number].ended));
-        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out();
+        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out(&self.cloud);
         let allowed = self.fleet.disruption.max_out as usize;
         let left = cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
         if out > allowed {

@@ -181,17 +181,15 @@ impl Count<'_> {
         set.or(self.ecs(name).map(|ecs| ecs.desired)).unwrap_or(0)
     }
 
-    /// How many more tasks fit if those of the services in `gone` were not there.
-    fn slots_without(&self, name: &ServiceName, gone: &BTreeSet<&ServiceName>) -> u32 {
+    /// How many more tasks fit if those that are `gone` were not there.
+    fn slots_without(&self, name: &ServiceName, gone: impl Fn(&Task, &ServiceName) -> bool) -> u32 {
         let Some(ecs) = self.ecs(name) else { return 0 };
         let on_host = |host: &Host| {
             if !host.takes_tasks() {
                 return 0;
             }
             let stays = |task: &&Task| {
-                task.host == host.id
-                    && task.is_live()
-                    && !task.service.as_ref().is_some_and(|other| gone.contains(other))
+                task.host == host.id && task.is_live() && !task.service.as_ref().is_some_and(|other| gone(task, other))
             };
             let mut left = host.registered;
             let mut ports = host.reserved_ports.clone();
@@ -224,7 +222,7 @@ impl Count<'_> {
             .filter(|name| self.left_at(name) < self.live(name))
             .collect();
         self.seen.sets.iter().flat_map(move |(name, count)| {
-            let (live, slots) = (self.live(name), self.slots_without(name, &given_up));
+            let (live, slots) = (self.live(name), self.slots_without(name, |_, other| given_up.contains(other)));
             let feasible = live.saturating_add(slots);
             let ceiling = self.file(name).map_or(u32::MAX, Service::ceiling);
             let floor = self.file(name).map_or(0, |file| file.min_tasks).min(live);
@@ -329,7 +327,9 @@ impl Count<'_> {
         if self.seen.tasks.iter().any(|task| moves(&task)) {
             return None;
         }
-        let could = self.staying(&service.name).saturating_add(self.slots_without(&service.name, &may_go));
+        // ECS does not stop protected tasks when a count falls.
+        let goes = |task: &Task, other: &ServiceName| may_go.contains(other) && !task.protected;
+        let could = self.staying(&service.name).saturating_add(self.slots_without(&service.name, goes));
         (left_at < wanted.min(could)).then(|| {
             format!(
                 "{} left at {left_at}: {wanted} wanted, and {could} would fit without the lower tiers",

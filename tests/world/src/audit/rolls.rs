@@ -23,6 +23,7 @@ use crate::turns::TurnNo;
 const A_LOOK: Ms = 2 * MINUTE;
 /// So long after its end a roll has cleared everything away, whatever failed at first.
 const CLEARED: Ms = 10 * MINUTE;
+
 /// Backfill counts on a roll's wish for so long.
 const WISH: Ms = 4 * MINUTE;
 
@@ -43,6 +44,8 @@ pub(crate) struct RollAudit {
     left_at: Option<Ms>,
     /// Capacity that a roll wished for, and when.
     wish: Option<(Ms, u32)>,
+    /// Since when no host should be out, because none of a wave is.
+    idle_since: Option<Ms>,
 }
 
 impl RollAudit {
@@ -104,6 +107,9 @@ impl Core {
         if state.roll.is_some() {
             self.audit.rolls.left_at = None;
         }
+        let idle = state.roll.as_ref().is_none_or(|roll| roll.wave.is_none());
+        let since = self.audit.rolls.idle_since.unwrap_or(self.now);
+        self.audit.rolls.idle_since = idle.then_some(since);
         self.audit.rolls.roll.clone_from(&state.roll);
     }
 
@@ -136,7 +142,7 @@ impl Core {
         let allowed = self.fleet.disruption.max_out as usize;
         let gone = |id: &InstanceId| self.cloud.number(id).is_none_or(|number| self.cloud.instances[&number].ended);
         let others = self.audit.hosts.voluntary.keys().filter(|id| !gone(id)).count();
-        let out = self.measure.rolls.out() + others;
+        let out = self.measure.rolls.out(&self.cloud) + others;
         if out > allowed {
             self.audit.budget_violations += 1;
             self.audit.violated(
@@ -206,37 +212,49 @@ impl Core {
         *self.audit.rolls.raised.entry(group).or_default() += by;
     }
 
-    /// Looked at every minute: some time after a roll's end nothing of it is left.
+    /// Looked at every minute: some time after a wave no host drains because of it, and some time after a roll nothing of
+    /// it is left.
     pub(crate) fn audit_leftovers(&mut self) {
-        if self.audit.rolls.left_at.is_none_or(|at| self.now - at < CLEARED) {
-            return;
-        }
-        self.audit.rolls.left_at = None;
-        let mut found: Vec<(u8, String)> = Vec::new();
-        for (number, host) in &self.cluster.hosts {
-            let id = &host.seen.id;
-            if host.seen.status == HostStatus::Draining && self.audit.rolls.drained.contains(number) {
-                found.push((8, format!("{id} still drains after the roll")));
-            }
-            if host.seen.attributes.contains_key(HostStep::OLD) {
-                found.push((8, format!("{id} is still marked after the roll")));
-            }
-        }
-        let places = self.budget();
-        for id in places.outs.iter().filter(|(_, out)| out.by == FunctionName::Patchroll).map(|(id, _)| id) {
-            found.push((1, format!("{id} still has a place in the budget after the roll")));
-        }
-        for builder in self.cloud.builders.iter().filter(|one| one.state != BuilderState::Gone) {
-            found.push((8, format!("{} is still there after the roll", builder.id)));
-        }
-        for (group, by) in self.audit.rolls.raised.iter().filter(|(_, by)| **by > 0) {
-            found.push((8, format!("{} is still larger by {by} after the roll", self.cloud.groups[*group].name)));
-        }
         let now = self.now;
+        let long_ago = |at: Option<Ms>| at.is_some_and(|at| now - at >= CLEARED);
+        let mut found: Vec<(u8, String)> = Vec::new();
+        if long_ago(self.audit.rolls.idle_since) {
+            found.extend(self.still_drains().map(|id| (8, format!("{id} still drains, and is in no wave"))));
+            // Said once.
+            self.audit.rolls.drained.clear();
+        }
+        if long_ago(self.audit.rolls.left_at) {
+            self.audit.rolls.left_at = None;
+            found.extend(self.left_behind());
+            self.audit.rolls.raised.clear();
+        }
         for (invariant, detail) in found {
             self.audit.violated(invariant, now, detail);
         }
-        self.audit.rolls.raised.clear();
+    }
+
+    fn still_drains(&self) -> impl Iterator<Item = &InstanceId> {
+        let stays =
+            |number: &HostNo| self.cloud.instances.get(number).is_some_and(|one| one.phase != Phase::Terminating);
+        let ours = move |number: &&HostNo| self.audit.rolls.drained.contains(*number) && stays(number);
+        let hosts = self.cluster.hosts.iter().filter(move |(number, _)| ours(number));
+        hosts.filter(|(_, host)| host.seen.status == HostStatus::Draining).map(|(_, host)| &host.seen.id)
+    }
+
+    /// What a roll has left behind, besides hosts that drain.
+    fn left_behind(&self) -> Vec<(u8, String)> {
+        let mut found: Vec<(u8, String)> = Vec::new();
+        let marked = self.cluster.hosts.values().filter(|host| host.seen.attributes.contains_key(HostStep::OLD));
+        found.extend(marked.map(|host| (8, format!("{} is still marked after the roll", host.seen.id))));
+        let places = self.budget();
+        let ours = places.outs.iter().filter(|(_, out)| out.by == FunctionName::Patchroll);
+        found.extend(ours.map(|(id, _)| (1, format!("{id} still has a place in the budget after the roll"))));
+        let builders = self.cloud.builders.iter().filter(|one| one.state != BuilderState::Gone);
+        found.extend(builders.map(|builder| (8, format!("{} is still there after the roll", builder.id))));
+        let raised = self.audit.rolls.raised.iter().filter(|(_, by)| **by > 0);
+        let name = |group: GroupNo| &self.cloud.groups[group].name;
+        found.extend(raised.map(|(group, by)| (8, format!("{} is still larger by {by} after the roll", name(*group)))));
+        found
     }
 
     /// A template, an image or a builder is about to be changed.
@@ -288,3 +306,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

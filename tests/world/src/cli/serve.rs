@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use clap::Args;
 use evenkeel_livefeed::{Source, SourceError, router};
 use evenkeel_model::fleet::Purchase;
+use evenkeel_model::trigger::RollVerb;
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::{Faults, Interruption, World};
 use serde_json::{Value, json};
@@ -135,31 +136,40 @@ struct Control {
     id: &'static str,
     label: &'static str,
     title: &'static str,
-    /// It is there for fleets with spot pools only.
-    spot: bool,
+    shown: Shown,
     press: fn(&mut World),
 }
 
-const CONTROLS: [Control; 7] = [
+/// For which fleets a button is there.
+#[derive(Clone, Copy)]
+enum Shown {
+    Always,
+    /// Fleets with spot pools.
+    Spot,
+    /// Fleets that may be patched.
+    Patch,
+}
+
+const CONTROLS: [Control; 11] = [
     Control {
         id: "spike",
         label: "Spike",
         title: "Demand goes close to its maximum for five minutes",
-        spot: false,
+        shown: Shown::Always,
         press: World::spike,
     },
     Control {
         id: "calm",
         label: "Calm",
         title: "Demand falls to almost nothing for five minutes",
-        spot: false,
+        shown: Shown::Always,
         press: World::calm,
     },
     Control {
         id: "interrupt",
         label: "Interrupt spot",
         title: "EC2 takes a spot host back, two minutes after its warning",
-        spot: true,
+        shown: Shown::Spot,
         press: |world| {
             world.interrupt(Interruption::Warned);
         },
@@ -168,7 +178,7 @@ const CONTROLS: [Control; 7] = [
         id: "kill",
         label: "Kill spot",
         title: "EC2 takes a spot host back at once, without a warning",
-        spot: true,
+        shown: Shown::Spot,
         press: |world| {
             world.interrupt(Interruption::Unwarned);
         },
@@ -177,31 +187,63 @@ const CONTROLS: [Control; 7] = [
         id: "starve",
         label: "Starve spot",
         title: "No spot host can be launched for thirty minutes",
-        spot: true,
+        shown: Shown::Spot,
         press: |world| world.starve_all(Purchase::Spot, 30 * MINUTE),
     },
     Control {
         id: "load",
         label: "Raise load",
         title: "The load rises beyond what the fleet's steady hosts can carry, and its alarms fire",
-        spot: true,
+        shown: Shown::Spot,
         press: |world| world.load_of_steady(Some(1.06)),
     },
     Control {
         id: "unload",
         label: "Normal load",
         title: "The load is what the services' demand needs again",
-        spot: true,
+        shown: Shown::Spot,
         press: |world| world.load_of_steady(None),
+    },
+    Control {
+        id: "patch",
+        label: "Patch",
+        title: "A new launch template version with a fresh image is published, and every host is replaced",
+        shown: Shown::Patch,
+        press: World::patch,
+    },
+    Control {
+        id: "pause",
+        label: "Pause roll",
+        title: "The roll begins no new wave",
+        shown: Shown::Patch,
+        press: |world| world.roll(RollVerb::Pause, None),
+    },
+    Control {
+        id: "resume",
+        label: "Resume roll",
+        title: "The roll goes on from where it is",
+        shown: Shown::Patch,
+        press: |world| world.roll(RollVerb::Resume, None),
+    },
+    Control {
+        id: "abort",
+        label: "Abort roll",
+        title: "The roll stops for good, and what is done stays done",
+        shown: Shown::Patch,
+        press: |world| world.roll(RollVerb::Abort, None),
     },
 ];
 
 async fn about(State(shared): State<Shared>) -> Json<Value> {
     let world = shared.lock();
-    let has_spot = world.has(Purchase::Spot);
+    let shown = |control: &&Control| match control.shown {
+        Shown::Always => true,
+        Shown::Spot => world.has(Purchase::Spot),
+        Shown::Patch => world.may_patch(),
+    };
     let controls: Vec<Value> = CONTROLS
         .iter()
-        .filter(|control| !control.spot || has_spot)
+        .filter(shown)
         .map(|control| json!({ "id": control.id, "label": control.label, "title": control.title }))
         .collect();
     let (cost, all_on_demand) = world.usd_an_hour();

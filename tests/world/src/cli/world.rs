@@ -9,7 +9,7 @@ use clap::Args;
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::{PoolName, ServiceName};
 use evenkeel_world::demand::{self, DemandOption, Scale, Series, Walk};
-use evenkeel_world::setup::Setup;
+use evenkeel_world::setup::{Setup, millis};
 use evenkeel_world::spot::Trace;
 use evenkeel_world::{Faults, Source, World, room_for};
 
@@ -30,6 +30,10 @@ pub(crate) struct DemandOptions {
     /// The market warns nobody before it takes a host.
     #[arg(long)]
     no_warnings: bool,
+    /// Publishes a new launch template version with a fresh image for every pool after this long, and rolls the fleet
+    /// onto it, as its file's `[patch]` says.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    patch_at: Option<Duration>,
 }
 
 /// What a run is made of.
@@ -41,6 +45,8 @@ pub(crate) struct Made {
     pub(crate) levels: BTreeMap<ServiceName, f64>,
     /// What the market gives to spot pools.
     pub(crate) spot: BTreeMap<PoolName, Trace>,
+    /// When the fleet is patched.
+    pub(crate) patch_at: Option<Duration>,
     pub(crate) seed: u64,
     /// What was odd about the demand files.
     pub(crate) notes: Vec<String>,
@@ -57,9 +63,13 @@ impl Made {
             demand: BTreeMap::new(),
             levels: BTreeMap::new(),
             spot: BTreeMap::new(),
+            patch_at: demand.patch_at,
             seed,
             notes: Vec::new(),
         };
+        if made.patch_at.is_some() && made.fleet.patch.is_none() {
+            bail!("--patch-at: fleet {} has no [patch], so nothing may be rolled", made.fleet.name);
+        }
         if demand.no_warnings {
             made.setup.spot.warned_per_mille = 0;
         }
@@ -127,7 +137,7 @@ impl Made {
 
     /// The world at its beginning.
     pub(crate) fn world(self, faults: Faults) -> World {
-        let Self { fleet, setup, mut demand, levels, spot, seed, notes: _ } = self;
+        let Self { fleet, setup, mut demand, levels, spot, patch_at, seed, notes: _ } = self;
         let rooms: BTreeMap<ServiceName, f64> = fleet
             .services
             .iter()
@@ -153,6 +163,9 @@ impl Made {
         });
         for (pool, trace) in &spot {
             world.follow(pool, trace).unwrap_or_else(|_| unreachable!("the pool was checked when its file was read"));
+        }
+        if let Some(at) = patch_at {
+            world.patch_at(millis(at));
         }
         world
     }
