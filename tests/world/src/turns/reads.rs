@@ -44,11 +44,10 @@ impl ReadEcs for Ports {
 
     async fn some_hosts(&self, _: &ClusterName, instances: &[InstanceId]) -> Answer<Vec<Host>> {
         // A page of ListContainerInstances with a filter, and one of DescribeContainerInstances for each hundred.
-        let requests = pages(instances.len(), PAGE) * 2;
-        self.read(Api::DescribeContainerInstances, requests, |core, under, _| {
-            let hosts: Vec<Host> =
-                core.cluster.describe_hosts().into_iter().filter(|host| instances.contains(&host.id)).collect();
-            under.told().hosts.clone_from(&hosts);
+        let requests = self.pages(|_| instances.len());
+        self.calls(Api::DescribeContainerInstances, requests, |core, _, _| {
+            let mut hosts = core.cluster.describe_hosts();
+            hosts.retain(|host| instances.contains(&host.id));
             Ok(hosts)
         })
         .await
