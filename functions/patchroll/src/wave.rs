@@ -219,7 +219,7 @@ impl Planning<'_, '_> {
             self.wakes.insert(ENDS_AGAIN);
         }
         let still = wave.hosts.values().filter(|leaver| !leaver.ended).count();
-        if still == ends.len() && left == 0 && !wave.raised.is_empty() {
+        if still > 0 && still == ends.len() && left == 0 && !wave.raised.is_empty() {
             // Nothing else is waited for.
             self.wakes.insert(Duration::from_secs(1));
         }

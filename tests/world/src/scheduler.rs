@@ -33,8 +33,9 @@ impl Core {
     /// Has ECS look at every service that misses tasks.
     pub(crate) fn look_at_short_services(&mut self) {
         for service in 0..self.cluster.services.len() {
-            let live = self.cluster.live(service).count();
-            if live < self.cluster.services[service].desired as usize || self.deploying(service) {
+            // Tasks on hosts that drain are still to be moved: others are missing in their place.
+            let staying = self.cluster.live(service).filter(|(_, task)| !self.is_draining(task)).count();
+            if staying < self.cluster.services[service].desired as usize || self.deploying(service) {
                 self.look_soon(service);
             }
         }
