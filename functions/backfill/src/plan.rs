@@ -86,7 +86,8 @@ impl Planning<'_, '_> {
         let launches = capacities(&sources, &short, kept, most, &mut self.state, now, &mut self.report);
         self.steps.extend(launches);
         self.drain_lost();
-        let tied = self.give_back(there.saturating_sub(kept));
+        let over = (others + there).saturating_sub(self.given.fleet.hosts.maximum);
+        let tied = self.give_back(there.saturating_sub(kept), over);
         self.finish_leaving();
         self.lease(&need, kept, &tied);
     }
@@ -204,9 +205,11 @@ impl Planning<'_, '_> {
         }
     }
 
-    /// Chooses what goes. Gives the hosts that must stay because of what runs on them.
-    fn give_back(&mut self, surplus: u32) -> BTreeSet<InstanceId> {
-        let quiet = !self.state.boost.firing;
+    /// Chooses what goes of `surplus` units, of which `over` are more than the fleet may have. Gives the hosts that must
+    /// stay because of what runs on them.
+    fn give_back(&mut self, surplus: u32, over: u32) -> BTreeSet<InstanceId> {
+        // No alarm is a reason for more than the fleet may have.
+        let surplus = if self.state.boost.firing { surplus.min(over) } else { surplus };
         let mut release = Release {
             given: self.given,
             policy: self.policy,
@@ -219,7 +222,7 @@ impl Planning<'_, '_> {
         };
         release.end_strays();
         release.replace_at_risk();
-        if surplus == 0 || !quiet {
+        if surplus == 0 {
             return BTreeSet::new();
         }
         if release.given.board.held {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use evenkeel_model::fleet::{Fleet, Pool, Purchase, Service};
 use evenkeel_model::observed::{Constraint, Placement};
 use evenkeel_model::templates::VersionSpec;
-use evenkeel_model::{PoolName, Resources, ServiceName, Zone};
+use evenkeel_model::{AlarmName, PoolName, Resources, ServiceName, Zone};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
@@ -34,6 +34,8 @@ pub struct Setup {
     pub ecs: EcsSetup,
     /// What the spot market does, as far as it is a number.
     pub spot: SpotSetup,
+    /// What CloudWatch tells of the fleet's alarms.
+    pub alarms: AlarmSetup,
     /// How images are baked.
     pub bake: BakeSetup,
 }
@@ -108,6 +110,24 @@ impl Default for SpotSetup {
     fn default() -> Self {
         // Spot is typically about 65 % below on-demand.
         Self { warned_per_mille: 1_000, rebalance_per_mille: 300, price_per_mille: 350 }
+    }
+}
+
+/// What CloudWatch tells of the fleet's alarms.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlarmSetup {
+    /// Whether they are on metrics that can be read; composite alarms and metric math are not.
+    pub levels: bool,
+    /// Those that are not, where others are.
+    pub without_level: Vec<AlarmName>,
+    /// The period of their metrics.
+    pub period_seconds: u64,
+}
+
+impl Default for AlarmSetup {
+    fn default() -> Self {
+        Self { levels: true, without_level: Vec::new(), period_seconds: 60 }
     }
 }
 

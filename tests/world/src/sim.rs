@@ -157,6 +157,7 @@ impl World {
             Event::Demand(service) => self.lock().demand_changes(service),
             Event::Push(service) => self.lock().push(service),
             Event::Alarms => self.lock().evaluate_alarms(),
+            Event::Load => self.lock().publish_load(),
             Event::Trouble(trouble) => self.lock().trouble(trouble),
             Event::GroupLooks(group) => self.lock().adjust(group),
             Event::WarmsUp(group) => self.lock().warms_up(group),
