@@ -1,7 +1,9 @@
 //! Stories of hosts that are lost, of peaks, and of what stands in for them.
 
+mod cloud;
 mod peaks;
 mod storm;
+mod sweeps;
 mod traces;
 
 use evenkeel_model::PoolName;
@@ -214,7 +216,7 @@ fn a_rebalance_recommendation_is_answered_as_the_fleet_file_says() {
         let setup = Setup::for_fleet(&fleet);
         let mut world = world(fleet, setup, 8, Faults::default(), 300.0);
         world.run_until(5 * MINUTE);
-        world.recommend_rebalance();
+        assert!(world.recommend_rebalance().is_some());
         world.run_until(20 * MINUTE);
         let report = world.report();
         quiet(&report);

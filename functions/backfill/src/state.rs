@@ -141,6 +141,8 @@ pub enum Reason {
     Held,
     /// What runs on it has no other place.
     Tied,
+    /// Its group may not have fewer.
+    GroupMinimum,
     /// None: it waits for its turn to go.
     Over,
 }
@@ -157,6 +159,7 @@ impl Reason {
             Self::Dwell => "was needed a moment ago",
             Self::Held => "held by request",
             Self::Tied => "its tasks have no other place",
+            Self::GroupMinimum => "its group may not have fewer",
             Self::Over => "waits for its turn to go",
         }
     }

@@ -56,6 +56,8 @@ pub(crate) enum Event {
     Market(GroupNo),
     /// An instance is in service for its group.
     InService(HostNo),
+    /// A launch hook gives up on an instance.
+    Abandoned(HostNo),
     /// An instance takes work.
     Works(HostNo),
     /// The market takes an instance whose notice is over.

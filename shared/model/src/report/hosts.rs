@@ -112,6 +112,13 @@ pub enum HostWait {
         /// What is there.
         found: u32,
     },
+    /// A group keeps hosts without a reason, because it may not have fewer.
+    GroupMinimum {
+        /// The pool.
+        pool: PoolName,
+        /// Its group's `MinSize`.
+        minimum: u32,
+    },
     /// An alarm is quiet only because on-demand hosts help.
     AlarmLevel {
         /// The alarm.
@@ -167,6 +174,9 @@ impl fmt::Display for HostWait {
             Self::NoSuchGroup { group } => write!(f, "there is no Auto Scaling group {group}"),
             Self::ForeignCapacity { pool, wrote, found } => {
                 write!(f, "pool {pool} was set to {found} by somebody else, after we set {wrote}")
+            }
+            Self::GroupMinimum { pool, minimum } => {
+                write!(f, "pool {pool} keeps {minimum} hosts: its group may not have fewer (MinSize)")
             }
             Self::AlarmLevel { alarm, percent, hosts } => {
                 write!(f, "alarm {alarm} would be at {percent} % of its threshold with one less, so {hosts} hosts stay")

@@ -209,6 +209,14 @@ impl Core {
         let load = self.audit.hosts.peak.map_or(0, |_| self.units_for_load());
         let quiet = (hosts.steady + self.audit.hosts.borrowed).max(load.min(hosts.maximum));
         let needed = (if more { hosts.maximum } else { quiet }).saturating_sub(others);
+        // Nobody can give back what a group's MinSize keeps; while that starts, others may stand in for it.
+        let bound = self.cloud.groups.iter().enumerate().filter(|(_, group)| group.purchase == Purchase::OnDemand);
+        let (kept, work) = bound.fold((0, 0), |(kept, work), (number, group)| {
+            let working = self.cloud.members(number).filter(|(_, one)| one.works && !one.ended && !one.doomed).count();
+            let working = u32::try_from(working).unwrap_or(u32::MAX).min(group.setup.min);
+            (kept + group.setup.min * group.units, work + working * group.units)
+        });
+        let needed = kept + needed.saturating_sub(work);
         // Hosts are whole: the largest may bring all but one of its units for nothing.
         let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
         let largest = own.map(|pool| pool.units).max().unwrap_or(1);
