@@ -224,7 +224,7 @@ fn spot_hosts_that_come_back_at_a_peak_send_their_stand_ins_away_at_once() {
         }
         assert_eq!((all_working(&world), world.working(Purchase::OnDemand)), (7, 2), "seed {seed}");
         // Two hosts drain one after the other.
-        assert!(above <= 180, "seed {seed}: above the maximum for {above} s");
+        assert!(above <= 120, "seed {seed}: above the maximum for {above} s");
         let report = world.report();
         quiet(&report);
         assert_eq!(report.backfill.moves, 2, "seed {seed}");

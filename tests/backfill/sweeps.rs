@@ -49,7 +49,7 @@ fn a_drought_of_any_kind_ends_in_the_third_pool_and_then_in_spot() {
 #[test]
 fn storms_of_other_sizes_replace_every_host_once() {
     let faults = Faults { doubled: 1.0, lost: 1.0 / 3.0, killed: 0.1, ..Faults::default() };
-    for (taken, how) in [(10, Interruption::Warned), (23, Interruption::Unwarned), (40, Interruption::Warned)] {
+    for (taken, how) in [(10, Interruption::Warned), (23, Interruption::Unwarned)] {
         let mut world = storm_of(taken, 21, faults.clone(), how, MINUTE);
         world.run_until(20 * MINUTE);
         let report = world.report();
@@ -155,7 +155,7 @@ fn odd(index: usize) -> (Fleet, Setup) {
 #[test]
 fn odd_fleets_break_no_rule_whatever_goes_wrong() {
     for (index, (_, what, ..)) in ODD.iter().enumerate() {
-        for seed in 1..=6 {
+        for seed in 1..=3 {
             for rate in [0.0, 0.05] {
                 let (fleet, setup) = odd(index);
                 let most = |service: &Service| f64::from(room_for(&fleet, &setup, service)) * per_task(service) * 0.9;

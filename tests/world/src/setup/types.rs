@@ -99,7 +99,6 @@ pub struct MixedType {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stderr, reason = "a test says why it skipped")]
 mod tests {
     use std::path::PathBuf;
 
