@@ -61,8 +61,13 @@ fn storms_of_other_sizes_replace_every_host_once() {
     }
 }
 
+/// A pool: its name, how it is bought, its units.
+type Pool = (&'static str, &'static str, u32);
+/// A fleet: `[hosts]`, what is odd about it, its pools, its setup.
+type Odd = (&'static str, &'static str, &'static [Pool], &'static str);
+
 /// Fleets unlike the examples: pools, units, with or without a cluster and tasks, and what is odd about their cloud.
-const ODD: [(&str, &str, &[(&str, &str, u32)], &str); 8] = [
+const ODD: [Odd; 8] = [
     (
         "{ minimum = 3, steady = 5, maximum = 7 }",
         "no cluster",

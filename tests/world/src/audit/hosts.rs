@@ -210,7 +210,8 @@ impl Core {
         let quiet = (hosts.steady + self.audit.hosts.borrowed).max(load.min(hosts.maximum));
         let needed = (if more { hosts.maximum } else { quiet }).saturating_sub(others);
         // Nobody can give back what a group's MinSize keeps; while that starts, others may stand in for it.
-        let bound = self.cloud.groups.iter().enumerate().filter(|(_, group)| group.purchase == Purchase::OnDemand);
+        let is_bound = |group: &crate::cloud::SimGroup| group.purchase == Purchase::OnDemand && group.setup.min > 0;
+        let bound = self.cloud.groups.iter().enumerate().filter(|(_, group)| is_bound(group));
         let (kept, work) = bound.fold((0, 0), |(kept, work), (number, group)| {
             let working = self.cloud.members(number).filter(|(_, one)| one.works && !one.ended && !one.doomed).count();
             let working = u32::try_from(working).unwrap_or(u32::MAX).min(group.setup.min);
