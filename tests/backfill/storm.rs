@@ -27,6 +27,10 @@ fn hundred() -> (Fleet, Setup) {
 
 /// Hosts are taken at even distances within `length`; the spot market gives nothing for an hour.
 fn storm(seed: u64, faults: Faults, how: Interruption, length: u64) -> World {
+    storm_of(TAKEN, seed, faults, how, length)
+}
+
+pub(crate) fn storm_of(hosts: u32, seed: u64, faults: Faults, how: Interruption, length: u64) -> World {
     let (fleet, setup) = hundred();
     let mut world = world(fleet, setup, seed, faults, 12_000.0);
     // The alarms stay quiet: what is launched is launched for hosts that are lost.
@@ -34,14 +38,14 @@ fn storm(seed: u64, faults: Faults, how: Interruption, length: u64) -> World {
     world.run_until(5 * MINUTE);
     assert_eq!(world.working(Purchase::Spot), 100);
     world.starve(&pool("spot"), 60 * MINUTE);
-    for taken in 0..TAKEN {
-        world.run_until(5 * MINUTE + u64::from(taken) * length / u64::from(TAKEN));
+    for taken in 0..hosts {
+        world.run_until(5 * MINUTE + u64::from(taken) * length / u64::from(hosts));
         assert!(world.interrupt(how), "there are spot hosts");
     }
     world
 }
 
-fn calls(report: &Report, action: &str) -> u64 {
+pub(crate) fn calls(report: &Report, action: &str) -> u64 {
     report.api_calls.get(action).copied().unwrap_or(0)
 }
 

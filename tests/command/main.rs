@@ -139,3 +139,21 @@ fn a_plan_says_what_a_turn_would_do() {
     let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(plan["steps"].as_array().is_some_and(|steps| !steps.is_empty()));
 }
+
+#[test]
+fn a_type_sets_what_the_hosts_of_a_pool_cost() {
+    let folder = TempDir::new().unwrap();
+    let shop = example("shop");
+    let run = |kind: &str| {
+        let output = evenkeel(&["run", "--fleet", &shop, "--duration", "10m", "--type", kind, "--report", "json"]);
+        assert!(output.status.success(), "{}", complaint(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["hosts"]["all_on_demand_cost_usd"].as_f64().unwrap()
+    };
+    assert!(run("base=m5.2xlarge") > 2.0 * run("base=m5.large"));
+    for (kind, says) in
+        [("base", "expected POOL=TYPE"), ("roof=m5.large", "no pool roof"), ("base=z9", "unknown instance type")]
+    {
+        refused(folder.path(), &["run", "--fleet", &shop, "--duration", "1m", "--type", kind], &[says]);
+    }
+}

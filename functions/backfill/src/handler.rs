@@ -18,7 +18,7 @@ use evenkeel_turn::{
     Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Summary, dry_run,
     hold, look, retry, run,
 };
-use futures_util::future::{join, join_all, try_join4};
+use futures_util::future::{join, join_all, join3, try_join4};
 
 use crate::plan::plan;
 use crate::seen::Seen;
@@ -214,10 +214,16 @@ impl<P: Ports> Function<P> for Backfill {
             async { if leaves { look::running(fleet, ports, deadline).await } else { Ok(None) } },
         );
         let alarms = fleet.backfill.as_ref().map_or(&[][..], |policy| &policy.alarms);
-        let also = join(look::alarms(alarms, ports, deadline), refusals(given, ports, deadline));
-        let (looked, (alarms, refusals)) = join(looked, also).await;
+        // Only hosts that came for an alarm are kept because of a level.
+        let near = if given.state.boost.level > 0 { alarms } else { &[] };
+        let also = join3(
+            look::alarms(alarms, ports, deadline),
+            look::alarm_levels(near, ports, deadline),
+            refusals(given, ports, deadline),
+        );
+        let (looked, (alarms, levels, refusals)) = join(looked, also).await;
         let (groups, hosts, requests, running) = looked?;
-        Ok(Seen { at: given.now, groups, hosts, requests, alarms, refusals, running })
+        Ok(Seen { at: given.now, groups, hosts, requests, alarms, levels, refusals, running })
     }
 
     fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {

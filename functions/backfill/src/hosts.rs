@@ -11,7 +11,7 @@ use evenkeel_model::fleet::{Fleet, Pool, Purchase, Rebalance};
 use evenkeel_model::groups::{Group, Member, MemberState, SpotCode};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, Wait};
-use evenkeel_model::{FunctionName, InstanceId, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::{Budget, Given, NoticeKind, Notices};
 
 use crate::seen::Seen;
@@ -47,6 +47,8 @@ pub(crate) enum Standing {
 pub(crate) struct Kept<'a> {
     pub(crate) member: &'a Member,
     pub(crate) pool: &'a Pool,
+    /// Its group.
+    pub(crate) group: &'a Group,
     /// Its container instance.
     pub(crate) host: Option<&'a Host>,
     pub(crate) standing: Standing,
@@ -58,6 +60,11 @@ impl Kept<'_> {
     /// It is there, or on its way, and counts for what the fleet needs.
     pub(crate) const fn counts(&self) -> bool {
         matches!(self.standing, Standing::Works | Standing::Coming)
+    }
+
+    /// Its group may not shrink.
+    pub(crate) const fn is_bound(&self) -> bool {
+        self.group.min > 0 && self.group.desired <= self.group.min
     }
 
     /// What still runs on it.
@@ -101,7 +108,7 @@ impl<'a> Hosts<'a> {
                 });
                 let case = Case { given, seen, notices, pool, member, host };
                 let standing = case.judge(memory, report);
-                all.insert(&member.id, Kept { member, pool, host, standing, at_risk: case.at_risk() });
+                all.insert(&member.id, Kept { member, pool, group, host, standing, at_risk: case.at_risk() });
             }
         }
         state.hosts.retain(|id, _| all.contains_key(id));
@@ -111,6 +118,14 @@ impl<'a> Hosts<'a> {
     /// Capacity units of hosts that `of` picks.
     pub(crate) fn units(&self, of: impl Fn(&Kept<'_>) -> bool) -> u32 {
         self.all.values().filter(|kept| of(kept)).map(|kept| kept.pool.units).sum()
+    }
+
+    /// Whether a pool's group may not have fewer hosts than those that are not leaving.
+    pub(crate) fn at_minimum(&self, pool: &PoolName, state: &State) -> bool {
+        let Some((_, Some(group))) = self.groups.iter().find(|(known, _)| known.name == *pool) else { return false };
+        let stays = |id: &InstanceId| state.hosts.get(id).is_none_or(|memory| memory.leaving.is_none());
+        let staying = group.staying().filter(|member| stays(&member.id)).count();
+        group.min > 0 && staying <= group.min as usize
     }
 
     /// Units in service.

@@ -4,6 +4,7 @@
 //! Architecture invariant: everything but [`handler`] is pure. Auto Scaling groups launch and end the hosts; this crate
 //! decides how many on-demand hosts there should be, which hosts drain, and which are given back.
 
+mod boost;
 mod deadline;
 pub mod handler;
 mod hosts;

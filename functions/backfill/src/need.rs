@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use evenkeel_model::decision::Need;
 use evenkeel_model::fleet::{Backfill, Fleet, Purchase};
-use evenkeel_model::observed::Signal;
-use evenkeel_model::report::{HostWait, Report, Wait};
+use evenkeel_model::report::Report;
 use evenkeel_model::{PoolName, Resources, Timestamp};
 use evenkeel_turn::{Borrow, Given, Told};
 
+use crate::boost::{Look, boost};
 use crate::hosts::{Hosts, Standing};
 use crate::seen::Seen;
-use crate::state::{Boost, State};
+use crate::state::State;
 
 /// Microscale looks every ten seconds or so; what it told of missing room longer ago than this is not counted on.
 const TOLD_COUNTS: Duration = Duration::from_secs(180);
@@ -31,11 +31,10 @@ pub(crate) fn need(
     report: &mut Report,
 ) -> Need {
     let numbers = given.fleet.hosts;
-    boost(policy, seen, given, &mut state.boost, report);
-    let boost = if state.boost.firing { state.boost.level } else { 0 };
     let reserved = hosts.counted(Purchase::Reserved, &given.board.budget);
     let spot = hosts.counted(Purchase::Spot, &given.board.budget);
     let has = reserved + spot + on_demand;
+    let boost = boost(&Look { given, policy, seen, hosts, has }, state, report);
     let coming = hosts.all.values().any(|kept| kept.standing == Standing::Coming)
         || on_demand > hosts.counted(Purchase::OnDemand, &given.board.budget);
     state.extra = extra(given, seen, state, has, coming);
@@ -48,43 +47,6 @@ pub(crate) fn need(
 /// Units that a roll has no room without.
 fn borrowed(borrow: &Borrow, now: Timestamp) -> u32 {
     if now.duration_since(borrow.at).unsigned_abs() <= BORROW_COUNTS { borrow.units } else { 0 }
-}
-
-/// An alarm in ALARM asks for one step at once, and for one more with each cooldown. Quiet, nothing is asked for; the
-/// level is remembered for `release_after`, because as long do the hosts stay.
-fn boost(policy: &Backfill, seen: &Seen, given: &Given<'_, State>, boost: &mut Boost, report: &mut Report) {
-    let now = given.now;
-    let most = given.fleet.hosts.maximum - given.fleet.hosts.steady;
-    let mut firing = false;
-    for alarm in &policy.alarms {
-        match seen.alarms.get(alarm) {
-            Some(Signal::Alarm { firing: one, since: _ }) => firing |= one,
-            Some(Signal::Value { .. }) | None => {}
-            Some(Signal::Unknown(because)) => {
-                let (alarm, because) = (alarm.clone(), because.clone());
-                report.waits.push(Wait::Host(HostWait::UnknownAlarm { alarm, because }));
-                firing |= boost.firing;
-            }
-        }
-    }
-    if !firing {
-        boost.firing = false;
-        let quiet = boost.fired.is_none_or(|fired| now.duration_since(fired).unsigned_abs() >= policy.release_after);
-        if quiet {
-            *boost = Boost::default();
-        }
-        return;
-    }
-    let waited = boost.changed.is_some_and(|changed| now.duration_since(changed).unsigned_abs() >= policy.cooldown);
-    if boost.level == 0 || (boost.firing && waited) {
-        boost.level = (boost.level + policy.step).min(most);
-        boost.changed = Some(now);
-    } else if !boost.firing {
-        // It fires again: the hosts of the last time are still there.
-        boost.changed = Some(now);
-    }
-    boost.firing = true;
-    boost.fired = Some(now);
 }
 
 /// Units beyond `steady` that tasks without a place ask for: one round of hosts at a time, so that tasks that have room

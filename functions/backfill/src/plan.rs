@@ -86,7 +86,8 @@ impl Planning<'_, '_> {
         let launches = capacities(&sources, &short, kept, most, &mut self.state, now, &mut self.report);
         self.steps.extend(launches);
         self.drain_lost();
-        let tied = self.give_back(there.saturating_sub(kept));
+        let over = (others + there).saturating_sub(self.given.fleet.hosts.maximum);
+        let tied = self.give_back(there.saturating_sub(kept), over);
         self.finish_leaving();
         self.lease(&need, kept, &tied);
     }
@@ -144,9 +145,12 @@ impl Planning<'_, '_> {
         for (id, memory) in &mut self.state.hosts {
             let Some(kept) = self.hosts.all.get(id) else { continue };
             let leaves = memory.leaving.is_some_and(|leaving| leaving.why == LeavingWhy::Release && !leaving.ending);
-            let draining = kept.host.is_some_and(|host| host.status != HostStatus::Leaving);
+            let alone = self.given.fleet.cluster.is_none();
+            let draining = kept.host.map_or(alone, |host| host.status != HostStatus::Leaving);
             let stays = kept.member.state == MemberState::InService && memory.loss.is_none();
-            if missing == 0 || !leaves || !draining || !stays {
+            // Somebody raised MinSize since.
+            let bound = kept.is_bound();
+            if (missing == 0 && !bound) || !leaves || !draining || !stays {
                 continue;
             }
             missing = missing.saturating_sub(kept.pool.units);
@@ -204,9 +208,11 @@ impl Planning<'_, '_> {
         }
     }
 
-    /// Chooses what goes. Gives the hosts that must stay because of what runs on them.
-    fn give_back(&mut self, surplus: u32) -> BTreeSet<InstanceId> {
-        let quiet = !self.state.boost.firing;
+    /// Chooses what goes of `surplus` units, of which `over` are more than the fleet may have. Gives the hosts that must
+    /// stay because of what runs on them.
+    fn give_back(&mut self, surplus: u32, over: u32) -> BTreeSet<InstanceId> {
+        // No alarm is a reason for more than the fleet may have.
+        let surplus = if self.state.boost.firing { surplus.min(over) } else { surplus };
         let mut release = Release {
             given: self.given,
             policy: self.policy,
@@ -219,7 +225,7 @@ impl Planning<'_, '_> {
         };
         release.end_strays();
         release.replace_at_risk();
-        if surplus == 0 || !quiet {
+        if surplus == 0 {
             return BTreeSet::new();
         }
         if release.given.board.held {
@@ -240,7 +246,11 @@ impl Planning<'_, '_> {
                 continue;
             }
             let waited = now.duration_since(leaving.since).unsigned_abs();
-            let shrink = leaving.why != LeavingWhy::Rebalance;
+            let bound = kept.is_bound();
+            if bound && leaving.why == LeavingWhy::Release {
+                continue; // its group would refuse, and it is asked back
+            }
+            let shrink = leaving.why != LeavingWhy::Rebalance && !bound;
             let mut end = |why| ends.push((id.clone(), kept.pool.name.clone(), shrink, why));
             match (leaving.why, kept.host) {
                 (LeavingWhy::NeverJoined, _) => {
@@ -270,6 +280,10 @@ impl Planning<'_, '_> {
             let step = Step::Host(HostStep::Terminate { host, pool, shrink });
             self.steps.push(Planned { step, why: Why::Host(why), needs: Vec::new(), beside: false });
         }
+    }
+
+    fn bound(&self, id: &InstanceId) -> bool {
+        self.hosts.all.get(id).is_some_and(|kept| self.hosts.at_minimum(&kept.pool.name, &self.state))
     }
 
     fn why(&self, why: LeavingWhy) -> HostWhy {
@@ -313,6 +327,7 @@ impl Planning<'_, '_> {
                 units if units < kept => Reason::Dwell,
                 _ if self.given.board.held => Reason::Held,
                 _ if tied.contains(&id) => Reason::Tied,
+                _ if self.bound(&id) => Reason::GroupMinimum,
                 _ => Reason::Over,
             };
             units += self.hosts.all.get(&id).map_or(1, |kept| kept.pool.units);

@@ -139,7 +139,8 @@ pub(crate) fn capacities(
         space -= launches * pool.units;
         missing = missing.saturating_sub(launches * pool.units);
         spare = spare.saturating_sub(launches * pool.units);
-        let target = staying + launches;
+        // A group that may not have fewer keeps asking, whoever refuses.
+        let target = (staying + launches).max(group.min.min(group.desired));
         if launches > 0 {
             let (hosts, pool) = (launches, pool.name.clone());
             report.waits.push(Wait::Host(HostWait::Coming { hosts, pool }));

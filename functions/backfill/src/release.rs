@@ -47,6 +47,7 @@ impl<'a, 'h> Release<'a, 'h> {
         let now = self.given.now;
         self.state.moves.retain(|at| now.duration_since(*at).unsigned_abs() < COUNTED);
         let mut tied = BTreeSet::new();
+        self.name_minimums();
         while let Some((id, kept)) = self.next(surplus, &tied) {
             if let Some(wait) = self.in_the_way(kept) {
                 self.report.waits.push(Wait::Host(wait));
@@ -103,9 +104,21 @@ impl<'a, 'h> Release<'a, 'h> {
         let hosts: &'a Hosts<'h> = self.hosts;
         let asked = hosts.all.iter().filter(|(id, kept)| {
             let fits = kept.pool.purchase == Purchase::OnDemand && kept.pool.units <= surplus;
-            fits && self.may_be_asked(id) && !tied.contains(**id)
+            let bound = || self.hosts.at_minimum(&kept.pool.name, self.state);
+            fits && self.may_be_asked(id) && !tied.contains(**id) && !bound()
         });
         asked.map(|(id, kept)| (*id, kept)).min_by(|a, b| self.rank(a.0, a.1).cmp(&self.rank(b.0, b.1)))
+    }
+
+    /// Says which pools keep hosts only because their groups may not have fewer.
+    fn name_minimums(&mut self) {
+        let own = self.hosts.groups.iter().filter(|(pool, _)| pool.purchase == Purchase::OnDemand);
+        for (pool, group) in own {
+            let minimum = group.map_or(0, |group| group.min);
+            if self.hosts.at_minimum(&pool.name, self.state) {
+                self.report.waits.push(Wait::Host(HostWait::GroupMinimum { pool: pool.name.clone(), minimum }));
+            }
+        }
     }
 
     fn may_be_asked(&self, id: &InstanceId) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_model::GroupName;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest};
-use evenkeel_model::observed::{Host, Running, Signal};
+use evenkeel_model::observed::{Host, Level, Running, Signal};
 use evenkeel_model::{AlarmName, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub struct Seen {
     /// The alarms' states.
     #[serde(default)]
     pub alarms: BTreeMap<AlarmName, Signal>,
+    /// How near the alarms' metrics are to their thresholds, where hosts came for an alarm; none where nothing tells.
+    #[serde(default)]
+    pub levels: BTreeMap<AlarmName, Option<Level>>,
     /// Launches that were refused lately, for groups that should have launched.
     #[serde(default)]
     pub refusals: BTreeMap<GroupName, Vec<Refusal>>,

@@ -25,6 +25,12 @@ pub struct State {
     /// What the alarms ask for.
     #[serde(default)]
     pub boost: Boost,
+    /// How long hosts stay for alarms whose levels are not known.
+    #[serde(default, skip_serializing_if = "BackOff::is_none")]
+    pub back_off: BackOff,
+    /// The hosts in service while some are there for an alarm.
+    #[serde(default, skip_serializing_if = "Crew::is_none")]
+    pub crew: Crew,
     /// Capacity units beyond `steady` that tasks without a place asked for.
     #[serde(default)]
     pub extra: u32,
@@ -135,6 +141,8 @@ pub enum Reason {
     Held,
     /// What runs on it has no other place.
     Tied,
+    /// Its group may not have fewer.
+    GroupMinimum,
     /// None: it waits for its turn to go.
     Over,
 }
@@ -151,6 +159,7 @@ impl Reason {
             Self::Dwell => "was needed a moment ago",
             Self::Held => "held by request",
             Self::Tied => "its tasks have no other place",
+            Self::GroupMinimum => "its group may not have fewer",
             Self::Over => "waits for its turn to go",
         }
     }
@@ -205,6 +214,47 @@ pub struct Boost {
     /// One is now.
     #[serde(default)]
     pub firing: bool,
+    /// Units in all that the alarms' levels ask for, as far as they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<u32>,
+    /// When hosts were last kept because of a level, or of alarms that would not tell theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood: Option<Timestamp>,
+}
+
+/// How long hosts stay for alarms whose levels are not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackOff {
+    /// So often an alarm fired soon after hosts were given back: as often does the dwell double.
+    pub times: u32,
+    /// When an alarm fired last, or hosts were kept for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<Timestamp>,
+}
+
+impl BackOff {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The hosts in service, and since when it is these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crew {
+    /// Units in service.
+    pub units: u32,
+    /// Since when there are so many, and none came or went.
+    pub since: Timestamp,
+    /// The most units that carried load in the last minutes, which a late metric may be about.
+    pub most: Window,
+    /// The least.
+    pub least: Window,
+}
+
+impl Crew {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl State {

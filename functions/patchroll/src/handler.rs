@@ -308,7 +308,9 @@ async fn second<P: Ports>(
     ports: &P,
     deadline: Timestamp,
 ) -> Answer<Second> {
-    let mut uses: Vec<TemplateUse> = groups.iter().filter_map(|group| group.template.clone()).collect();
+    // A group without hosts matters only where it is to launch a baked image.
+    let matters = |group: &&Group| looks.bakery || !group.members.is_empty();
+    let mut uses: Vec<TemplateUse> = groups.iter().filter(matters).filter_map(|group| group.template.clone()).collect();
     if looks.bakery {
         // A version with the baked image is the newest one, whichever a group asks for.
         uses.extend(uses.clone().into_iter().map(|asks| TemplateUse { version: VersionSpec::Latest, ..asks }));
@@ -319,7 +321,7 @@ async fn second<P: Ports>(
     let unknown: Vec<InstanceId> = groups
         .iter()
         .flat_map(Group::staying)
-        .filter(|member| member.state == MemberState::InService)
+        .filter(|member| looks.hosts == LookAt::All && member.state == MemberState::InService)
         .map(|member| &member.id)
         .filter(|id| !known(id))
         .cloned()

@@ -142,9 +142,11 @@ impl<'a> Roster<'a> {
 /// What each pool would launch now, where that was looked at.
 fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State, report: &mut Report) {
     let Some(templates) = &seen.templates else { return };
+    let asked = |group: &Group| templates.iter().any(|template| Some(&template.asks) == group.template.as_ref());
     let mut targets = BTreeMap::new();
     for (pool, group) in groups {
         let because = match &group.template {
+            Some(_) if group.members.is_empty() && !asked(group) => continue,
             None => "its group has a launch configuration, not a launch template".to_owned(),
             Some(asks) => match templates.iter().find(|template| template.asks == *asks) {
                 Some(found) => {

@@ -261,6 +261,16 @@ pub enum Signal {
     Unknown(String),
 }
 
+/// How near an alarm's metric is to its threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// The metric's value in its newest complete period, as a part of the threshold: above 1 the alarm fires.
+    pub part: f64,
+    /// When that period began: what changed since is not in it, or only in part.
+    pub from: Timestamp,
+}
+
 /// ECS's default on EC2 where the task definition and the agent say nothing (ECS developer guide, `stopTimeout`).
 const fn default_stop_timeout() -> Duration {
     Duration::from_secs(30)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_model::observed::{Running, Signal};
+use evenkeel_model::observed::{Level, Running, Signal};
 use evenkeel_model::{AlarmName, Fleet, ServiceName, Timestamp};
 use futures_util::future::try_join;
 
@@ -35,5 +35,18 @@ pub async fn alarms<P: ReadSignals + Clock>(
     }
     let answers = retry(ports, deadline, || ports.alarms(names)).await;
     let answers = answers.unwrap_or_else(|error| vec![Signal::Unknown(error.to_string()); names.len()]);
+    names.iter().cloned().zip(answers).collect()
+}
+
+/// How near the alarms' metrics are to their thresholds; empty where that could not be read this time.
+pub async fn alarm_levels<P: ReadSignals + Clock>(
+    names: &[AlarmName],
+    ports: &P,
+    deadline: Timestamp,
+) -> BTreeMap<AlarmName, Option<Level>> {
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let answers = retry(ports, deadline, || ports.alarm_levels(names)).await.unwrap_or_default();
     names.iter().cloned().zip(answers).collect()
 }

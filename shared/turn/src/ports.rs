@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest};
-use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
+use evenkeel_model::observed::{EcsService, Host, HostStatus, Level, Signal, Task};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse, TemplateVersion};
 use evenkeel_model::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, RollId, ServiceName, TargetGroup,
@@ -205,6 +205,11 @@ pub trait ReadSignals: Sync {
     fn backlogs(&self, queues: &[QueueName]) -> impl Future<Output = Answer<Vec<Signal>>> + Send;
     /// The state of each alarm, in the order of `alarms`.
     fn alarms(&self, alarms: &[AlarmName]) -> impl Future<Output = Answer<Vec<Signal>>> + Send;
+    /// How near each alarm's metric is to its threshold, in the order of `alarms`: `MetricName`, `Dimensions`, `Period`,
+    /// `Threshold` and `ComparisonOperator` of DescribeAlarms, and the value by GetMetricData. None where nothing tells:
+    /// a composite alarm, metric math, an anomaly band, a comparison that is not "greater", a threshold of zero or below,
+    /// a metric without data.
+    fn alarm_levels(&self, alarms: &[AlarmName]) -> impl Future<Output = Answer<Vec<Option<Level>>>> + Send;
 }
 
 /// Asks for turns between two ticks.

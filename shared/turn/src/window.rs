@@ -41,6 +41,12 @@ impl Window {
         self.0[0].1
     }
 
+    /// The extreme sample, as of the last one.
+    #[must_use]
+    pub fn first(&self) -> Option<u32> {
+        self.0.first().map(|(_, value)| *value)
+    }
+
     /// When the sample that counts now is over, if nothing else happens.
     #[must_use]
     pub fn ends(&self, length: Duration) -> Option<Timestamp> {

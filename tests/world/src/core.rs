@@ -44,6 +44,8 @@ pub(crate) enum Event {
     Push(ServiceNo),
     /// CloudWatch evaluates the alarms.
     Alarms,
+    /// The hosts publish their load.
+    Load,
     /// Something goes wrong, or comes back.
     Trouble(Trouble),
     /// A group looks whether it has what it should.
@@ -54,6 +56,8 @@ pub(crate) enum Event {
     Market(GroupNo),
     /// An instance is in service for its group.
     InService(HostNo),
+    /// A launch hook gives up on an instance.
+    Abandoned(HostNo),
     /// An instance takes work.
     Works(HostNo),
     /// The market takes an instance whose notice is over.
@@ -238,6 +242,9 @@ impl Core {
         // Ticks come at whole minutes; the first one soon, so that a short run shows something.
         self.at(SECOND, Event::Tick);
         self.at(MINUTE, Event::Alarms);
+        if self.fleet.backfill.as_ref().is_some_and(|backfill| !backfill.alarms.is_empty()) {
+            self.at(SECOND, Event::Load);
+        }
         for service in 0..self.fleet.services.len() {
             self.at(0, Event::Demand(service));
             if self.signals.is_pushed(service) {

@@ -259,7 +259,7 @@ impl Measure {
         let hours = seconds(span) / 3_600.0;
         for instance in cloud.instances.values().filter(|one| !one.ended) {
             let group = &cloud.groups[instance.group];
-            let (paid, list) = group.usd_an_hour(spot_per_mille);
+            let (paid, list) = group.usd_an_hour(instance, spot_per_mille);
             self.cost_usd += paid * hours;
             self.all_on_demand_usd += list * hours;
             *match group.purchase {

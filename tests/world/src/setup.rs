@@ -8,10 +8,15 @@ use std::time::Duration;
 use evenkeel_model::fleet::{Fleet, Pool, Purchase, Service};
 use evenkeel_model::observed::{Constraint, Placement};
 use evenkeel_model::templates::VersionSpec;
-use evenkeel_model::{PoolName, Resources, ServiceName, Zone};
+use evenkeel_model::{AlarmName, PoolName, Resources, ServiceName, Zone};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
+mod hook;
+mod types;
+
+pub use self::hook::{HookResult, HookSetup};
+pub use self::types::{HostType, MixedType, UnknownType};
 pub use crate::cloud::BakeSetup;
 
 /// The setups of the example fleets.
@@ -34,6 +39,8 @@ pub struct Setup {
     pub ecs: EcsSetup,
     /// What the spot market does, as far as it is a number.
     pub spot: SpotSetup,
+    /// What CloudWatch tells of the fleet's alarms.
+    pub alarms: AlarmSetup,
     /// How images are baked.
     pub bake: BakeSetup,
 }
@@ -50,6 +57,13 @@ pub struct PoolSetup {
     pub zones: Vec<Zone>,
     /// USD an hour and host if it were on-demand.
     pub on_demand_usd: Usd,
+    /// The instance type, for what `registers` and `on_demand_usd` do not say.
+    #[serde(rename = "type")]
+    pub kind: Option<HostType>,
+    /// Several types, of which each launch draws one.
+    pub types: Vec<MixedType>,
+    /// `MinSize` of the group.
+    pub min: u32,
     /// `MaxSize` of the group; none: whatever the fleet may need.
     pub max: Option<u32>,
     /// From usable to the agent's registration: what boot does besides, updates included.
@@ -58,6 +72,10 @@ pub struct PoolSetup {
     pub launch_hook_seconds: u64,
     /// How long a terminate hook holds an instance, after its deregistration.
     pub terminate_hook_seconds: u64,
+    /// A launch hook that somebody minds, or nobody; it comes after `launch_hook_seconds`.
+    pub launch_hook: Option<HookSetup>,
+    /// A terminate hook, the same.
+    pub terminate_hook: Option<HookSetup>,
     /// The load balancer's deregistration delay, before an instance ends; zero without one.
     pub deregistration_seconds: u64,
     /// Whether the group evens out its zones.
@@ -85,6 +103,34 @@ pub struct PoolSetup {
 }
 
 impl PoolSetup {
+    /// Every host is of this type from now on.
+    pub fn set_type(&mut self, kind: HostType) {
+        (self.registers, self.on_demand_usd, self.kind) = (kind.registers(), kind.on_demand_usd(), Some(kind));
+        self.types.clear();
+    }
+
+    /// How long a launch is held, and what comes of it.
+    #[must_use]
+    pub fn launch_held(&self) -> (u64, HookResult) {
+        let (held, result) = self.launch_hook.map_or((0, HookResult::Continue), |hook| hook.ends());
+        (self.launch_hook_seconds + held, result)
+    }
+
+    /// How long a termination is held; both results of a hook end the instance.
+    #[must_use]
+    pub fn terminate_held(&self) -> u64 {
+        self.terminate_hook_seconds + self.terminate_hook.map_or(0, |hook| hook.ends().0)
+    }
+
+    /// What the agent of a host of one of the types registers, and its price; the pool's without types.
+    #[must_use]
+    pub fn of_type(&self, number: usize) -> (Resources, Usd) {
+        let Some(mixed) = self.types.get(number) else { return (self.registers, self.on_demand_usd) };
+        let registers = mixed.registers.or_else(|| mixed.kind.map(HostType::registers));
+        let usd = mixed.on_demand_usd.or_else(|| mixed.kind.map(HostType::on_demand_usd));
+        (registers.unwrap_or(self.registers), usd.unwrap_or(self.on_demand_usd))
+    }
+
     /// Whether the pool's group is behind a load balancer.
     #[must_use]
     pub fn is_balanced(&self, fleet: &Fleet) -> bool {
@@ -108,6 +154,24 @@ impl Default for SpotSetup {
     fn default() -> Self {
         // Spot is typically about 65 % below on-demand.
         Self { warned_per_mille: 1_000, rebalance_per_mille: 300, price_per_mille: 350 }
+    }
+}
+
+/// What CloudWatch tells of the fleet's alarms.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlarmSetup {
+    /// Whether they are on metrics that can be read; composite alarms and metric math are not.
+    pub levels: bool,
+    /// Those that are not, where others are.
+    pub without_level: Vec<AlarmName>,
+    /// The period of their metrics.
+    pub period_seconds: u64,
+}
+
+impl Default for AlarmSetup {
+    fn default() -> Self {
+        Self { levels: true, without_level: Vec::new(), period_seconds: 60 }
     }
 }
 
@@ -142,10 +206,15 @@ impl Default for PoolSetup {
             registers: Resources::new(2048, 7764),
             zones: ["a", "b", "c"].into_iter().filter_map(zone).collect(),
             on_demand_usd: Usd::from(0.096),
+            kind: None,
+            types: Vec::new(),
+            min: 0,
             max: None,
             boot: Spread { least: 20_000, usual: 30_000, most: 45_000 },
             launch_hook_seconds: 0,
             terminate_hook_seconds: 0,
+            launch_hook: None,
+            terminate_hook: None,
             deregistration_seconds: 0,
             az_rebalance: true,
             warm_pool: 0,
@@ -305,7 +374,18 @@ impl Setup {
     /// # Errors
     /// [`SetupError`] with the line, or the name that is wrong.
     pub fn read(text: &str, fleet: &Fleet) -> Result<Self, SetupError> {
-        let setup: Self = toml::from_str(text)?;
+        let mut setup: Self = toml::from_str(text)?;
+        let said: toml::Table = toml::from_str(text)?;
+        for (name, pool) in &mut setup.pool {
+            let says = |what: &str| said.get("pool")?.get(name.as_str())?.get(what);
+            let Some(kind) = pool.kind else { continue };
+            if says("registers").is_none() {
+                pool.registers = kind.registers();
+            }
+            if says("on_demand_usd").is_none() {
+                pool.on_demand_usd = kind.on_demand_usd();
+            }
+        }
         for name in setup.pool.keys() {
             if !fleet.pools.iter().any(|pool| pool.name == *name) {
                 return Err(SetupError::Unknown { what: "pool", name: name.to_string() });
@@ -330,7 +410,7 @@ impl Setup {
     #[must_use]
     pub fn hosts_of(&self, fleet: &Fleet, pool: &PoolName) -> (PoolSetup, u32) {
         let setup = self.pool.get(pool).cloned().unwrap_or_default();
-        let hosts = setup.hosts.unwrap_or_else(|| share(fleet, pool));
+        let hosts = setup.hosts.unwrap_or_else(|| share(fleet, pool)).max(setup.min);
         (setup, hosts)
     }
 
@@ -367,7 +447,8 @@ pub fn room_for(fleet: &Fleet, setup: &Setup, service: &Service) -> u32 {
     let task = setup.service(&service.name);
     let in_pool = |pool: &Pool| {
         let (pool, hosts) = setup.hosts_of(fleet, &pool.name);
-        let fits = pool.registers.minus(setup.daemon).times(task.task);
+        let of_type = |number: usize| pool.of_type(number).0.minus(setup.daemon).times(task.task);
+        let fits = (0..pool.types.len().max(1)).map(of_type).min().unwrap_or(0);
         hosts * if task.ports.is_empty() { fits.min(10_000) } else { fits.min(1) }
     };
     fleet.pools.iter().map(in_pool).sum::<u32>().min(service.ceiling())

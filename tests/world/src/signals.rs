@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service, Statistic};
-use evenkeel_model::observed::{Observed, Signal};
+use evenkeel_model::observed::{Level, Observed, Signal};
 use evenkeel_model::{AlarmName, QueueName};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
@@ -19,6 +19,8 @@ const WALK_STEP: Ms = 10 * SECOND;
 const PUSH: Ms = 30 * SECOND;
 /// An alarm fires when the load is above this part of what the running tasks can serve.
 const ALARM_ABOVE: f64 = 0.9;
+/// The load is published so often.
+const PUBLISHED: Ms = 10 * SECOND;
 /// An alarm on CPU fires above this part of the capacity in service.
 const CPU_ABOVE: f64 = 0.8;
 /// One on latency, above this.
@@ -44,6 +46,8 @@ pub(crate) struct Signals {
     fleet: BTreeMap<AlarmName, (bool, Ms)>,
     /// Alarms that halt rolls and nothing else: whether each is in ALARM, and since when.
     pub(crate) halts: BTreeMap<AlarmName, (bool, Ms)>,
+    /// The load as a part of the capacity in service, looked at every few seconds, since the last period but one began.
+    busy: VecDeque<(Ms, f64)>,
     /// The load in capacity units, where somebody set it; otherwise what the services' demand needs.
     pub(crate) load: Option<f64>,
 }
@@ -81,6 +85,7 @@ impl Signals {
             services: fleet.services.iter().map(load).collect(),
             fleet: alarms().map(|alarm| (alarm.clone(), (false, 0))).collect(),
             halts: halts.map(|alarm| (alarm.clone(), (false, 0))).collect(),
+            busy: VecDeque::new(),
             load: None,
         }
     }
@@ -113,6 +118,11 @@ impl Signals {
             Source::Series(_) | Source::Level(_) => None,
         }
     }
+}
+
+/// Above which part of the capacity in service an alarm fires.
+fn threshold(alarm: &AlarmName) -> f64 {
+    if alarm.as_str().contains("latency") { LATENCY_ABOVE } else { CPU_ABOVE }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast stops at the type's limits")]
@@ -287,7 +297,7 @@ impl Core {
         let busy = self.load_of_capacity();
         let alarms: Vec<AlarmName> = self.signals.fleet.keys().cloned().collect();
         for alarm in alarms {
-            let firing = busy > if alarm.as_str().contains("latency") { LATENCY_ABOVE } else { CPU_ABOVE };
+            let firing = busy > threshold(&alarm);
             let now = self.now;
             let Some(state) = self.signals.fleet.get_mut(&alarm) else { continue };
             if state.0 != firing {
@@ -295,6 +305,39 @@ impl Core {
                 self.send_alarm(alarm.as_str(), firing);
             }
         }
+    }
+
+    /// A host's agent publishes its metrics.
+    pub(crate) fn publish_load(&mut self) {
+        let (now, busy) = (self.now, self.load_of_capacity());
+        let kept = 2 * self.setup.alarms.period_seconds.max(1) * SECOND + MINUTE;
+        let known = &mut self.signals.busy;
+        known.push_back((now, busy));
+        while known.front().is_some_and(|(at, _)| at + kept < now) {
+            known.pop_front();
+        }
+        self.after(PUBLISHED, Event::Load);
+    }
+
+    /// DescribeAlarms and GetMetricData: the newest complete period's average against the threshold.
+    pub(crate) fn alarm_level(&self, alarm: &AlarmName) -> Option<Level> {
+        let setup = &self.setup.alarms;
+        if !self.signals.fleet.contains_key(alarm) || setup.without_level.contains(alarm) || !setup.levels {
+            return None;
+        }
+        let period = setup.period_seconds.max(1) * SECOND;
+        let end = self.now.saturating_sub(self.setup.ecs.metric_delay_seconds * SECOND) / period * period;
+        let from = end.checked_sub(period)?;
+        let within = self.signals.busy.iter().filter(|(at, _)| (from..end).contains(at));
+        let (sum, count) = within.fold((0.0, 0.0), |(sum, count), (_, busy)| (sum + busy, count + 1.0));
+        let part = sum / count / threshold(alarm);
+        part.is_finite().then(|| Level { part, from: timestamp(from) })
+    }
+
+    /// Units in all that the load needs so that no alarm of the fleet fires.
+    pub(crate) fn units_for_load(&self) -> u32 {
+        let lowest = self.signals.fleet.keys().map(threshold).fold(f64::INFINITY, f64::min);
+        ceil(self.load_of_capacity() * f64::from(self.cloud.working(|_| true)) / lowest)
     }
 
     /// The load as a part of the capacity in service.

@@ -14,7 +14,7 @@ use evenkeel_model::fleet::{Fleet, Purchase, Service};
 use evenkeel_model::observed::Observed;
 use evenkeel_model::trigger::{BackfillVerb, Manual, Request, Trigger};
 use evenkeel_model::view::{DecisionView, Moment, View};
-use evenkeel_model::{FunctionName, PoolName};
+use evenkeel_model::{FunctionName, InstanceId, PoolName};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
 use evenkeel_turn::{FleetCache, HandleError, Limits, Outlook, Summary, feed_key, view_key};
@@ -157,11 +157,13 @@ impl World {
             Event::Demand(service) => self.lock().demand_changes(service),
             Event::Push(service) => self.lock().push(service),
             Event::Alarms => self.lock().evaluate_alarms(),
+            Event::Load => self.lock().publish_load(),
             Event::Trouble(trouble) => self.lock().trouble(trouble),
             Event::GroupLooks(group) => self.lock().adjust(group),
             Event::WarmsUp(group) => self.lock().warms_up(group),
             Event::Market(group) => self.lock().market(group),
             Event::InService(host) => self.lock().in_service(host),
+            Event::Abandoned(host) => self.lock().abandoned(host),
             Event::Works(host) => self.lock().works(host),
             Event::Taken(host) => self.lock().taken(host),
             Event::Ends(host) => self.lock().ends(host),
@@ -451,12 +453,20 @@ impl World {
         core.cloud.usd_an_hour(core.setup.spot.price_per_mille)
     }
 
-    /// EC2 recommends to rebalance a spot host, whichever works.
-    pub fn recommend_rebalance(&mut self) {
+    /// EC2 recommends to rebalance a spot host, whichever works. Gives its id.
+    pub fn recommend_rebalance(&mut self) -> Option<InstanceId> {
         let mut core = self.lock();
-        if let Some(host) = core.any_working(|purchase| purchase == Purchase::Spot) {
-            core.recommend_rebalance(host);
-        }
+        let host = core.any_working(|purchase| purchase == Purchase::Spot)?;
+        core.recommend_rebalance(host);
+        core.cloud.instances.get(&host).map(|one| one.id.clone())
+    }
+
+    /// Takes this spot host back. Gives whether it was there.
+    pub fn interrupt_host(&mut self, id: &InstanceId, how: Interruption) -> bool {
+        let mut core = self.lock();
+        let Some(host) = core.cloud.number(id) else { return false };
+        core.interrupt(host, how);
+        true
     }
 
     /// Sends a payload to every function, as somebody's invocation.

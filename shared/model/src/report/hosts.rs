@@ -112,6 +112,29 @@ pub enum HostWait {
         /// What is there.
         found: u32,
     },
+    /// A group keeps hosts without a reason, because it may not have fewer.
+    GroupMinimum {
+        /// The pool.
+        pool: PoolName,
+        /// Its group's `MinSize`.
+        minimum: u32,
+    },
+    /// An alarm is quiet only because on-demand hosts help.
+    AlarmLevel {
+        /// The alarm.
+        alarm: AlarmName,
+        /// At how many hundredths of its threshold it would be with one capacity unit less.
+        percent: u32,
+        /// Capacity units that stay.
+        hosts: u32,
+    },
+    /// Hosts stay longer than usual, because an alarm whose level is not known fired soon after some were given back.
+    FiredAgain {
+        /// Capacity units that stay.
+        hosts: u32,
+        /// Until when.
+        until: Timestamp,
+    },
     /// An alarm cannot be read: its last boost is held.
     UnknownAlarm {
         /// The alarm.
@@ -151,6 +174,15 @@ impl fmt::Display for HostWait {
             Self::NoSuchGroup { group } => write!(f, "there is no Auto Scaling group {group}"),
             Self::ForeignCapacity { pool, wrote, found } => {
                 write!(f, "pool {pool} was set to {found} by somebody else, after we set {wrote}")
+            }
+            Self::GroupMinimum { pool, minimum } => {
+                write!(f, "pool {pool} keeps {minimum} hosts: its group may not have fewer (MinSize)")
+            }
+            Self::AlarmLevel { alarm, percent, hosts } => {
+                write!(f, "alarm {alarm} would be at {percent} % of its threshold with one less, so {hosts} hosts stay")
+            }
+            Self::FiredAgain { hosts, until } => {
+                write!(f, "an alarm fired soon after hosts were given back, so {hosts} stay until {until:.0} at least")
             }
             Self::UnknownAlarm { alarm, because } => write!(f, "alarm {alarm} is not known: {because}"),
         }

@@ -17,6 +17,9 @@ use crate::turns::TurnNo;
 /// A rebalance recommendation is a reason for so long.
 const RISK_COUNTS: Ms = 60 * MINUTE;
 
+/// Hosts that came for an alarm without a level stay for this long at most, if it fires again and again.
+const LONGEST_DWELL: Ms = 120 * MINUTE;
+
 /// What the auditor remembers about hosts.
 #[derive(Debug, Default)]
 pub(crate) struct HostAudit {
@@ -30,6 +33,10 @@ pub(crate) struct HostAudit {
     pub(crate) short: bool,
     /// The last report of backfill names something that keeps hosts.
     excused: bool,
+    /// It says that hosts stay because an alarm without a level fired again.
+    fired_again: bool,
+    /// An alarm has fired since there was no on-demand host last, and when one was in ALARM last.
+    peak: Option<Ms>,
 }
 
 impl HostAudit {
@@ -48,6 +55,7 @@ impl HostAudit {
     pub(crate) fn turn_ended(&mut self, turn: TurnNo, report: Option<&Report>) {
         self.recorded.remove(&turn);
         let Some(report) = report else { return };
+        self.fired_again = report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::FiredAgain { .. })));
         self.excused = report.waits.iter().any(|wait| {
             let Wait::Host(wait) = wait else { return false };
             matches!(
@@ -179,9 +187,25 @@ impl Core {
             .map(|(_, one)| units(one))
             .sum();
         let hosts = self.fleet.hosts;
-        let more = self.signals.any_fleet_alarm() || self.audit.hosts.short;
-        let wanted = if more { hosts.maximum } else { hosts.steady + self.audit.rolls.wished(self.now) };
-        let needed = wanted.min(hosts.maximum).saturating_sub(others);
+        // Without levels nobody can say what the load needs, so a late peak is a reason, within the longest dwell.
+        let blind = !self.setup.alarms.levels || !self.setup.alarms.without_level.is_empty();
+        let longest = LONGEST_DWELL.max(millis(policy.release_after));
+        let again = blind && self.audit.hosts.fired_again;
+        let late = again && self.audit.hosts.peak.is_some_and(|at| now - at <= longest);
+        let more = self.signals.any_fleet_alarm() || self.audit.hosts.short || late;
+        // Hosts that came for an alarm are a reason for as long as the load would have it fire without them.
+        let load = self.audit.hosts.peak.map_or(0, |_| self.units_for_load());
+        let quiet = (hosts.steady + self.audit.rolls.wished(self.now)).min(hosts.maximum).max(load.min(hosts.maximum));
+        let needed = (if more { hosts.maximum } else { quiet }).saturating_sub(others);
+        // Nobody can give back what a group's MinSize keeps; while that starts, others may stand in for it.
+        let is_bound = |group: &crate::cloud::SimGroup| group.purchase == Purchase::OnDemand && group.setup.min > 0;
+        let bound = self.cloud.groups.iter().enumerate().filter(|(_, group)| is_bound(group));
+        let (kept, work) = bound.fold((0, 0), |(kept, work), (number, group)| {
+            let working = self.cloud.members(number).filter(|(_, one)| one.works && !one.ended && !one.doomed).count();
+            let working = u32::try_from(working).unwrap_or(u32::MAX).min(group.setup.min);
+            (kept + group.setup.min * group.units, work + working * group.units)
+        });
+        let needed = kept + needed.saturating_sub(work);
         // Hosts are whole: the largest may bring all but one of its units for nothing.
         let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
         let largest = own.map(|pool| pool.units).max().unwrap_or(1);
@@ -191,7 +215,13 @@ impl Core {
     /// Notes for how many on-demand units there is a reason, before time passes.
     pub(crate) fn note_leases(&mut self) {
         let (there, reasons) = self.leases();
+        let fires = self.signals.any_fleet_alarm();
         let audit = &mut self.audit.hosts;
+        if fires {
+            audit.peak = Some(self.now);
+        } else if there == 0 {
+            audit.peak = None;
+        }
         let reasons = if audit.excused { reasons.max(there) } else { reasons };
         if audit.justified.back().is_none_or(|(_, last)| *last != reasons) {
             audit.justified.push_back((self.now, reasons));

@@ -9,7 +9,7 @@ use clap::Args;
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::{PoolName, ServiceName};
 use evenkeel_world::demand::{self, DemandOption, Scale, Series, Walk};
-use evenkeel_world::setup::{Setup, millis};
+use evenkeel_world::setup::{HostType, Setup, millis};
 use evenkeel_world::spot::Trace;
 use evenkeel_world::{Faults, Source, World, room_for};
 
@@ -27,6 +27,9 @@ pub(crate) struct DemandOptions {
     /// {"metadata":{"gap_seconds":N},"data":[...]}, or lines of time_ms,add|remove,node.
     #[arg(long, value_name = "POOL=FILE")]
     spot: Vec<String>,
+    /// The instance type of a pool's hosts: what they cost, and what their agents register.
+    #[arg(long = "type", value_name = "POOL=TYPE")]
+    types: Vec<String>,
     /// The market warns nobody before it takes a host.
     #[arg(long)]
     no_warnings: bool,
@@ -73,6 +76,9 @@ impl Made {
         if demand.no_warnings {
             made.setup.spot.warned_per_mille = 0;
         }
+        for option in &demand.types {
+            made.set_type(option)?;
+        }
         for option in &demand.spot {
             made.add_spot(option)?;
         }
@@ -109,6 +115,16 @@ impl Made {
         if self.levels.contains_key(&name) || self.demand.insert(name.clone(), series).is_some() {
             bail!("--demand {option}: {name} has a demand already");
         }
+        Ok(())
+    }
+
+    fn set_type(&mut self, option: &str) -> Result<()> {
+        let Some((name, kind)) = option.split_once('=') else { bail!("--type {option}: expected POOL=TYPE") };
+        let Some(pool) = self.fleet.pools.iter().find(|pool| pool.name.as_str() == name) else {
+            bail!("--type {option}: the fleet has no pool {name}");
+        };
+        let kind: HostType = kind.parse().with_context(|| format!("--type {option}"))?;
+        self.setup.pool.entry(pool.name.clone()).or_default().set_type(kind);
         Ok(())
     }
 

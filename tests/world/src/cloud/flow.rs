@@ -12,7 +12,7 @@ use crate::clock::{Ms, SECOND};
 use crate::cloud::{GroupNo, HostKind, Instance, Phase};
 use crate::cluster::{HostNo, SimHost};
 use crate::core::{Core, Event};
-use crate::setup::Spread;
+use crate::setup::{HookResult, Spread};
 
 /// From a change to what a group does about it: an alarm to an instance's start took 6 s (captured).
 const REACTION: Spread = Spread { least: 2_000, usual: 4_000, most: 6_000 };
@@ -38,11 +38,17 @@ impl Core {
     pub(crate) fn set_capacity(&mut self, function: FunctionName, name: &GroupName, hosts: u32) -> Answer<()> {
         let Some(number) = self.cloud.group_no(name) else { return Err(PortError::NotFound(format!("group {name}"))) };
         let group = &mut self.cloud.groups[number];
+        // In AWS's words.
+        let beyond = |what: &str, limit: u32| {
+            let message =
+                format!("New SetDesiredCapacity value {hosts} is {what} value {limit} for the AutoScalingGroup.");
+            Err(PortError::Refused(format!("ValidationError: {message}")))
+        };
         if hosts > group.max {
-            return Err(PortError::Refused(format!(
-                "ValidationError: new desired capacity {hosts} is above {}",
-                group.max
-            )));
+            return beyond("above max", group.max);
+        }
+        if hosts < group.setup.min {
+            return beyond("below min", group.setup.min);
         }
         if hosts > group.desired {
             group.waits_until = 0;
@@ -87,6 +93,15 @@ impl Core {
     pub(crate) fn terminate(&mut self, function: FunctionName, id: &InstanceId, shrink: bool) -> Answer<()> {
         let found = self.cloud.number(id).filter(|number| self.cloud.instances[number].phase != Phase::Terminating);
         let Some(number) = found else { return Err(PortError::NotFound(format!("instance {id}"))) };
+        let group = &self.cloud.groups[self.cloud.instances[&number].group];
+        if shrink && group.desired <= group.setup.min {
+            return Err(PortError::Refused(format!(
+                "ValidationError: Currently, desiredSize equals minSize ({}). Terminating instance without replacement will \
+                 violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower \
+                 group's min size.",
+                group.setup.min
+            )));
+        }
         self.note_roll_end(function, number, shrink);
         let group = &mut self.cloud.groups[self.cloud.instances[&number].group];
         if shrink {
@@ -188,7 +203,10 @@ impl Core {
         };
         let boot = if warm { 0 } else { group.setup.boot.draw(rng) };
         let usable = running + TO_USABLE.draw(rng);
-        let in_service = running + group.setup.launch_hook_seconds * SECOND;
+        let (held, result) = group.setup.launch_held();
+        let in_service = running + held * SECOND;
+        let types = group.setup.types.len();
+        let kind_of = if types > 1 { rng.random_range(0..types) } else { 0 };
         let check = if group.balanced { group.setup.check.draw(&mut self.rng.targets) } else { 0 };
         let (protected, spec) = (group.protects, group.template.clone());
         let each_day = group.setup.update_seconds_per_day;
@@ -210,6 +228,7 @@ impl Core {
         let instance = Instance {
             id: id.unwrap_or_else(|_| unreachable!("pool names are shorter than ids")),
             group: number,
+            kind: kind_of,
             zone,
             phase: Phase::Pending,
             floor: REACTION.usual + works,
@@ -236,11 +255,24 @@ impl Core {
         if warm {
             self.after(WARM_REFILL, Event::WarmsUp(number));
         }
+        if result == HookResult::Abandon {
+            self.after(in_service, Event::Abandoned(host));
+            self.announce_state(host, "pending");
+            return;
+        }
         self.after(in_service, Event::InService(host));
         if joins {
             self.after(works, Event::Works(host));
         }
         self.announce_state(host, "pending");
+    }
+
+    /// A launch hook gives up on an instance: its group ends it, and tries again.
+    pub(crate) fn abandoned(&mut self, host: HostNo) {
+        let pending = |one: &&Instance| one.phase == Phase::Pending && !one.ended;
+        if self.cloud.instances.get(&host).filter(pending).is_some() {
+            self.begin_end(host);
+        }
     }
 
     /// An instance that is there from the start.
@@ -314,12 +346,13 @@ impl Core {
             return;
         }
         instance.works = true;
-        let (group, floor) = (instance.group, instance.floor);
+        let (group, floor, kind) = (instance.group, instance.floor, instance.kind);
         let (id, zone, mute) = (instance.id.clone(), instance.zone.clone(), instance.mute);
         self.measure.losses.replaced(floor, self.now);
         if self.fleet.cluster.is_some() {
             let group = &self.cloud.groups[group];
             let mut joined = SimHost::new(id, zone, &group.pool, &group.setup);
+            joined.seen.registered = group.setup.of_type(kind).0;
             joined.seen.connected = !mute;
             self.cluster.join(host, joined);
             self.start_daemon(host);
@@ -350,8 +383,8 @@ impl Core {
         let number = instance.group;
         let setup = &self.cloud.groups[number].setup;
         // A terminate hook starts only after the load balancer has let go.
-        let wait = (setup.deregistration_seconds + setup.terminate_hook_seconds) * SECOND;
-        if setup.terminate_hook_seconds > 0 {
+        let wait = (setup.deregistration_seconds + setup.terminate_held()) * SECOND;
+        if setup.terminate_held() > 0 {
             self.announce_terminating(host);
         }
         if self.fleet.cluster.is_none()

@@ -94,6 +94,8 @@ pub(crate) enum Phase {
 pub(crate) struct Instance {
     pub(crate) id: InstanceId,
     pub(crate) group: GroupNo,
+    /// Which of the group's types it is of.
+    pub(crate) kind: usize,
     pub(crate) zone: Option<Zone>,
     pub(crate) phase: Phase,
     /// What no controller could make shorter: from the group's look to in service.
@@ -129,8 +131,8 @@ pub(crate) struct Instance {
 
 impl SimGroup {
     /// What one of its instances costs in an hour, and what it would as an on-demand one.
-    pub(crate) fn usd_an_hour(&self, spot_per_mille: u32) -> (f64, f64) {
-        let list = self.setup.on_demand_usd.usd();
+    pub(crate) fn usd_an_hour(&self, instance: &Instance, spot_per_mille: u32) -> (f64, f64) {
+        let list = self.setup.of_type(instance.kind).1.usd();
         let part = match self.purchase {
             // A one-year standard reservation is typically about 37 % below on-demand.
             Purchase::Reserved => 0.63,
@@ -200,7 +202,7 @@ impl Cloud {
     /// What all instances cost in an hour, and what they would as on-demand ones.
     pub(crate) fn usd_an_hour(&self, spot_per_mille: u32) -> (f64, f64) {
         let each = self.instances.values().filter(|one| !one.ended);
-        each.map(|one| self.groups[one.group].usd_an_hour(spot_per_mille))
+        each.map(|one| self.groups[one.group].usd_an_hour(one, spot_per_mille))
             .fold((0.0, 0.0), |(paid, list), (one, of_list)| (paid + one, list + of_list))
     }
 
@@ -222,7 +224,7 @@ impl Cloud {
         let describe = |(number, group): (GroupNo, &SimGroup)| Group {
             name: group.name.clone(),
             desired: group.desired,
-            min: 0,
+            min: group.setup.min,
             max: group.max,
             members: self.members(number).map(member).collect(),
             template: Some(group.template.clone()),

@@ -9,6 +9,13 @@ use serde::Deserialize;
 
 use crate::clock::{Ms, SECOND};
 
+/// Ticks or lines of a file; the longest published trace has some tens of thousands.
+const MOST: usize = 1_000_000;
+/// Nothing goes on for longer than this: ten years.
+const LONGEST: Ms = 10 * 366 * 24 * 3_600 * SECOND;
+/// Ticks are as many seconds apart as this at least; markets do not change more often.
+const SHORTEST_GAP: f64 = 1.0;
+
 /// How many instances there are, from each moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
@@ -35,6 +42,9 @@ pub enum TraceError {
         /// What is wrong.
         problem: String,
     },
+    /// It goes on for too long, or has too much in it.
+    #[error("{0}")]
+    TooMuch(String),
     /// There never was an instance.
     #[error("there never was an instance in it")]
     Empty,
@@ -70,11 +80,17 @@ impl Trace {
         let Ticks { metadata, data } =
             serde_json::from_str(text).map_err(|error| TraceError::Json(error.to_string()))?;
         let gap = metadata.gap_seconds;
-        if !(gap > 0.0 && gap <= 86_400.0) {
-            return Err(TraceError::Json(format!("gap_seconds is {gap}, expected more than 0 and at most a day")));
+        if !(SHORTEST_GAP..=86_400.0).contains(&gap) {
+            return Err(TraceError::Json(format!("gap_seconds is {gap}, expected at least 1 and at most a day")));
         }
-        let gap = (gap * 1_000.0).round().max(1.0) as Ms;
+        if data.len() > MOST {
+            return Err(TraceError::TooMuch(format!("{} ticks, expected at most {MOST}", data.len())));
+        }
+        let gap = (gap * 1_000.0).round() as Ms;
         let count = data.len() as Ms;
+        if count * gap > LONGEST {
+            return Err(TraceError::TooMuch(format!("{count} ticks of {gap} ms are more than ten years")));
+        }
         Ok(Self::of((0..).map(|tick: Ms| tick * gap).zip(data), count * gap))
     }
 
@@ -91,6 +107,12 @@ impl Trace {
                 }
                 return Err(wrong("the time is not a whole number of milliseconds"));
             };
+            if at > LONGEST {
+                return Err(wrong("the time is more than ten years after the begin"));
+            }
+            if counts.len() > MOST {
+                return Err(TraceError::TooMuch(format!("more than {MOST} lines")));
+            }
             if counts.last().is_some_and(|(last, _)| at < *last) {
                 return Err(wrong("the time goes back"));
             }
@@ -183,5 +205,32 @@ mod tests {
             matches!(problem(r#"{"metadata":{"gap_seconds":0},"data":[1]}"#), Err(text) if text.contains("gap_seconds"))
         );
         assert_eq!(Trace::read(r#"{"metadata":{"gap_seconds":1},"data":[0]}"#), Err(TraceError::Empty));
+    }
+
+    #[test]
+    fn odd_gaps_and_times_and_endless_files_are_refused() {
+        let problem =
+            |text: &str| Trace::read(text).map(|_| "read".to_owned()).unwrap_or_else(|error| error.to_string());
+        let ticks = |gap: &str| problem(&format!(r#"{{"metadata":{{"gap_seconds":{gap}}},"data":[1,2,1]}}"#));
+        for gap in ["1e-9", "0", "0.999", "-1", "-1e300", "86401", "1e300"] {
+            assert!(ticks(gap).contains("expected at least 1 and at most a day"), "{gap}: {}", ticks(gap));
+        }
+        for gap in ["NaN", "1e999", "Infinity", "\"1\"", "null"] {
+            assert!(ticks(gap).starts_with("not a spot trace"), "{gap}: {}", ticks(gap));
+        }
+        assert_eq!((ticks("1").as_str(), ticks("86400").as_str()), ("read", "read"));
+        let many = |count: usize, gap: u32| {
+            let data = vec!["1"; count].join(",");
+            problem(&format!(r#"{{"metadata":{{"gap_seconds":{gap}}},"data":[{data}]}}"#))
+        };
+        assert!(many(4_000, 86_400).contains("more than ten years"));
+        assert!(many(MOST + 1, 1).contains("expected at most 1000000"));
+        assert!(problem("0,add,a\n18446744073709551615,add,b").contains("line 2: the time is more than ten years"));
+        for time in ["18446744073709551616", "-1", "1.5", "NaN"] {
+            assert!(problem(&format!("0,add,a\n{time},add,b")).contains("line 2: the time is not a whole"), "{time}");
+        }
+        let lines = |count: usize| -> String { (0..count).map(|at| format!("{at},add,n{}\n", at % 500)).collect() };
+        assert_eq!(problem(&lines(MOST)), "read");
+        assert!(problem(&lines(MOST + 2)).contains("more than 1000000 lines"));
     }
 }

@@ -2,7 +2,7 @@
 
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest};
-use evenkeel_model::observed::{EcsService, Host, Signal, Task};
+use evenkeel_model::observed::{EcsService, Host, Level, Signal, Task};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse};
 use evenkeel_model::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, ServiceName, TargetGroup,
@@ -167,6 +167,12 @@ impl ReadSignals for Ports {
 
     async fn alarms(&self, alarms: &[AlarmName]) -> Answer<Vec<Signal>> {
         self.call(Api::DescribeAlarms, |core, _, _| Ok(alarms.iter().map(|alarm| core.alarm(alarm)).collect())).await
+    }
+
+    async fn alarm_levels(&self, alarms: &[AlarmName]) -> Answer<Vec<Option<Level>>> {
+        // What the alarms watch is known from the look at their states.
+        self.call(Api::GetMetricData, |core, _, _| Ok(alarms.iter().map(|alarm| core.alarm_level(alarm)).collect()))
+            .await
     }
 }
 
