@@ -133,6 +133,8 @@ pub struct SimService {
     pub placement_failed: Option<Ms>,
     /// Since when tasks could not be placed, without a break.
     pub failing_since: Option<Ms>,
+    /// When ECS looks at it again.
+    pub looks: BTreeSet<Ms>,
     /// Until when ECS does not try.
     pub backs_off_until: Ms,
     /// The revision of new tasks.
@@ -354,6 +356,7 @@ impl SimService {
             hands_off: None,
             placement_failed: None,
             failing_since: None,
+            looks: BTreeSet::new(),
             backs_off_until: 0,
             revision: 1,
         }

@@ -30,6 +30,13 @@ impl Core {
         self.after(wait, Event::Reconcile(service));
     }
 
+    /// Has ECS look at a service again at `at`, once, however many reasons there are.
+    fn look_again(&mut self, service: ServiceNo, at: Ms) {
+        if self.cluster.services[service].looks.insert(at) {
+            self.at(at, Event::Reconcile(service));
+        }
+    }
+
     /// Has ECS look at every service that misses tasks.
     pub(crate) fn look_at_short_services(&mut self) {
         for service in 0..self.cluster.services.len() {
@@ -47,6 +54,7 @@ impl Core {
 
     /// Brings a service towards its desired count.
     pub(crate) fn reconcile(&mut self, service: ServiceNo) {
+        self.cluster.services[service].looks.remove(&self.now);
         self.leave_draining_hosts(service);
         if self.deploying(service) {
             self.deploy(service);
@@ -119,7 +127,7 @@ impl Core {
             self.cluster.services[service].hands_off = None;
             self.announce_deployment(service);
         } else {
-            self.after(RETRY, Event::Reconcile(service));
+            self.look_again(service, self.now + RETRY);
         }
     }
 
@@ -155,9 +163,9 @@ impl Core {
             state.failing_since = None;
             state.backs_off_until = now + setup.backs_off_seconds * SECOND;
             let until = state.backs_off_until;
-            self.at(until, Event::Reconcile(service));
+            self.look_again(service, until);
         } else {
-            self.after(RETRY, Event::Reconcile(service));
+            self.look_again(service, self.now + RETRY);
         }
         if since == now {
             self.announce_placement_failure(service);
