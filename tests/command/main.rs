@@ -92,6 +92,7 @@ fn a_bad_demand_file_is_refused_before_anything_runs() {
     refused(folder.path(), &["run", "--demand", "nobody=missing.csv"], &["no service nobody"]);
     refused(folder.path(), &["run", "--demand", "reports=missing.csv"], &["fills what is left"]);
     refused(folder.path(), &["run", "--duration", "whole"], &["--demand"]);
+    refused(folder.path(), &["run", "--patch-at", "5m"], &["fleet demo has no [patch]"]);
 }
 
 #[test]
@@ -124,6 +125,28 @@ fn a_short_run_reports_in_every_form() {
     assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("https://"));
     let text = evenkeel(&["run", "--duration", "10m"]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("invariants violated: 0"));
+}
+
+#[test]
+fn a_fleet_is_patched_on_the_way_and_the_report_says_how() {
+    let fleet = example("shop");
+    let run =
+        |form: &str| evenkeel(&["run", "--fleet", &fleet, "--patch-at", "5m", "--duration", "45m", "--report", form]);
+    let json = run("json");
+    assert!(json.status.success(), "{}", complaint(&json));
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let roll = &report["rolls"][0];
+    assert_eq!((&roll["state"], &roll["hosts"]), (&"done".into(), &5.into()), "{roll}");
+    for field in ["id", "replaced", "waves", "seconds", "floor_seconds", "max_out", "calls", "calls_per_host"] {
+        assert!(!roll[field].is_null(), "the roll has no {field}");
+    }
+    assert!(report["calls_by_function"]["patchroll"]["aws"].as_u64().is_some_and(|calls| calls > 0));
+    let text = run("text");
+    let words = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(words.contains("5 of 5 hosts replaced in 5 waves") && words.contains("times the floor"), "{words}");
+    let plan = evenkeel(&["plan", &fleet, "--json"]);
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert!(plan["patchroll"]["waves"].is_array(), "{plan}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod cluster;
 mod core;
 mod delivery;
 pub mod demand;
+mod dry;
 pub mod faults;
 pub mod ledger;
 mod losses;

@@ -12,12 +12,12 @@ use evenkeel_intake::{Reading, read};
 use evenkeel_microscale::{Microscale, State, handler as microscale};
 use evenkeel_model::fleet::{Fleet, Purchase, Service};
 use evenkeel_model::observed::Observed;
-use evenkeel_model::trigger::{BackfillVerb, Manual, Request, Trigger};
+use evenkeel_model::trigger::Trigger;
 use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, InstanceId, PoolName};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
-use evenkeel_turn::{FleetCache, HandleError, Limits, Outlook, Summary, feed_key, view_key};
+use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, view_key};
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Interruption;
@@ -145,7 +145,13 @@ impl World {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    /// A window on the world for a turn that is nobody's message.
+    pub(crate) fn window(&mut self, function: FunctionName) -> (Ports, Arc<FleetCache>) {
+        self.started += 1;
+        (Ports::new(Arc::clone(&self.core), self.started, function), Arc::clone(&self.fleets))
+    }
+
+    pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::Resume(turn) => self.resume(turn),
             Event::Deliver { to, bytes, tries } => self.deliver(&Message { to, bytes, tries }),
@@ -282,27 +288,6 @@ impl World {
     #[must_use]
     pub fn observe(&self) -> Observed {
         self.lock().observe()
-    }
-
-    /// What the next turn of backfill would do, by its own dry run; none where the fleet file has no backfill.
-    pub fn plan_backfill(&mut self) -> Option<Outlook<evenkeel_backfill::State>> {
-        self.started += 1;
-        let ports = Ports::new(Arc::clone(&self.core), self.started, FunctionName::Backfill);
-        let fleets = Arc::clone(&self.fleets);
-        let fleet = self.lock().fleet.name.clone();
-        let trigger = Trigger::Manual(Manual { at: None, fleet, request: Request::Backfill(BackfillVerb::Plan) });
-        let mut work = Box::pin(async move { Backfill.handle(&ports, &fleets, &trigger, "plan", LIMITS).await });
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            match work.as_mut().poll(&mut context) {
-                Poll::Ready(Ok(backfill::Handled::Planned(planned))) => return Some(planned.0),
-                Poll::Ready(_) => return None,
-                Poll::Pending => {
-                    let event = self.lock().next()?;
-                    self.take(event);
-                }
-            }
-        }
     }
 
     /// What microscale remembers.

@@ -133,15 +133,13 @@ impl Core {
         if matches!(why, HostWhy::NoReason { .. }) {
             self.measure.losses.moves.push(now);
         }
-        self.audit.hosts.voluntary.insert(host.clone(), now);
-        let cloud = &self.cloud;
-        self.audit
-            .hosts
-            .voluntary
-            .retain(|id, _| cloud.number(id).is_some_and(|number| !cloud.instances[&number].ended));
+        let mut voluntary = std::mem::take(&mut self.audit.hosts.voluntary);
+        voluntary.retain(|id, _| self.is_leaving(id));
+        voluntary.insert(host.clone(), now);
+        self.audit.hosts.voluntary = voluntary;
         let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out(&self.cloud);
         let allowed = self.fleet.disruption.max_out as usize;
-        let left = cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
+        let left = self.cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
         if out > allowed {
             self.audit.budget_violations += 1;
             self.audit.violated(1, now, format!("{host} sent away: {out} are out on purpose, {allowed} may be"));

@@ -140,8 +140,7 @@ impl Core {
         let now = self.now;
         let Some(id) = self.cloud.instances.get(&host).map(|one| one.id.clone()) else { return };
         let allowed = self.fleet.disruption.max_out as usize;
-        let gone = |id: &InstanceId| self.cloud.number(id).is_none_or(|number| self.cloud.instances[&number].ended);
-        let others = self.audit.hosts.voluntary.keys().filter(|id| !gone(id)).count();
+        let others = self.audit.hosts.voluntary.keys().filter(|id| self.is_leaving(id)).count();
         let out = self.measure.rolls.out(&self.cloud) + others;
         if out > allowed {
             self.audit.budget_violations += 1;
@@ -177,6 +176,14 @@ impl Core {
     fn is_behind_now(&self, one: &Instance) -> bool {
         let (version, image) = self.cloud.launches(one.group);
         one.version.version != version || one.image != image
+    }
+
+    /// Whether a host is on its way out still: somebody may have told it to take tasks again.
+    pub(crate) fn is_leaving(&self, id: &InstanceId) -> bool {
+        let Some(number) = self.cloud.number(id) else { return false };
+        let one = &self.cloud.instances[&number];
+        let takes = self.cluster.hosts.get(&number).is_some_and(|host| host.seen.status == HostStatus::Active);
+        !one.ended && !takes
     }
 
     /// Capacity units in service without a host and without those that drain.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use evenkeel_microscale::{State, plan as decide};
-use evenkeel_model::Timestamp;
 use evenkeel_model::fleet::Fleet;
 use evenkeel_model::observed::{Observed, Signal};
+use evenkeel_model::{InstanceId, Timestamp};
 use evenkeel_turn::{Board, Given, Outlook};
 use evenkeel_world::Faults;
 use evenkeel_world::setup::millis;
@@ -49,17 +49,17 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     let fleet = FleetOptions { fleet: Some(file.clone()), setup: setup.clone(), seed: *seed };
     let made = Made::read(&fleet, demand)?;
     let fleet = made.fleet.clone();
-    let (mut seen, state, hosts) = match observed {
+    let (mut seen, state, hosts, roll) = match observed {
         Some(path) => {
             let place = || path.display().to_string();
             let seen: Observed = serde_json::from_slice(&read_file(path)?).with_context(place)?;
-            (seen, State::default(), None)
+            (seen, State::default(), None, None)
         }
         None => {
             let mut world = made.world(Faults::default());
             world.run_until(millis(*at));
             let (seen, state) = (world.observe(), world.microscale_state());
-            (seen, state, world.plan_backfill())
+            (seen, state, world.plan_backfill(), world.plan_roll())
         }
     };
     for text in want {
@@ -69,7 +69,12 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     let outlook = decide(&given, &seen);
     let text = if *json {
         let backfill = hosts.map(|hosts| serde_json::json!({ "steps": hosts.steps, "report": hosts.report }));
-        let plan = serde_json::json!({ "steps": outlook.steps, "report": outlook.report, "backfill": backfill });
+        let roll = roll.map(|(roll, view)| {
+            serde_json::json!({ "steps": roll.steps, "report": roll.report, "waves": view.map(|view| view.waves) })
+        });
+        let plan = serde_json::json!({
+            "steps": outlook.steps, "report": outlook.report, "backfill": backfill, "patchroll": roll,
+        });
         serde_json::to_string_pretty(&plan)?
     } else {
         let mut lines = Vec::new();
@@ -77,6 +82,13 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
             lines.push(in_words("microscale", &outlook, seen.at));
         }
         lines.extend(hosts.map(|hosts| in_words("backfill", &hosts, seen.at)));
+        if let Some((roll, view)) = roll {
+            lines.push(in_words("patchroll, if somebody started a roll,", &roll, seen.at));
+            for (number, wave) in view.iter().flat_map(|view| &view.waves).enumerate() {
+                let hosts: Vec<&str> = wave.iter().map(InstanceId::as_str).collect();
+                lines.push(format!("  wave {}: {}", number + 1, hosts.join(", ")));
+            }
+        }
         lines.join("\n")
     };
     say(&text);
