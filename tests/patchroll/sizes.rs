@@ -31,7 +31,7 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         let mut world = world(fleet, &setup, seed, Faults::default(), f64::from(hosts) * 60.0);
         world.load(Some(1.0));
         start(&mut world);
-        world.run_until(75 * MINUTE);
+        world.run_until(42 * MINUTE);
         let ended = all_new(&world);
         // A group that evens out its zones ends some by itself.
         assert_eq!(ended.replaced + ended.went, hosts);
