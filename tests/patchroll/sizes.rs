@@ -42,7 +42,9 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         assert_eq!(report.throttled, 0, "a bucket was overdrawn");
         assert!(roll.seconds <= 1.10 * roll.floor_seconds, "{roll}");
         if hosts == 100 {
-            assert!(roll.calls_per_host.is_some_and(|calls| calls <= 8.0), "{roll}");
+            // A fleet that grows first has more than a hundred hosts, and every look at them is two pages more.
+            let most = if strategy == "launch-first" { 12.0 } else { 8.0 };
+            assert!(roll.calls_per_host.is_some_and(|calls| calls <= most), "{roll}");
         }
     }
 }

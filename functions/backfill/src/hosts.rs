@@ -32,6 +32,10 @@ const AGENT_AWAY: Duration = Duration::from_secs(300);
 /// long: what boot does besides, such as installing updates, goes on behind a group's back.
 const SETTLES: Duration = Duration::from_secs(120);
 
+/// A host that somebody else has drain is missed from here on: a roll that does it takes a place in the budget, which may
+/// have been written since this turn has read it.
+const DRAINS_A_MOMENT: Duration = Duration::from_secs(30);
+
 /// What a host counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
@@ -102,6 +106,7 @@ impl<'a> Hosts<'a> {
                     joined: false,
                     in_service: None,
                     away: None,
+                    drains: None,
                     loss: None,
                     leaving: None,
                     lease: None,
@@ -194,6 +199,11 @@ impl Case<'_> {
         }
         if memory.leaving.is_some() || self.member.state == MemberState::Aside {
             return Standing::Out;
+        }
+        let drains = self.host.is_some_and(|host| host.status == HostStatus::Draining);
+        memory.drains = drains.then(|| memory.drains.unwrap_or(now));
+        if memory.drains.is_some_and(|since| now.duration_since(since).unsigned_abs() < DRAINS_A_MOMENT) {
+            return Standing::Coming;
         }
         if self.works(memory) {
             return Standing::Works;

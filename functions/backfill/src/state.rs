@@ -64,6 +64,9 @@ pub struct HostMemory {
     /// Since when its agent is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<Timestamp>,
+    /// Since when somebody else has it drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drains: Option<Timestamp>,
     /// It is taken from us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
