@@ -337,7 +337,7 @@ impl Planning<'_, '_> {
 }
 
 /// Beats while something is under way: a host is empty after some ten seconds to a minute.
-const BEATS: [u64; 3] = [5, 10, 15];
+const BEATS: [u64; 3] = [4, 9, 14];
 /// The next ones are asked for with the last.
 const BEATS_OVERLAP: Duration = Duration::from_secs(2);
 

@@ -17,7 +17,7 @@ use crate::stuck;
 /// and others call it too.
 const MOST_ENDS: usize = 10;
 /// The next of them end then.
-const ENDS_AGAIN: Duration = Duration::from_secs(3);
+const ENDS_AGAIN: Duration = Duration::from_secs(4);
 /// From here on it is said what keeps a host from becoming empty.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 
