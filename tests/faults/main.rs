@@ -54,18 +54,21 @@ impl Case {
         format!("cargo run --release -- run --fleet infra/fleets/{}.toml {rest}", self.name)
     }
 
-    /// Runs every seed with 5 % faults and trouble, on both cores.
-    fn break_nothing(&self) {
+    /// Runs every seed with 5 % faults and trouble, on both cores. Gives how many hosts rolls have replaced.
+    fn break_nothing(&self, seeds: u64) -> u64 {
         let next = AtomicU64::new(1);
+        let replaced = AtomicU64::new(0);
         let work = || {
             let mut failed = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed > SEEDS {
+                if seed > seeds {
                     return failed;
                 }
                 let report = self.run(seed, Faults { rate: 0.05, trouble: true, ..Faults::default() }, LENGTH);
                 assert!(report.killed_turns > 0 && report.turns > 100, "the world of seed {seed} is not busy");
+                let of_rolls = report.rolls.iter().map(|roll| u64::from(roll.replaced)).sum();
+                replaced.fetch_add(of_rolls, Ordering::Relaxed);
                 if let Some(violation) = report.invariant_violations.first() {
                     failed.push(format!(
                         "invariant {} at {} s: {}\n  replay: {}",
@@ -84,18 +87,43 @@ impl Case {
                 .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
-        assert!(failed.is_empty(), "{} of {SEEDS} seeds failed:\n{}", failed.len(), failed.join("\n"));
+        assert!(failed.is_empty(), "{} of {seeds} seeds failed:\n{}", failed.len(), failed.join("\n"));
+        replaced.into_inner()
     }
 }
 
 #[test]
 fn a_thousand_busy_worlds_with_five_per_cent_faults_break_no_invariant() {
-    Case::demo().break_nothing();
+    Case::demo().break_nothing(SEEDS);
 }
 
 #[test]
-fn nor_do_a_thousand_in_which_spot_hosts_are_taken() {
-    Case::shop().break_nothing();
+fn nor_do_a_thousand_in_which_spot_hosts_are_taken_and_hosts_are_patched() {
+    let replaced = Case::shop().break_nothing(SEEDS);
+    assert!(replaced > SEEDS, "rolls have replaced only {replaced} hosts");
+}
+
+/// Other ways to patch than the shop's.
+#[test]
+#[ignore = "finds what is still open: a roll that gives a wave up while a host is let go, and images in use that are deleted"]
+fn nor_do_hundreds_that_patch_in_other_ways() {
+    let shop = include_str!("../../infra/fleets/shop.toml");
+    let first = |text: &str| text.replace("\"terminate-first\"", "\"launch-first\"");
+    let two = |text: &str| text.replace("wave = 1", "wave = 2").replace("max_out = 1", "max_out = 2");
+    let more = |text: &str, what: &str| text.replace("settle = ", &format!("{what}\nsettle = "));
+    let bake =
+        "[patch.bake]\nbase_image_parameter = \"/base\"\ncommands = [\"dnf -y update\"]\nkeep = 2\n\n[disruption]";
+    for text in [
+        first(shop),
+        two(shop),
+        two(&first(shop)),
+        more(shop, "roll_back = true"),
+        more(&first(shop), "roll_back = true"),
+        more(shop, "refresh = \"all\"\nborrow = true"),
+        shop.replace("[disruption]", bake),
+    ] {
+        assert!(Case::new("shop", &text).break_nothing(200) > 100, "{text}");
+    }
 }
 
 #[test]
