@@ -39,7 +39,7 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         let roll = &report.rolls[0];
         eprintln!("{hosts} hosts, {strategy}, seed {seed}: {roll}");
         assert!(roll.max_out <= hosts as usize / 10);
-        assert_eq!(report.throttled, 0, "a bucket was overdrawn");
+        assert_eq!(report.throttled, 0, "{roll}: a bucket was overdrawn {:?}", report.api_calls);
         // The canary is a wave more than the ten of the floor.
         assert!(roll.seconds <= 1.12 * roll.floor_seconds, "{roll}");
         if hosts == 100 {

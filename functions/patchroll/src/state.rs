@@ -52,6 +52,9 @@ pub struct State {
     /// The moment for which one more is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub woken_for: Option<Timestamp>,
+    /// When as many hosts ended as may in one turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_turn: Option<Timestamp>,
     /// Capacity was asked of backfill.
     #[serde(default)]
     pub borrows: u32,

@@ -212,18 +212,24 @@ impl Planning<'_, '_> {
     }
 
     fn end(&mut self, wave: &Wave, ends: Vec<(InstanceId, PoolName, HostWhy)>) {
-        let left = ends.len().saturating_sub(MOST_ENDS);
+        let now = self.given.now;
+        let next = self.state.full_turn.map(|at| at + ENDS_AGAIN).filter(|next| *next > now);
+        let most = if next.is_some() { 0 } else { MOST_ENDS };
+        let left = ends.len().saturating_sub(most);
         if left > 0 {
             let hosts = u32::try_from(left).unwrap_or(u32::MAX);
             self.report.waits.push(Wait::Roll(RollWait::Ends { hosts }));
-            self.wakes.insert(ENDS_AGAIN);
+            self.wake_at(next.unwrap_or(now + ENDS_AGAIN));
+        }
+        if most > 0 && ends.len() >= MOST_ENDS {
+            self.state.full_turn = Some(now);
         }
         let still = wave.hosts.values().filter(|leaver| !leaver.ended).count();
         if still > 0 && still == ends.len() && left == 0 && !wave.raised.is_empty() {
             // Nothing else is waited for.
             self.wakes.insert(Duration::from_secs(1));
         }
-        for (host, pool, why) in ends.into_iter().take(MOST_ENDS) {
+        for (host, pool, why) in ends.into_iter().take(most) {
             let shrink = wave.withdraws || wave.raised.contains_key(&pool);
             self.ends.push((Step::Host(HostStep::Terminate { host, pool, shrink }), Why::Host(why)));
         }
