@@ -105,7 +105,7 @@ fn nor_do_a_thousand_in_which_spot_hosts_are_taken_and_hosts_are_patched() {
 
 /// Other ways to patch than the shop's.
 #[test]
-#[ignore = "finds what is still open: a roll that gives a wave up while a host is let go, and images in use that are deleted"]
+#[ignore = "finds what is still open: hosts sent away without their place in the disruption budget"]
 fn nor_do_hundreds_that_patch_in_other_ways() {
     let shop = include_str!("../../infra/fleets/shop.toml");
     let first = |text: &str| text.replace("\"terminate-first\"", "\"launch-first\"");

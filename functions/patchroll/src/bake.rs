@@ -155,7 +155,10 @@ impl Planning<'_, '_> {
     fn clear_away(&mut self, roll: &Roll, bakery: &Bakery, because: &str) -> bool {
         let why = RollWhy::BakeFailed { because: because.to_owned() };
         let mut clean = self.end_builder(roll, bakery, &why);
-        for image in bakery.images.iter().filter(|image| image.roll.as_ref() == Some(&roll.id)) {
+        // An image that a group launches already is left to it.
+        let in_use = |id: &ImageId| self.state.targets.values().any(|target| target.image.as_ref() == Some(id));
+        let own = bakery.images.iter().filter(|image| image.roll.as_ref() == Some(&roll.id) && !in_use(&image.id));
+        for image in own.collect::<Vec<_>>() {
             clean = false;
             let step = ImageStep::DeleteImage { image: image.id.clone() };
             self.push(Step::Image(step), Why::Roll(why.clone()), false);

@@ -164,7 +164,10 @@ impl<'r> Planning<'_, 'r> {
         let mut found = Vec::new();
         let mut suspended: BTreeSet<(evenkeel_model::GroupName, Process)> = BTreeSet::new();
         let tied = self.seen.running.as_ref().map(tied_hosts).unwrap_or_default();
-        let listed = roster.all.iter().filter(|(id, kept)| kept.stays() && roll.todo.contains(**id));
+        // A host that another function has out is its own affair until it is back or gone.
+        let taken: BTreeSet<&InstanceId> = self.given.board.budget.outs.keys().collect();
+        let listed =
+            roster.all.iter().filter(|(id, kept)| kept.stays() && roll.todo.contains(**id) && !taken.contains(*id));
         for (id, kept) in listed {
             match kept.group.suspended.first() {
                 Some(process) => {

@@ -337,12 +337,18 @@ impl Planning<'_, '_> {
         let gone = wave.hosts.values().filter(|leaver| leaver.ended).count();
         let still = usize::try_from(self.missing(wave)).unwrap_or(usize::MAX);
         roll.replaced += u32::try_from(gone.saturating_sub(still)).unwrap_or(0);
-        for (id, _) in wave.hosts.iter().filter(|(_, leaver)| !leaver.ended) {
-            roll.todo.insert(id.clone());
-            self.budget.outs.remove(id);
-        }
         self.keep_base(roll, wave);
-        roll.halted.get_or_insert(Halt::Replacement(cause));
+        let halt = roll.halted.get_or_insert(Halt::Replacement(cause)).clone();
+        for id in wave.hosts.iter().filter(|(_, leaver)| !leaver.ended).map(|(id, _)| id) {
+            // What this turn was about to do to it is not done.
+            self.drains.retain(|(host, _)| host != id);
+            self.ends.retain(
+                |(step, _)| !matches!(step, Step::Host(HostStep::Terminate { host, pool: _, shrink: _ }) if host == id),
+            );
+            if let Some(kept) = self.roster.all.get(id) {
+                self.take_back(roll, id, kept, &Stop::Halted(halt.clone()));
+            }
+        }
     }
 
     /// A raised group that did not shrink again by itself has hosts too many.
