@@ -88,6 +88,7 @@ impl Planning<'_, '_> {
         self.drain_lost();
         let over = (others + there).saturating_sub(self.given.fleet.hosts.maximum);
         let tied = self.give_back(there.saturating_sub(kept), over);
+        self.call_off();
         self.finish_leaving();
         self.lease(&need, kept, &tied);
     }
@@ -233,6 +234,22 @@ impl Planning<'_, '_> {
             return BTreeSet::new();
         }
         release.give_back(surplus)
+    }
+
+    /// Hosts that were about to be sent away stay, where others fell out before they were told to go.
+    fn call_off(&mut self) {
+        let alone = self.given.fleet.cluster.is_none();
+        let allowed = self.given.fleet.disruption.max_out;
+        for (id, memory) in &mut self.state.hosts {
+            let (Some(leaving), Some(kept)) = (memory.leaving, self.hosts.all.get(id)) else { continue };
+            let on_purpose = matches!(leaving.why, LeavingWhy::Release | LeavingWhy::Rebalance) && !leaving.ending;
+            let still_here = kept.host.map_or(alone, |host| host.status == HostStatus::Active);
+            if self.budget.out() > allowed && on_purpose && still_here && !kept.member.state.is_leaving() {
+                self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out: self.budget.out(), allowed }));
+                memory.leaving = None;
+                self.budget.outs.remove(id);
+            }
+        }
     }
 
     /// Hosts that leave drain, and end when they are empty or their time is over.

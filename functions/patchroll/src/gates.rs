@@ -304,11 +304,11 @@ impl<'r> Planning<'_, 'r> {
                 wave.raised.entry(pool.clone()).or_insert(Raise { from, found, to: from }).to += 1;
             }
             roll.todo.remove(&id);
-            wave.hosts.insert(id, Leaver { pool, leaves: first.then_some(now), ended: false });
+            wave.hosts.insert(id, Leaver { pool, leaves: first.then_some(now), told: None, ended: false });
         }
         roll.waves += 1;
         self.raise(&wave);
-        self.leave(roll, &mut wave, None);
+        self.leave(roll, &mut wave, false);
         self.often |= self.is_unannounced(&wave);
         roll.wave = Some(wave);
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
+use evenkeel_model::decision::{HostStep, ImageStep, Outcome, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
 use evenkeel_model::groups::{Group, MemberState};
+use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
 use evenkeel_model::trigger::{ContainerInstanceStatus, Request, RollVerb, ScalingKind, Trigger};
 use evenkeel_model::{FunctionName, GroupName, InstanceId, PoolName, TargetGroup, Timestamp};
@@ -258,7 +259,8 @@ impl<P: Ports> Function<P> for Patchroll {
         let refusals = refusals(&short, ports, deadline).await;
         let refusals = refusals.into_iter().collect();
         let bakery = bakery?;
-        Ok(Seen { groups, templates, instances, hosts, running, targets, alarms, refreshes, refusals, bakery })
+        let partial = looks.hosts != LookAt::All || !looks.templates;
+        Ok(Seen { groups, templates, instances, hosts, partial, running, targets, alarms, refreshes, refusals, bakery })
     }
 
     fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
@@ -275,8 +277,14 @@ impl<P: Ports> Function<P> for Patchroll {
         }
     }
 
-    fn settle(&self, _: &mut State, _: &Applied<'_>) {
-        // What became of a step is seen in the next look.
+    fn settle(&self, state: &mut State, applied: &Applied<'_>) {
+        // What became of other steps is seen in the next look.
+        if let (Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active }), Outcome::Done) =
+            (&applied.planned.step, applied.outcome)
+        {
+            // Whoever tells it to drain from now on is somebody else.
+            state.drained.retain(|id| !hosts.contains(id));
+        }
     }
 
     fn tells(&self, given: &Given<'_, State>, outlook: &Outlook<State>) -> Option<Tell> {

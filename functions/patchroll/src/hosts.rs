@@ -1,6 +1,7 @@
 //! Which hosts there are, which are in service, and which are outdated.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use evenkeel_model::decision::RollWhy;
 use evenkeel_model::fleet::{Pool, Refresh};
@@ -36,9 +37,9 @@ impl Kept<'_> {
         !self.member.state.is_leaving()
     }
 
-    /// It was launched after `at`.
+    /// It was launched after `at`, as far as EC2 says: in whole seconds, rounded down.
     pub(crate) fn launched_after(&self, at: Timestamp) -> bool {
-        self.note.launched.is_some_and(|launched| launched > at)
+        self.note.launched.is_some_and(|launched| launched + Duration::from_secs(1) > at)
     }
 
     /// What it runs, in words.

@@ -99,7 +99,7 @@ impl Planning<'_, '_> {
             let opens = next_window(self.policy, now);
             self.report.waits.push(Wait::Roll(RollWait::OutsideWindow { because, opens }));
         }
-        let Some(until) = open else { return };
+        let Some(until) = open.filter(|_| !self.seen.partial) else { return };
         // A window that overlaps with one that was answered, or follows on its heels, is the same one.
         let answered = self.state.answered.is_some_and(|answered| answered >= now);
         if answered && self.state.due.is_none() {

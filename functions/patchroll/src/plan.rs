@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Why};
 use evenkeel_model::fleet::{Patch, Refresh, Strategy};
-use evenkeel_model::observed::{HostStatus, Signal};
+use evenkeel_model::observed::{Host, HostStatus, Signal};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
 use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
@@ -50,7 +50,6 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
         report,
         takes_back,
         steps: Vec::new(),
-        backs: Vec::new(),
         drains: Vec::new(),
         ends: Vec::new(),
         wakes: BTreeSet::new(),
@@ -59,6 +58,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     planning.follow_orders();
     planning.begin_in_window();
     planning.go_on();
+    planning.undo_drains();
     planning.mark();
     planning.outlook()
 }
@@ -75,8 +75,6 @@ pub(crate) struct Planning<'a, 'r> {
     /// The roll takes itself back.
     pub(crate) takes_back: bool,
     steps: Vec<Planned>,
-    /// Hosts that take tasks again.
-    pub(crate) backs: Vec<(InstanceId, RollWhy)>,
     /// Hosts that drain.
     pub(crate) drains: Vec<(InstanceId, RollWhy)>,
     /// Hosts that end.
@@ -112,8 +110,9 @@ impl Planning<'_, '_> {
         if self.keeps_quiet(roll) {
             return None;
         }
-        // What comes next is decided with everything in view; a turn that has just ended a wave has not.
-        if self.seen.templates.is_none() {
+        // What comes next is decided with everything in view, and once hosts that were to go take tasks again; a turn that
+        // has just ended a wave has not seen that.
+        if self.seen.partial || !self.strays(Some(roll)).is_empty() {
             if roll.goes_on_alone(self.policy) {
                 self.wakes.insert(Duration::from_secs(1));
             }
@@ -254,6 +253,52 @@ impl Planning<'_, '_> {
         self.steps.push(Planned { step, why, needs: Vec::new(), beside });
     }
 
+    /// Whether this turn makes a pool's group larger.
+    pub(crate) fn grows(&self, pool: &PoolName) -> bool {
+        let of_pool = |planned: &Planned| matches!(&planned.step, Step::Host(HostStep::SetCapacity { pool: one, .. }) if one == pool);
+        self.steps.iter().any(of_pool)
+    }
+
+    /// Hosts that drain because of a roll and are in no wave, or not any more. Those that another function has out are its
+    /// affair.
+    fn strays(&self, roll: Option<&Roll>) -> Vec<InstanceId> {
+        let wave = roll.and_then(|roll| roll.wave.as_ref());
+        let in_wave = |id: &InstanceId| wave.is_some_and(|wave| wave.hosts.contains_key(id));
+        let drains = |id: &InstanceId| {
+            let kept = self.roster.all.get(id).filter(|kept| kept.stays());
+            kept.and_then(|kept| kept.host).is_some_and(|host| host.status == HostStatus::Draining)
+        };
+        let taken = |id: &InstanceId| self.budget.outs.get(id).is_some_and(|out| out.by != FunctionName::Patchroll);
+        self.state.drained.iter().filter(|id| !in_wave(id) && drains(id) && !taken(id)).cloned().collect()
+    }
+
+    /// Hosts that a roll has told to drain and that are not to go take tasks again: asked again until it is seen, because
+    /// a turn may die, and a call may fail.
+    fn undo_drains(&mut self) {
+        let roll = self.state.roll.take();
+        let wave = roll.as_ref().and_then(|roll| roll.wave.as_ref());
+        let roster = self.roster;
+        let notes = &self.state.hosts;
+        self.state.drained.retain(|id| {
+            let active = roster.all.get(id).and_then(|kept| kept.host).is_some_and(Host::takes_tasks);
+            let in_wave = wave.is_some_and(|wave| wave.hosts.contains_key(id));
+            notes.contains_key(id) && (in_wave || !active)
+        });
+        let given_up = |id: &InstanceId| {
+            let now = roll.as_ref().map(|roll| &roll.abandoned);
+            let before = self.state.ended.first().map(|ended| &ended.abandoned);
+            now.into_iter().chain(before).find_map(|abandoned| abandoned.get(id)).cloned()
+        };
+        let halt = roll.as_ref().and_then(|roll| roll.halted.clone()).unwrap_or(Halt::Yields);
+        let why = |id: &InstanceId| match given_up(id) {
+            Some(cause) => RollWhy::Abandoned { cause },
+            None => RollWhy::Stopped { because: halt.clone() },
+        };
+        let backs = self.strays(roll.as_ref()).into_iter().map(|id| (id.clone(), why(&id))).collect();
+        self.state.roll = roll;
+        self.set_status(backs, HostStatus::Active);
+    }
+
     /// Hosts that are to be replaced have a mark in the cluster, others have not.
     fn mark(&mut self) {
         if self.given.fleet.cluster.is_none() || self.seen.hosts.is_empty() {
@@ -267,14 +312,21 @@ impl Planning<'_, '_> {
             })
         };
         let (mut old, mut new): (Vec<InstanceId>, Vec<InstanceId>) = (Vec::new(), Vec::new());
+        let mut marked = std::mem::take(&mut self.state.marked);
+        marked.retain(|id| self.state.hosts.contains_key(id));
         for (id, kept) in &self.roster.all {
             let Some(host) = kept.host else { continue };
             match (listed(id), host.attributes.contains_key(HostStep::OLD)) {
                 (true, false) => old.push((*id).clone()),
                 (false, true) => new.push((*id).clone()),
-                (true, true) | (false, false) => {}
+                (false, false) => {
+                    marked.remove(*id);
+                }
+                (true, true) => {}
             }
         }
+        marked.extend(new.iter().chain(&old).cloned());
+        self.state.marked = marked;
         let reasons = [(old, true, RollWhy::Unattractive), (new, false, RollWhy::NoLongerOld)];
         for (hosts, old, why) in reasons {
             for hosts in hosts.chunks(HostStep::MOST_HOSTS).take(MOST_MARKS) {
@@ -302,9 +354,8 @@ impl Planning<'_, '_> {
     }
 
     fn outlook(mut self) -> Outlook<State> {
-        let (backs, drains, ends) =
-            (std::mem::take(&mut self.backs), std::mem::take(&mut self.drains), std::mem::take(&mut self.ends));
-        self.set_status(backs, HostStatus::Active);
+        let (drains, ends) = (std::mem::take(&mut self.drains), std::mem::take(&mut self.ends));
+        self.state.drained.extend(drains.iter().map(|(id, _)| id.clone()));
         self.set_status(drains, HostStatus::Draining);
         for (step, why) in ends {
             self.push(step, why, true);
@@ -316,10 +367,11 @@ impl Planning<'_, '_> {
         Outlook { steps, report, state, budget, wakes }
     }
 
-    /// Places in the budget of hosts that are in no wave are those of a turn that died.
+    /// A host keeps its place in the budget as long as it is in a wave or drains because of one.
     fn keep_own_places(&mut self) {
         let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
-        let out = |id: &InstanceId| wave.is_some_and(|wave| wave.hosts.contains_key(id));
+        let drained = &self.state.drained;
+        let out = |id: &InstanceId| drained.contains(id) || wave.is_some_and(|wave| wave.hosts.contains_key(id));
         self.budget.outs.retain(|id, known| known.by != FunctionName::Patchroll || out(id));
     }
 

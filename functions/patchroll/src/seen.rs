@@ -1,6 +1,6 @@
 //! What one turn of patchroll saw, and what it has to look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_model::fleet::Strategy;
@@ -34,6 +34,8 @@ pub struct Seen {
     pub instances: Vec<Instance>,
     /// The cluster's container instances; none for a fleet without a cluster.
     pub hosts: Vec<Host>,
+    /// Not everything was looked at by which it is decided what comes next.
+    pub partial: bool,
     /// Tasks and services.
     pub running: Option<Running>,
     /// The targets of the groups' target groups.
@@ -79,10 +81,16 @@ pub(crate) enum LookAt {
     /// None.
     #[default]
     Nothing,
-    /// Those of a wave, as long as it only matters whether they are empty.
+    /// Those of a wave, as long as it only matters whether they are empty, and those that are to take tasks again.
     Some(Vec<InstanceId>),
     /// All.
     All,
+}
+
+impl LookAt {
+    fn these(hosts: BTreeSet<InstanceId>) -> Self {
+        if hosts.is_empty() { Self::Nothing } else { Self::Some(hosts.into_iter().collect()) }
+    }
 }
 
 impl Looks {
@@ -93,14 +101,15 @@ impl Looks {
             return if asked || may_begin(given) {
                 Self::all(given)
             } else {
-                Self { templates: true, ..Self::default() }
+                let left = given.state.drained.union(&given.state.marked).cloned().collect();
+                Self { templates: true, hosts: LookAt::these(left), ..Self::default() }
             };
         };
         if matches!(roll.stage, Stage::Baking(_)) {
             return Self { bakery: true, templates: true, ..Self::default() };
         }
         match &roll.wave {
-            Some(wave) => Self::during(given, roll, wave),
+            Some(wave) => Self::during(given, wave),
             // Nothing can happen before somebody says so.
             None if !given.fleet.patch.as_ref().is_some_and(|policy| roll.goes_on_alone(policy)) => Self::watch(given),
             None if is_quiet(given, roll) => Self::watch(given),
@@ -126,26 +135,26 @@ impl Looks {
     fn watch(given: &Given<'_, State>) -> Self {
         let older = |read: Timestamp, than: Duration| given.now.duration_since(read).unsigned_abs() >= than;
         Self {
+            hosts: LookAt::these(given.state.drained.clone()),
             alarms: older(given.state.alarms_read, ALARMS_COUNT),
             refreshes: older(given.state.refreshes_read, REFRESHES_COUNT),
             ..Self::default()
         }
     }
 
-    fn during(given: &Given<'_, State>, roll: &Roll, wave: &Wave) -> Self {
+    fn during(given: &Given<'_, State>, wave: &Wave) -> Self {
         let since = |at: Timestamp| given.now.duration_since(at).unsigned_abs();
         let awaits = wave.hosts.values().any(|leaver| leaver.ended) || !wave.raised.is_empty();
         let slow = wave.hosts.values().filter(|leaver| !leaver.ended).filter_map(|leaver| leaver.leaves);
         let slow = slow.into_iter().any(|at| since(at) >= DRAINS_USUALLY);
         let drains = wave.hosts.values().all(|leaver| leaver.leaves.is_some())
             && wave.hosts.values().any(|leaver| !leaver.ended);
-        let own = || wave.hosts.keys().cloned().collect();
+        let own = || wave.hosts.keys().chain(&given.state.drained).cloned().collect();
         Self {
-            hosts: if drains && !slow { LookAt::Some(own()) } else { LookAt::All },
+            hosts: if drains && !slow { LookAt::these(own()) } else { LookAt::All },
             running: slow,
             targets: true,
             refusals: since(wave.gone.unwrap_or(wave.since)) >= LAUNCHES_USUALLY && (awaits || wave.gone.is_some()),
-            templates: roll.stage == Stage::TakingBack,
             ..Self::watch(given)
         }
     }

@@ -55,6 +55,12 @@ pub struct State {
     /// When as many hosts ended as may in one turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_turn: Option<Timestamp>,
+    /// Hosts that were told to drain, until they are seen to take tasks again or are gone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drained: BTreeSet<InstanceId>,
+    /// Hosts that were marked as old, until they are seen without the mark or are gone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub marked: BTreeSet<InstanceId>,
     /// Capacity was asked of backfill.
     #[serde(default)]
     pub borrows: u32,
@@ -233,6 +239,9 @@ pub struct Leaver {
     /// When it was told to drain, or to end where there is no cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<Timestamp>,
+    /// When it was told to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Timestamp>,
     /// It is on its way out of its group, or gone.
     #[serde(default)]
     pub ended: bool,

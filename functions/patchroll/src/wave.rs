@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_model::decision::{Halt, HostStep, HostWhy, RollWhy, Step, Stuck, Why};
-use evenkeel_model::observed::HostStatus;
+use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::{InstanceId, PoolName};
 
@@ -21,33 +21,27 @@ const ENDS_AGAIN: Duration = Duration::from_secs(4);
 /// From here on it is said what keeps a host from becoming empty.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 
-/// Why a wave takes no more of its hosts out.
-pub(crate) enum Stop {
-    /// The roll is halted or ends.
-    Halted(Halt),
-    /// Somebody else is at work on the groups.
-    Yields,
-}
-
 impl Planning<'_, '_> {
     /// Takes the wave as far as it can go now; clears it when it is over.
     pub(crate) fn advance(&mut self, roll: &mut Roll) {
         let Some(mut wave) = roll.wave.take() else { return };
         let stop = self.stops(roll, &wave);
-        if stop.is_none() {
+        if !stop {
             self.raise(&wave);
             self.let_go(roll, &mut wave);
         }
-        self.leave(roll, &mut wave, stop.as_ref());
+        self.leave(roll, &mut wave, stop);
         self.finish(roll, wave);
     }
 
-    fn stops(&mut self, roll: &Roll, wave: &Wave) -> Option<Stop> {
+    /// Whether the wave takes no more of its hosts out: the roll is halted or ends, or somebody else is at work on the
+    /// groups.
+    fn stops(&mut self, roll: &Roll, wave: &Wave) -> bool {
         if wave.withdraws {
-            return None;
+            return false;
         }
-        if let Some(halt) = roll.halted.clone().filter(|_| roll.stage != Stage::TakingBack || roll.aborting) {
-            return Some(Stop::Halted(halt));
+        if roll.halted.is_some() && (roll.stage != Stage::TakingBack || roll.aborting) {
+            return true;
         }
         let mut yields = false;
         for pool in pools_of(wave) {
@@ -59,7 +53,7 @@ impl Planning<'_, '_> {
                 yields = true;
             }
         }
-        yields.then_some(Stop::Yields)
+        yields
     }
 
     /// What a raised group's capacity should be, where somebody has set another.
@@ -80,7 +74,14 @@ impl Planning<'_, '_> {
             return;
         }
         for (pool, raise) in &wave.raised {
+            // A host that went by itself meanwhile needs no other that comes first.
+            let goes = |(id, leaver): (&InstanceId, &Leaver)| {
+                leaver.pool == *pool && self.roster.all.get(id).is_some_and(Kept::stays)
+            };
             let Some(group) = self.roster.group(pool).filter(|group| group.desired == raise.found) else { continue };
+            if !wave.hosts.iter().any(goes) {
+                continue;
+            }
             let step = HostStep::SetCapacity {
                 pool: pool.clone(),
                 group: group.name.clone(),
@@ -129,7 +130,14 @@ impl Planning<'_, '_> {
                 let go = wave.hosts.values().filter(|leaver| leaver.pool == *pool).count();
                 self.others_in_service(wave, pool).saturating_sub((raise.from as usize).saturating_sub(go))
             }
-            None => self.new_hosts(wave, pool).filter(|kept| kept.ready() && self.is_fresh(kept)).count(),
+            // What was launched before the first of them went stands in for a host that was lost.
+            None => {
+                let of_pool = wave.hosts.values().filter(|leaver| leaver.pool == *pool);
+                let went =
+                    of_pool.filter(|leaver| leaver.ended).filter_map(|leaver| leaver.told.or(leaver.leaves)).min();
+                let comes = |kept: &&Kept<'_>| went.is_some_and(|went| kept.launched_after(went));
+                self.new_hosts(wave, pool).filter(|kept| kept.ready() && self.is_fresh(kept)).filter(comes).count()
+            }
         }
     }
 
@@ -157,7 +165,7 @@ impl Planning<'_, '_> {
     }
 
     /// Drains and ends the hosts that leave; takes back or gives up those that do not.
-    pub(crate) fn leave(&mut self, roll: &mut Roll, wave: &mut Wave, stop: Option<&Stop>) {
+    pub(crate) fn leave(&mut self, roll: &mut Roll, wave: &mut Wave, stop: bool) {
         let now = self.given.now;
         let mut ends: Vec<(InstanceId, PoolName, HostWhy)> = Vec::new();
         let ids: Vec<InstanceId> = wave.hosts.keys().cloned().collect();
@@ -170,12 +178,19 @@ impl Planning<'_, '_> {
             if leaver.ended {
                 continue; // an older answer
             }
-            if let Some(stop) = stop {
+            if stop {
+                // Where it drains it takes tasks again, and it is still to be replaced.
                 wave.hosts.remove(&id);
-                self.take_back(roll, &id, kept, stop);
+                roll.todo.insert(id);
                 continue;
             }
             let Some(since) = leaver.leaves else { continue };
+            let still_here = kept.host.map_or(self.given.fleet.cluster.is_none(), Host::takes_tasks);
+            if still_here && self.budget.out() > self.given.fleet.disruption.max_out {
+                // Others fell out before this one was told to go.
+                self.hold_back(roll, wave, &id);
+                continue;
+            }
             let waited = now.duration_since(since).unsigned_abs();
             match kept.host {
                 // Without a cluster, the group's own deregistration from its load balancer is the drain.
@@ -203,7 +218,7 @@ impl Planning<'_, '_> {
                     }
                     cause => {
                         wave.hosts.remove(&id);
-                        self.abandon(roll, &id, cause);
+                        roll.abandoned.insert(id, cause);
                     }
                 },
             }
@@ -211,7 +226,7 @@ impl Planning<'_, '_> {
         self.end(wave, ends);
     }
 
-    fn end(&mut self, wave: &Wave, ends: Vec<(InstanceId, PoolName, HostWhy)>) {
+    fn end(&mut self, wave: &mut Wave, ends: Vec<(InstanceId, PoolName, HostWhy)>) {
         let now = self.given.now;
         let next = self.state.full_turn.map(|at| at + ENDS_AGAIN).filter(|next| *next > now);
         let most = if next.is_some() { 0 } else { MOST_ENDS };
@@ -231,6 +246,9 @@ impl Planning<'_, '_> {
         }
         for (host, pool, why) in ends.into_iter().take(most) {
             let shrink = wave.withdraws || wave.raised.contains_key(&pool);
+            if let Some(leaver) = wave.hosts.get_mut(&host) {
+                leaver.told.get_or_insert(now);
+            }
             self.ends.push((Step::Host(HostStep::Terminate { host, pool, shrink }), Why::Host(why)));
         }
     }
@@ -240,23 +258,23 @@ impl Planning<'_, '_> {
         stuck::of_host(kept, self.seen.running.as_ref(), self.given.fleet, room)
     }
 
-    /// A host that is not to go now takes tasks again, and is still to be replaced.
-    fn take_back(&mut self, roll: &mut Roll, id: &InstanceId, kept: &Kept<'_>, stop: &Stop) {
-        self.budget.outs.remove(id);
-        roll.todo.insert(id.clone());
-        if kept.host.is_some_and(|host| host.status == HostStatus::Draining) {
-            let because = match stop {
-                Stop::Halted(halt) => halt.clone(),
-                Stop::Yields => Halt::Yields,
-            };
-            self.backs.push((id.clone(), RollWhy::Stopped { because }));
+    /// A host that was about to go stays until the disruption budget has a place again.
+    fn hold_back(&mut self, roll: &mut Roll, wave: &mut Wave, id: &InstanceId) {
+        let (out, allowed) = (self.budget.out(), self.given.fleet.disruption.max_out);
+        self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out, allowed }));
+        match wave.hosts.get_mut(id) {
+            // Its replacement comes or is there.
+            Some(leaver) if wave.raised.contains_key(&leaver.pool) => {
+                leaver.leaves = None;
+                self.budget.outs.remove(id);
+            }
+            Some(_) | None => {
+                wave.hosts.remove(id);
+                if !wave.withdraws {
+                    roll.todo.insert(id.clone());
+                }
+            }
         }
-    }
-
-    fn abandon(&mut self, roll: &mut Roll, id: &InstanceId, cause: Stuck) {
-        self.budget.outs.remove(id);
-        self.backs.push((id.clone(), RollWhy::Abandoned { cause: cause.clone() }));
-        roll.abandoned.insert(id.clone(), cause);
     }
 
     /// Ends the wave when all of its hosts are replaced, or halts the roll when they are not in time.
@@ -338,16 +356,14 @@ impl Planning<'_, '_> {
         let still = usize::try_from(self.missing(wave)).unwrap_or(usize::MAX);
         roll.replaced += u32::try_from(gone.saturating_sub(still)).unwrap_or(0);
         self.keep_base(roll, wave);
-        let halt = roll.halted.get_or_insert(Halt::Replacement(cause)).clone();
+        roll.halted.get_or_insert(Halt::Replacement(cause));
         for id in wave.hosts.iter().filter(|(_, leaver)| !leaver.ended).map(|(id, _)| id) {
             // What this turn was about to do to it is not done.
             self.drains.retain(|(host, _)| host != id);
             self.ends.retain(
                 |(step, _)| !matches!(step, Step::Host(HostStep::Terminate { host, pool: _, shrink: _ }) if host == id),
             );
-            if let Some(kept) = self.roster.all.get(id) {
-                self.take_back(roll, id, kept, &Stop::Halted(halt.clone()));
-            }
+            roll.todo.insert(id.clone());
         }
     }
 
@@ -355,7 +371,8 @@ impl Planning<'_, '_> {
     fn keep_base(&self, roll: &mut Roll, wave: &Wave) {
         for (pool, raise) in &wave.raised {
             let Some(group) = self.roster.group(pool) else { continue };
-            if group.desired > raise.from && group.desired <= raise.to {
+            let grows = self.grows(pool) || group.desired > raise.from;
+            if grows && group.desired <= raise.to {
                 roll.base.insert(pool.clone(), raise.from);
             } else {
                 roll.base.remove(pool);

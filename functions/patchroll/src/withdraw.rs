@@ -1,8 +1,12 @@
 //! What launch-first waves may leave over: hosts that came and whose old ones did not go.
 
-use evenkeel_model::decision::{HostStep, HostWhy, RollWhy, Step, Why};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use evenkeel_model::PoolName;
+use evenkeel_model::decision::{HostStep, RollWhy, Step, Why};
 use evenkeel_model::groups::Group;
-use evenkeel_model::{InstanceId, PoolName};
+use evenkeel_model::report::{HostWait, Wait};
 
 use crate::hosts::Kept;
 use crate::plan::Planning;
@@ -25,8 +29,8 @@ impl Planning<'_, '_> {
         false
     }
 
-    /// Launches that have not begun are called off, hosts that never came into service end at once, and then the youngest
-    /// and emptiest leave in a wave of their own.
+    /// Launches that have not begun are called off, and hosts leave in a wave of their own: first those that are not in
+    /// service, then the emptiest and youngest.
     fn withdraw_from(&mut self, roll: &mut Roll, pool: &PoolName, group: &Group, surplus: u32) {
         let staying = u32::try_from(group.staying().count()).unwrap_or(u32::MAX);
         let unborn = group.desired.saturating_sub(staying).min(surplus);
@@ -37,33 +41,32 @@ impl Planning<'_, '_> {
             self.push(Step::Host(step), Why::Roll(RollWhy::Withdrawn { because }), false);
             return;
         }
-        let mut new: Vec<(bool, u32, std::cmp::Reverse<evenkeel_model::Timestamp>, InstanceId)> = self
+        let taken = &self.budget.outs;
+        let mut new: Vec<_> = self
             .roster
             .staying(pool)
-            .filter(|(_, kept)| kept.launched_after(roll.started))
-            .map(|(id, kept)| (kept.ready(), tasks(kept), std::cmp::Reverse(kept.note.since), id.clone()))
+            .filter(|(id, kept)| kept.launched_after(roll.started) && !taken.contains_key(*id))
+            .map(|(id, kept)| (kept.ready(), tasks(kept), Reverse(kept.note.since), id.clone()))
             .collect();
         new.sort();
-        let free = self.budget.free(self.given.fleet.disruption);
         let mut wave = Wave {
             since: self.given.now,
-            hosts: std::collections::BTreeMap::new(),
-            raised: std::collections::BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            raised: BTreeMap::new(),
             withdraws: true,
             gone: None,
         };
-        for (ready, on_it, _, id) in new.into_iter().take(surplus as usize) {
-            if !ready && on_it == 0 {
-                let step = HostStep::Terminate { host: id, pool: pool.clone(), shrink: true };
-                self.ends.push((Step::Host(step), Why::Host(HostWhy::Empty)));
-            } else if (wave.hosts.len() as u32) < free {
-                self.note_out(&id, pool);
-                let leaver = Leaver { pool: pool.clone(), leaves: Some(self.given.now), ended: false };
-                wave.hosts.insert(id, leaver);
-            }
+        let free = self.budget.free(self.given.fleet.disruption);
+        for (_, _, _, id) in new.into_iter().take(surplus.min(free) as usize) {
+            self.note_out(&id, pool);
+            let leaver = Leaver { pool: pool.clone(), leaves: Some(self.given.now), told: None, ended: false };
+            wave.hosts.insert(id, leaver);
         }
-        if !wave.hosts.is_empty() {
-            self.leave(roll, &mut wave, None);
+        if free == 0 {
+            let (out, allowed) = (self.budget.out(), self.given.fleet.disruption.max_out);
+            self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out, allowed }));
+        } else if !wave.hosts.is_empty() {
+            self.leave(roll, &mut wave, false);
             roll.wave = Some(wave);
         }
     }

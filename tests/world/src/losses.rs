@@ -14,6 +14,8 @@ pub(crate) struct Losses {
     pub(crate) unwarned: u64,
     /// Empty when it was taken, of those that were warned.
     pub(crate) drained_in_time: u64,
+    /// When hosts were lost.
+    at: Vec<Ms>,
     /// Losses that nothing has replaced yet, oldest first.
     open: VecDeque<Ms>,
     /// From a loss to the replacement in service, and what that host needed at least.
@@ -37,9 +39,16 @@ impl Losses {
         } else {
             self.unwarned += 1;
         }
+        self.at.push(now);
         if missing {
             self.open.push_back(now);
         }
+    }
+
+    /// Hosts that were lost since `from`.
+    pub(crate) fn since(&self, from: Ms) -> u32 {
+        let lately = self.at.iter().rev().take_while(|at| **at >= from);
+        u32::try_from(lately.count()).unwrap_or(u32::MAX)
     }
 
     /// The two minutes of a warned host are over.

@@ -81,7 +81,14 @@ impl Rolls {
             self.note(&ended.id, cloud, calls, now).ends(ended, calls, now);
         }
         if let Some(roll) = &state.roll {
-            self.note(&roll.id, cloud, calls, now).goes_on(roll);
+            let measured = self.note(&roll.id, cloud, calls, now);
+            measured.goes_on(roll);
+            if roll.wave.is_none() {
+                // A group that is whole between two waves has no place left to fill, also where it was made smaller.
+                let whole: Vec<GroupNo> =
+                    (0..cloud.groups.len()).filter(|group| measured.missing(*group, cloud) == 0).collect();
+                measured.write_off(|leaver| !leaver.shrinks && whole.contains(&leaver.group));
+            }
         }
     }
 
@@ -140,9 +147,10 @@ impl Rolls {
         }
     }
 
-    /// A host that had worked is told to end. Gives whether it is news that it goes.
-    pub(crate) fn ends(&mut self, host: HostNo, group: GroupNo, shrinks: bool, now: Ms) -> bool {
-        let news = self.drains(host, group, true, now);
+    /// A host is told to end, which counts where it had worked or been told to drain. Gives whether it is news that it
+    /// goes.
+    pub(crate) fn ends(&mut self, host: HostNo, group: GroupNo, shrinks: bool, worked: bool, now: Ms) -> bool {
+        let news = worked && self.drains(host, group, true, now);
         if let Some(leaver) = self.leaver(host) {
             leaver.ended.get_or_insert(now);
             leaver.shrinks |= shrinks;
@@ -181,6 +189,12 @@ impl Rolls {
             let at = ordered.remove(0);
             roll.first_come.entry(group).or_default().push(now - at);
         }
+    }
+
+    /// Whether a host leaves because of the roll that is under way.
+    pub(crate) fn leaves(&self, host: HostNo) -> bool {
+        let current = self.list.last().filter(|roll| roll.ended.is_none());
+        current.is_some_and(|roll| roll.leavers.iter().any(|leaver| leaver.host == host))
     }
 
     fn leaver(&mut self, host: HostNo) -> Option<&mut Leaver> {
@@ -272,17 +286,21 @@ impl Measured {
         for leaver in self.leavers.iter().filter(|leaver| leaver.replaced.is_none()) {
             *open.entry(leaver.group).or_default() += 1;
         }
-        let leaves = |host: HostNo| self.leavers.iter().any(|leaver| leaver.host == host);
         let out = |(group, open): (&GroupNo, &usize)| {
             let came = self.first_come.get(group).map_or(0, Vec::len);
-            let there = cloud.members(*group).filter(|(host, one)| {
-                one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaves(*host)
-            });
-            let wanted = self.desired.get(*group).copied().unwrap_or(0).min(cloud.groups[*group].desired as usize);
-            let missing = wanted.saturating_sub(there.count());
-            open.saturating_sub(came).min(missing)
+            open.saturating_sub(came).min(self.missing(*group, cloud))
         };
         open.iter().map(out).sum()
+    }
+
+    /// Hosts that a group misses: of those it had before the roll, or of those it is to have, if that is less.
+    fn missing(&self, group: GroupNo, cloud: &Cloud) -> usize {
+        let leaves = |host: HostNo| self.leavers.iter().any(|leaver| leaver.host == host);
+        let there = cloud.members(group).filter(|(host, one)| {
+            one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaves(*host)
+        });
+        let wanted = self.desired.get(group).copied().unwrap_or(0).min(cloud.groups[group].desired as usize);
+        wanted.saturating_sub(there.count())
     }
 
     /// From the first step to the end, or until `now`.
@@ -370,7 +388,7 @@ impl Core {
         if shrinks {
             self.audit_roll_capacity(group, -1);
         }
-        if ready_at.is_some() && self.measure.rolls.ends(host, group, shrinks, self.now) {
+        if self.measure.rolls.ends(host, group, shrinks, ready_at.is_some(), self.now) {
             self.measure.rolls.count(&self.cloud);
             if self.is_ready(host) {
                 self.audit_leaver(host);

@@ -20,6 +20,9 @@ const RISK_COUNTS: Ms = 60 * MINUTE;
 /// Hosts that came for an alarm without a level stay for this long at most, if it fires again and again.
 const LONGEST_DWELL: Ms = 120 * MINUTE;
 
+/// An alarm's level may say what the load was so long ago.
+const LEVEL_LAGS: Ms = 6 * MINUTE;
+
 /// What the auditor remembers about hosts.
 #[derive(Debug, Default)]
 pub(crate) struct HostAudit {
@@ -29,6 +32,8 @@ pub(crate) struct HostAudit {
     pub(crate) voluntary: BTreeMap<InstanceId, Ms>,
     /// For how many on-demand units there was a reason, from when on.
     justified: VecDeque<(Ms, u32)>,
+    /// How many units the load asked for, lately: metrics are a minute or two behind.
+    loads: VecDeque<(Ms, u32)>,
     /// Microscale told last that tasks fit nowhere.
     pub(crate) short: bool,
     /// The last report of backfill names something that keeps hosts.
@@ -144,8 +149,7 @@ impl Core {
             self.audit.budget_violations += 1;
             self.audit.violated(1, now, format!("{host} sent away: {out} are out on purpose, {allowed} may be"));
         }
-        // What a turn was told may be a moment old: a host that fell out since then is nobody's fault.
-        if left + 1 < self.fleet.hosts.minimum {
+        if left + self.fell_just_now() < self.fleet.hosts.minimum {
             self.audit.violated(1, now, format!("{host} sent away: {left} units are left in service"));
         }
         let budget = self.budget();
@@ -192,8 +196,10 @@ impl Core {
         let late = again && self.audit.hosts.peak.is_some_and(|at| now - at <= longest);
         let more = self.signals.any_fleet_alarm() || self.audit.hosts.short || late;
         // Hosts that came for an alarm are a reason for as long as the load would have it fire without them.
-        let load = self.audit.hosts.peak.map_or(0, |_| self.units_for_load());
-        let quiet = (hosts.steady + self.audit.rolls.wished(self.now)).min(hosts.maximum).max(load.min(hosts.maximum));
+        let load = self.audit.hosts.peak.and_then(|_| self.audit.hosts.loads.iter().map(|(_, units)| *units).max());
+        let load = load.unwrap_or(0);
+        // A roll wishes for room to move, whatever the load is.
+        let quiet = (hosts.steady.max(load) + self.audit.rolls.wished(self.now)).min(hosts.maximum);
         let needed = (if more { hosts.maximum } else { quiet }).saturating_sub(others);
         // Nobody can give back what a group's MinSize keeps; while that starts, others may stand in for it.
         let is_bound = |group: &crate::cloud::SimGroup| group.purchase == Purchase::OnDemand && group.setup.min > 0;
@@ -212,12 +218,20 @@ impl Core {
 
     /// Notes for how many on-demand units there is a reason, before time passes.
     pub(crate) fn note_leases(&mut self) {
+        if self.audit.hosts.peak.is_some() {
+            let (now, units) = (self.now, self.units_for_load());
+            let loads = &mut self.audit.hosts.loads;
+            loads.retain(|(at, before)| now - at <= LEVEL_LAGS && *before > units);
+            loads.push_back((now, units));
+        }
         let (there, reasons) = self.leases();
         let fires = self.signals.any_fleet_alarm();
+        let own = self.cloud.groups.iter().filter(|group| group.purchase == Purchase::OnDemand);
+        let asked_for: u32 = own.map(|group| group.desired).sum();
         let audit = &mut self.audit.hosts;
         if fires {
             audit.peak = Some(self.now);
-        } else if there == 0 {
+        } else if asked_for == 0 {
             audit.peak = None;
         }
         let reasons = if audit.excused { reasons.max(there) } else { reasons };
@@ -232,13 +246,16 @@ impl Core {
         let now = self.now;
         let (there, _) = self.leases();
         let each = millis(policy.drain_timeout) + 5 * MINUTE;
-        let most = millis(policy.release_after) + Ms::from(there) * each;
+        let within = |hosts: u32| millis(policy.release_after) + Ms::from(hosts) * each;
+        let most = within(there);
         let justified = &mut self.audit.hosts.justified;
-        // The oldest that is kept was true when the time began that counts.
-        while justified.get(1).is_some_and(|(at, _)| now - at >= most) {
+        // The oldest that is kept was true when the time began that counts, for as many hosts as there may be.
+        while justified.get(1).is_some_and(|(at, _)| now - at >= within(self.fleet.hosts.maximum)) {
             justified.pop_front();
         }
-        let allowed = justified.iter().map(|(_, units)| *units).max().unwrap_or(0);
+        let ends = justified.iter().skip(1).map(|(at, _)| *at).chain([now]);
+        let counts = justified.iter().zip(ends).filter(|(_, end)| now - end < most);
+        let allowed = counts.map(|((_, units), _)| *units).max().unwrap_or(0);
         if there > allowed {
             // Said once, and then counted anew.
             justified.push_back((now, there));

@@ -13,7 +13,7 @@ use evenkeel_model::{FunctionName, GroupName, ImageId, InstanceId, RollId, Templ
 use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
 use evenkeel_turn::{Borrow, Budget, OutCause};
 
-use crate::clock::{MINUTE, Ms, since_begin, timestamp};
+use crate::clock::{MINUTE, Ms, SECOND, since_begin, timestamp};
 use crate::cloud::{GroupNo, Instance, Phase};
 use crate::cluster::HostNo;
 use crate::core::Core;
@@ -21,6 +21,8 @@ use crate::turns::TurnNo;
 
 /// A look may be so old: what was published since then is nobody's fault.
 const A_LOOK: Ms = 2 * MINUTE;
+/// A turn acts so long after its look at most.
+const A_MOMENT: Ms = 3 * SECOND;
 /// So long after its end a roll has cleared everything away, whatever failed at first.
 const CLEARED: Ms = 10 * MINUTE;
 
@@ -140,7 +142,8 @@ impl Core {
         let now = self.now;
         let Some(id) = self.cloud.instances.get(&host).map(|one| one.id.clone()) else { return };
         let allowed = self.fleet.disruption.max_out as usize;
-        let others = self.audit.hosts.voluntary.keys().filter(|id| self.is_leaving(id)).count();
+        let of_roll = |id: &InstanceId| self.cloud.number(id).is_some_and(|host| self.measure.rolls.leaves(host));
+        let others = self.audit.hosts.voluntary.keys().filter(|id| self.is_leaving(id) && !of_roll(id)).count();
         let out = self.measure.rolls.out(&self.cloud) + others;
         if out > allowed {
             self.audit.budget_violations += 1;
@@ -151,8 +154,7 @@ impl Core {
             );
         }
         let left = self.units_without(host);
-        // What a turn was told may be a moment old: a host that fell out since then is nobody's fault.
-        if left + 1 < self.fleet.hosts.minimum {
+        if left + self.fell_just_now() < self.fleet.hosts.minimum {
             self.audit.violated(1, now, format!("{id} sent away by a roll: {left} units are left in service"));
         }
         if !self.budget().outs.contains_key(&id) {
@@ -160,6 +162,12 @@ impl Core {
             self.audit.violated(1, now, format!("{id} sent away by a roll, and the budget does not know of it"));
         }
         self.judge_leaver(host, &id);
+    }
+
+    /// Units that may have fallen out since a turn looked: what it was told may be a moment old, and that is nobody's
+    /// fault. A death or a lost agent is not told at once either, so one unit may always be missing.
+    pub(crate) fn fell_just_now(&self) -> u32 {
+        self.measure.losses.since(self.now.saturating_sub(A_MOMENT)).max(1)
     }
 
     /// Invariant 8: only what is outdated is replaced, and a new host is not replaced again.
