@@ -25,7 +25,10 @@ fn large(hosts: u32, strategy: &str) -> (Fleet, String) {
     (fleet(&text), setup)
 }
 
+/// Rolls a fleet of so many hosts with every seed: 1.10 times the floor in the middle, and never more than 1.13, because
+/// the canary is a wave more than the ten of the floor; with eight calls for each host in the middle.
 fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
+    let (mut ratios, mut calls) = (Vec::new(), Vec::new());
     for seed in seeds {
         let (fleet, setup) = large(hosts, strategy);
         let mut world = world(fleet, &setup, seed, Faults::default(), f64::from(hosts) * 60.0);
@@ -40,24 +43,29 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         eprintln!("{hosts} hosts, {strategy}, seed {seed}: {roll}");
         assert!(roll.max_out <= hosts as usize / 10);
         assert_eq!(report.throttled, 0, "{roll}: a bucket was overdrawn {:?}", report.api_calls);
-        // The canary is a wave more than the ten of the floor.
-        assert!(roll.seconds <= 1.12 * roll.floor_seconds, "{roll}");
-        if hosts == 100 {
-            // A fleet that grows first has more than a hundred hosts, and every look at them is two pages more.
-            let most = if strategy == "launch-first" { 12.0 } else { 8.0 };
-            assert!(roll.calls_per_host.is_some_and(|calls| calls <= most), "{roll}");
-        }
+        let ratio = roll.seconds / roll.floor_seconds;
+        assert!(ratio <= 1.13, "{roll}");
+        ratios.push(ratio);
+        calls.push(roll.calls_per_host.unwrap_or(f64::INFINITY));
+        assert!(calls.iter().all(|calls| *calls <= 8.5), "{roll}");
     }
+    assert!(ratios.len() == 1 || middle(&mut ratios) <= 1.10, "{ratios:?}");
+    assert!(middle(&mut calls) <= 8.0, "{calls:?}");
+}
+
+fn middle(of: &mut [f64]) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 #[test]
 fn a_hundred_hosts_end_first() {
-    roll(100, "terminate-first", 1..=3);
+    roll(100, "terminate-first", 1..=8);
 }
 
 #[test]
 fn a_hundred_hosts_come_first() {
-    roll(100, "launch-first", 1..=3);
+    roll(100, "launch-first", 1..=8);
 }
 
 #[test]

@@ -18,8 +18,8 @@ struct Arrivals {
     hosts: BTreeSet<InstanceId>,
 }
 
-/// Whether a host that has joined is a reason to look: it is new, and the last or the last but one that a wave has waited
-/// for.
+/// Whether a host that has joined is a reason to look: it is new, and the last that a wave has waited for, or the last but
+/// one where hosts are missing.
 ///
 /// # Errors
 /// [`TurnError`] when the ledger cannot be read or written.
@@ -35,15 +35,17 @@ pub(crate) async fn completes_a_wave<P: Ledger>(
     if wave.hosts.contains_key(host) || state.hosts.get(host).is_some_and(old) {
         return Ok(false); // one that was there before
     }
-    let mut come = 0;
+    let (mut come, mut news) = (0, false);
     change(ports, &Key::only(fleet, "roll-arrivals"), |arrivals: &mut Arrivals| {
         if arrivals.since != wave.since {
             *arrivals = Arrivals { since: wave.since, hosts: BTreeSet::new() };
         }
-        arrivals.hosts.insert(host.clone());
+        news = arrivals.hosts.insert(host.clone());
         come = arrivals.hosts.len();
     })
     .await?;
-    // A group that evens out its zones may have launched one of them before.
-    Ok(come + 1 >= wave.hosts.len())
+    // A group that evens out its zones may have launched one of them before. Where nothing is missing meanwhile, the tick
+    // is soon enough for that.
+    let before = usize::from(wave.raised.is_empty());
+    Ok(news && come + before >= wave.hosts.len())
 }

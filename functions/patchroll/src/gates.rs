@@ -290,8 +290,14 @@ impl<'r> Planning<'_, 'r> {
 
     fn begin_wave(&mut self, roll: &mut Roll, chosen: Vec<InstanceId>) {
         let now = self.given.now;
-        let mut wave =
-            Wave { since: now, hosts: BTreeMap::new(), raised: BTreeMap::new(), withdraws: false, gone: None };
+        let mut wave = Wave {
+            since: now,
+            hosts: BTreeMap::new(),
+            raised: BTreeMap::new(),
+            came: None,
+            withdraws: false,
+            gone: None,
+        };
         for id in chosen {
             let Some(kept) = self.roster.all.get(&id) else { continue };
             let pool = kept.pool.name.clone();

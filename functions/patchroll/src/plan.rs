@@ -381,15 +381,20 @@ impl Planning<'_, '_> {
         let now = self.given.now;
         let mut wakes = std::mem::take(&mut self.wakes);
         if self.often && self.state.woken_until <= now + BEATS_OVERLAP {
-            wakes.extend(BEATS.map(Duration::from_secs));
-            self.state.woken_until = now + Duration::from_secs(BEATS[BEATS.len() - 1]);
+            let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
+            let calm = wave.is_some_and(|wave| !wave.raised.is_empty());
+            let beats = if calm { &CALM_BEATS[..] } else { &BEATS[..] };
+            wakes.extend(beats.iter().map(|after| Duration::from_secs(*after)));
+            self.state.woken_until = now + Duration::from_secs(beats[beats.len() - 1]);
         }
         wakes.into_iter().collect()
     }
 }
 
 /// Beats while something is under way: a host is empty after some ten seconds to a minute.
-const BEATS: [u64; 3] = [4, 9, 14];
+const BEATS: [u64; 4] = [4, 8, 12, 17];
+/// Where the new hosts are there already, nothing is missing, and looks are dearer: there are more hosts.
+const CALM_BEATS: [u64; 2] = [9, 18];
 /// The next ones are asked for with the last.
 const BEATS_OVERLAP: Duration = Duration::from_secs(2);
 

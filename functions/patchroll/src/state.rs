@@ -212,6 +212,9 @@ pub struct Wave {
     /// For launch-first: how the groups grow, by pool.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub raised: BTreeMap<PoolName, Raise>,
+    /// When the first of the new hosts was there and its old one still was, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<Timestamp>,
     /// Its hosts are too many: their groups shrink by them.
     #[serde(default)]
     pub withdraws: bool,

@@ -18,6 +18,9 @@ use crate::stuck;
 const MOST_ENDS: usize = 10;
 /// The next of them end then.
 const ENDS_AGAIN: Duration = Duration::from_secs(4);
+/// Old hosts go together when all new ones have come, or so long after the first: each time some go costs a handful of
+/// calls.
+const TOGETHER: Duration = Duration::from_secs(30);
 /// From here on it is said what keeps a host from becoming empty.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 
@@ -108,8 +111,16 @@ impl Planning<'_, '_> {
             let come = self.come(wave, &pool).saturating_sub(left);
             let waiting =
                 wave.hosts.iter().filter(|(_, leaver)| of_pool(leaver) && leaver.leaves.is_none() && !leaver.ended);
-            let next: Vec<InstanceId> = waiting.map(|(id, _)| id.clone()).take(come).collect();
-            for id in next {
+            let waiting: Vec<InstanceId> = waiting.map(|(id, _)| id.clone()).collect();
+            if come == 0 || waiting.is_empty() {
+                continue;
+            }
+            let together = *wave.came.get_or_insert(self.given.now) + TOGETHER;
+            if come < waiting.len() && together > self.given.now {
+                self.wake_at(together);
+                continue;
+            }
+            for id in waiting.into_iter().take(come) {
                 if let Some(wait) = self.may_leave(&id) {
                     self.report.waits.push(wait);
                     break;

@@ -53,6 +53,7 @@ impl Planning<'_, '_> {
             since: self.given.now,
             hosts: BTreeMap::new(),
             raised: BTreeMap::new(),
+            came: None,
             withdraws: true,
             gone: None,
         };

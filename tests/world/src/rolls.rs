@@ -55,8 +55,8 @@ pub(crate) struct Measured {
     leavers: Vec<Leaver>,
     /// Hosts that were ordered to come first and are not there yet: when they were ordered.
     ordered: BTreeMap<GroupNo, Vec<Ms>>,
-    /// Hosts that came first: when they were ordered, how long they took.
-    first_come: BTreeMap<GroupNo, Vec<Ms>>,
+    /// Hosts that came first: when they were there, and how long that took from their order on.
+    first_come: BTreeMap<GroupNo, Vec<(Ms, Ms)>>,
 }
 
 /// A host that was sent away.
@@ -187,7 +187,7 @@ impl Rolls {
             leaver.replaced = Some(now);
         } else if let Some(ordered) = roll.ordered.get_mut(&group).filter(|ordered| !ordered.is_empty()) {
             let at = ordered.remove(0);
-            roll.first_come.entry(group).or_default().push(now - at);
+            roll.first_come.entry(group).or_default().push((now, now - at));
         }
     }
 
@@ -309,8 +309,8 @@ impl Measured {
     }
 
     /// What a roll takes at least, with the draws of this one: for each wave the slowest drain of its hosts, then the
-    /// slowest end with its boot and health check (where new hosts come first: the slowest boot, then the slowest drain),
-    /// and the quiet time. Waves are full, as large as the fleet file and the budget allow: a first wave of one is the
+    /// slowest end with its boot and health check (where new hosts come first: the slowest boot, then the slowest drain;
+    /// rolls go below this, because hosts may boot in the quiet time before), and the quiet time. Waves are full, as large as the fleet file and the budget allow: a first wave of one is the
     /// controller's own affair. Ends come no faster than the API allows them. The time to bake comes on top.
     pub(crate) fn floor(&self, fleet: &Fleet) -> Ms {
         let Some(patch) = &fleet.patch else { return 0 };
@@ -318,10 +318,11 @@ impl Measured {
         let settle = millis(patch.settle);
         let mut left: Vec<&Leaver> = self.leavers.iter().filter(|one| one.shrinks || one.replaced.is_some()).collect();
         left.sort_by_key(|leaver| (leaver.left, leaver.host));
-        let mut came: Vec<Ms> = self.first_come.values().flatten().copied().collect();
+        let mut came: Vec<(Ms, Ms)> = self.first_come.values().flatten().copied().collect();
+        came.sort_unstable();
         let waves = left.chunks(size).map(|wave| {
             let shrinking = wave.iter().filter(|leaver| leaver.shrinks).count();
-            let first: Vec<Ms> = came.drain(..shrinking.min(came.len())).collect();
+            let first: Vec<Ms> = came.drain(..shrinking.min(came.len())).map(|(_, took)| took).collect();
             longest(wave, &first) + settle
         });
         self.baked + waves.sum::<Ms>()

@@ -6,6 +6,7 @@
 mod changes;
 mod reads;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use evenkeel_model::groups::Group;
 use evenkeel_model::observed::{EcsService, Host, Task};
 use evenkeel_model::templates::{Builder, Image, Target};
-use evenkeel_model::{FunctionName, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, Timestamp};
 use evenkeel_turn::ports::{Answer, Clock, PortError};
 
 use crate::api::Api;
@@ -69,6 +70,8 @@ impl Under {
 /// The newest answers, which a stale read repeats.
 #[derive(Debug, Default)]
 pub(crate) struct Newest {
+    /// The container instances that each function has listed: its process remembers their names.
+    listed: BTreeMap<FunctionName, BTreeSet<InstanceId>>,
     hosts: Option<Vec<Host>>,
     tasks: Option<Vec<Task>>,
     services: Option<Vec<EcsService>>,

@@ -36,6 +36,7 @@ impl ReadEcs for Ports {
         let requests = self.pages(|core| core.cluster.hosts.len());
         self.calls(Api::DescribeContainerInstances, requests, |core, under, fresh| {
             let hosts = fresh.read(&mut core.newest.hosts, || core.cluster.describe_hosts());
+            core.newest.listed.insert(self.function, hosts.iter().map(|host| host.id.clone()).collect());
             under.told().hosts.clone_from(&hosts);
             Ok(hosts)
         })
@@ -43,8 +44,15 @@ impl ReadEcs for Ports {
     }
 
     async fn some_hosts(&self, _: &ClusterName, instances: &[InstanceId]) -> Answer<Vec<Host>> {
-        // A page of ListContainerInstances with a filter, and one of DescribeContainerInstances for each hundred.
-        let requests = self.pages(|_| instances.len());
+        // DescribeContainerInstances for each hundred; those that the process has never listed need a page of
+        // ListContainerInstances with a filter and a description of their own.
+        let requests = {
+            let core = self.lock();
+            let listed = core.newest.listed.get(&self.function);
+            let (known, new): (Vec<_>, Vec<_>) =
+                instances.iter().partition(|id| listed.is_some_and(|listed| listed.contains(*id)));
+            known.len().div_ceil(PAGE) + 2 * new.len().div_ceil(PAGE)
+        };
         self.calls(Api::DescribeContainerInstances, requests, |core, _, _| {
             let mut hosts = core.cluster.describe_hosts();
             hosts.retain(|host| instances.contains(&host.id));
