@@ -15,6 +15,8 @@ pub mod ports;
 mod record;
 mod retry;
 mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod window;
 
 pub use board::{
