@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use evenkeel_aws::{Aws, Settings};
+use evenkeel_aws::{Also, Aws, Settings};
 use evenkeel_model::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -77,8 +77,12 @@ impl Fake {
         Self(Arc::new(Inner { asked: Mutex::default(), script: Mutex::new(Box::new(script)) }))
     }
 
-    /// The adapters in front of this.
+    /// The adapters in front of this, which ask all that they can.
     pub(crate) fn aws(&self) -> Aws {
+        self.aws_that_asks(Also { scaled_elsewhere: true, deregistration_delays: true })
+    }
+
+    pub(crate) fn aws_that_asks(&self, also: Also) -> Aws {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
@@ -86,9 +90,18 @@ impl Fake {
             .http_client(SharedHttpClient::new(self.clone()))
             .retry_config(Aws::retries())
             .timeout_config(Aws::timeouts())
+            // So that large requests can be read.
+            .disable_request_compression(true)
             .build();
-        let beat_queue = Some("https://sqs.eu-west-1.amazonaws.com/123456789012/beats".to_owned());
-        Aws::new(&config, Settings { table: "evenkeel".to_owned(), beat_queue }).with_clock(now)
+        let queue = |name: &str| Some(format!("https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"));
+        let settings = Settings {
+            table: "evenkeel".to_owned(),
+            beat_queue: queue("beats"),
+            dead_letters: queue("dead"),
+            roots: None,
+            also,
+        };
+        Aws::new(&config, settings).with_clock(now)
     }
 
     /// Everything that was asked with `action`.

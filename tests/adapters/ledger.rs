@@ -45,7 +45,7 @@ async fn an_emulators_table_holds_it_too() {
         .await;
     let table = format!("evenkeel-{}", std::process::id());
     make_table(&aws_sdk_dynamodb::Client::new(&config), &table).await;
-    let aws = Aws::new(&config, Settings { table, beat_queue: None });
+    let aws = Aws::new(&config, Settings { table, ..Settings::default() });
     every_ledger_holds(&aws, &id("shop"), &id("shop-2")).await;
 }
 

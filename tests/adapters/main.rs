@@ -10,5 +10,6 @@ mod ecs;
 mod errors;
 mod fake;
 mod groups;
+mod hosts;
 mod ledger;
 mod signals;

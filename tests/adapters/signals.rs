@@ -224,3 +224,42 @@ async fn a_fleet_file_is_the_parameter_of_its_name() {
     assert_eq!(fake.aws().text(&id("shop")).await.unwrap(), "name = \"shop\"");
     assert_eq!(fake.asked("GetParameter")[0].text("Name"), "/evenkeel/fleets/shop");
 }
+
+#[tokio::test]
+async fn values_are_published_by_namespace_a_thousand_at_a_time() {
+    use evenkeel_turn::ports::{DataPoint, PublishMetrics};
+    let fake = Fake::new(|asked| {
+        let data = asked.body["MetricData"].as_array().unwrap();
+        assert!((1..=1000).contains(&data.len()), "{} values", data.len());
+        Reply::Cbor(json!({}))
+    });
+    let point = |name: &str, seconds: u64, value: f64| DataPoint { source: source(name, seconds), at: now(), value };
+    let mut points = vec![point("depot/Jobs", 60, 2.5), point("shop/web/Requests", 10, 80.5)];
+    points.extend((0..1500).map(|number| point("shop/web/Requests", 10, f64::from(number))));
+    fake.aws().publish(&points).await.unwrap();
+    let asked = fake.asked("PutMetricData");
+    let namespaces: Vec<&str> = asked.iter().map(|asked| asked.text("Namespace")).collect();
+    assert_eq!(namespaces, ["depot", "shop/web", "shop/web"]);
+    let datum = &asked[1].body["MetricData"][0];
+    let told = (&datum["MetricName"], &datum["Value"], &datum["StorageResolution"]);
+    assert_eq!(told, (&json!("Requests"), &json!(80.5), &json!(1)));
+    assert_eq!(datum["Dimensions"], json!([{ "Name": "Queue", "Value": "q" }]));
+    assert_eq!(datum["Timestamp"].as_f64().unwrap() as i64, now().as_second());
+    assert!(asked[0].body["MetricData"][0]["StorageResolution"].is_null(), "a minute is the usual resolution");
+    fake.forget();
+    fake.aws().publish(&[]).await.unwrap();
+    assert_eq!(fake.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_dead_letter_has_its_reason_and_stays_within_a_messages_size() {
+    use evenkeel_turn::ports::DeadLetters;
+    let fake = Fake::new(|_| Reply::Json(json!({ "MessageId": "m" })));
+    let event = "\u{1}".repeat(100_000);
+    assert_eq!(fake.aws().bury("malformed event: ä", &event).await, Ok(true));
+    let asked = &fake.asked("SendMessage")[0];
+    assert!(asked.text("QueueUrl").ends_with("/dead"));
+    assert!(asked.text("MessageBody").len() < 256 * 1024);
+    let letter: Value = serde_json::from_str(asked.text("MessageBody")).unwrap();
+    assert_eq!(letter["reason"], "malformed event: ä");
+}

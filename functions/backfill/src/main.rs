@@ -1,16 +1,17 @@
 //! The Lambda binary of backfill.
 
+use evenkeel_aws::Also;
 use evenkeel_backfill::Backfill;
 use evenkeel_backfill::handler::{Handled, Ports};
 use evenkeel_lambda::{Done, Entry, StartError, start};
-use evenkeel_model::FunctionName;
 use evenkeel_model::trigger::Trigger;
 use evenkeel_turn::{FleetCache, HandleError, Limits};
 
 struct Function;
 
 impl<P: Ports> Entry<P> for Function {
-    const NAME: FunctionName = FunctionName::Backfill;
+    const NAME: &'static str = "backfill";
+    const ALSO: Also = Also { deregistration_delays: true, ..Also::NOTHING };
 
     async fn handle(
         &self,

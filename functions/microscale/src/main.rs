@@ -1,16 +1,17 @@
 //! The Lambda binary of microscale.
 
+use evenkeel_aws::Also;
 use evenkeel_lambda::{Done, Entry, StartError, start};
 use evenkeel_microscale::Microscale;
 use evenkeel_microscale::handler::{Handled, Ports};
-use evenkeel_model::FunctionName;
 use evenkeel_model::trigger::Trigger;
 use evenkeel_turn::{FleetCache, HandleError, Limits};
 
 struct Function;
 
 impl<P: Ports> Entry<P> for Function {
-    const NAME: FunctionName = FunctionName::Microscale;
+    const NAME: &'static str = "microscale";
+    const ALSO: Also = Also { scaled_elsewhere: true, ..Also::NOTHING };
 
     async fn handle(
         &self,

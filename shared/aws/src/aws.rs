@@ -9,6 +9,7 @@ use evenkeel_model::Timestamp;
 use evenkeel_turn::ports::Clock;
 
 use crate::clock::system_time;
+use crate::https::https_client;
 
 /// Tries of one call by the SDK itself: one more for a broken connection. The turn tries again too, and knows how much
 /// time it has.
@@ -18,9 +19,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A connection within a region takes milliseconds.
 const CONNECT: Duration = Duration::from_secs(1);
 /// The slowest of the calls, a full page of DescribeTasks, stays well under a second.
-const ATTEMPT: Duration = Duration::from_secs(4);
-/// A turn may last some twenty seconds, and needs several calls one after the other.
-const OPERATION: Duration = Duration::from_secs(8);
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// A turn may last some twenty seconds, and needs several calls one after the other. Its last call may begin just before
+/// its time is over, so this also has to fit into what the turn leaves of the function's timeout.
+const OPERATION: Duration = Duration::from_secs(5);
 
 /// What the clients need to know besides the account and region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,12 +31,32 @@ pub struct Settings {
     pub table: String,
     /// The URL of the queue that wakes this function; none: it is woken by ticks only.
     pub beat_queue: Option<String>,
+    /// The URL of the queue for events that can never be used; none: the platform's own has to do.
+    pub dead_letters: Option<String>,
+    /// The certificates to trust, in PEM; none: Amazon's.
+    pub roots: Option<Vec<u8>>,
+    /// What else is asked about services.
+    pub also: Also,
+}
+
+/// What is asked about ECS services only where a function decides by it: each is a call, and an action in its role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Also {
+    /// Which of them Application Auto Scaling scales.
+    pub scaled_elsewhere: bool,
+    /// How long their target groups let a target finish.
+    pub deregistration_delays: bool,
+}
+
+impl Also {
+    /// Nothing else.
+    pub const NOTHING: Self = Self { scaled_elsewhere: false, deregistration_delays: false };
 }
 
 /// Everything on AWS that the enabled features can reach. Implements the ports of `evenkeel_turn`.
 pub struct Aws {
     now: fn() -> Timestamp,
-    #[cfg_attr(not(any(feature = "dynamodb", feature = "sqs")), expect(dead_code, reason = "for these two only"))]
+    #[cfg_attr(not(feature = "ecs"), allow(dead_code, reason = "not every service needs all of it"))]
     pub(crate) settings: Settings,
     #[cfg(feature = "applicationautoscaling")]
     #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "asked about ECS services only"))]
@@ -65,6 +87,7 @@ impl Aws {
     /// The account and region that the environment names.
     pub async fn from_environment(settings: Settings) -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(https_client(settings.roots.as_deref()))
             .retry_config(Self::retries())
             .timeout_config(Self::timeouts())
             .load()

@@ -86,7 +86,7 @@ impl Kind {
             | "Unavailable"
             | "RequestTimeout" => Self::NoAnswer,
             // An answer of success that cannot be read is none: it may have been done.
-            _ if status >= 500 || status < 300 => Self::NoAnswer,
+            _ if !(300..500).contains(&status) => Self::NoAnswer,
             _ => Self::Refused,
         }
     }

@@ -1,8 +1,8 @@
 //! Even Keel's ports over the AWS SDK for Rust, and the real clock.
 //!
 //! [`Aws`] holds the clients of the enabled features and implements each port whose services are among them, so that a
-//! function compiles only what it calls: microscale needs `applicationautoscaling`, `cloudwatch`, `dynamodb`, `ecs`, `sqs` and `ssm`; backfill
-//! `autoscaling` and `ec2` as well; patchroll `elb` too.
+//! function compiles only what it calls. Features never change what is asked, because one build of several functions has
+//! the features of all of them: what only some functions need to know is in [`Also`].
 //!
 //! Architecture invariant: the only crate that names an SDK. It decides nothing: it batches, pages, asks at once what can
 //! be asked at once, and puts AWS's words into the model's.
@@ -15,6 +15,7 @@ mod clock;
 mod convert;
 #[cfg_attr(not(feature = "ecs"), allow(dead_code, reason = "without a service nothing fails"))]
 mod error;
+mod https;
 
 #[cfg(feature = "elb")]
 mod balancers;
@@ -29,10 +30,12 @@ mod files;
 mod groups;
 #[cfg(feature = "dynamodb")]
 mod ledger;
+#[cfg(feature = "cloudwatch")]
+mod publish;
 #[cfg(feature = "sqs")]
 mod queues;
 #[cfg(feature = "cloudwatch")]
 mod signals;
 
-pub use aws::{Aws, Settings};
+pub use aws::{Also, Aws, Settings};
 pub use clock::system_time;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use evenkeel_model::observed::Signal;
 use evenkeel_model::{FleetName, QueueName, Timestamp};
-use evenkeel_turn::ports::{Answer, Beats, Clock, PortError};
+use evenkeel_turn::ports::{Answer, Beats, Clock, DeadLetters, PortError};
 
 use crate::Aws;
 use crate::convert::all;
@@ -17,6 +17,10 @@ use crate::error::port_error;
 const MOST_MESSAGES: usize = 10;
 /// The longest that a message may be held back (SQS API reference, DelaySeconds).
 const LONGEST_DELAY: u64 = 900;
+
+/// Characters of an event that is of no use: its message stays within 256 KiB whatever is escaped in it (SQS developer
+/// guide, "Amazon SQS message quotas").
+const MOST_OF_AN_EVENT: usize = 32 * 1024;
 
 /// The URLs of queues by name, which do not change while a queue is there.
 pub(crate) type Urls = Mutex<BTreeMap<QueueName, String>>;
@@ -85,6 +89,16 @@ impl Beats for Aws {
         }))
         .await?;
         Ok(())
+    }
+}
+
+impl DeadLetters for Aws {
+    async fn bury(&self, because: &str, event: &str) -> Answer<bool> {
+        let Some(url) = &self.settings.dead_letters else { return Ok(false) };
+        let event: String = event.chars().take(MOST_OF_AN_EVENT).collect();
+        let letter = serde_json::json!({ "reason": because, "event": event });
+        self.sqs.send_message().queue_url(url).message_body(letter.to_string()).send().await.map_err(port_error)?;
+        Ok(true)
     }
 }
 

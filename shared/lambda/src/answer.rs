@@ -1,6 +1,7 @@
 //! What an invocation answers.
 
 use evenkeel_intake::MessageId;
+use evenkeel_turn::Summary;
 use serde_json::{Value, json};
 
 use crate::invocation::NotHandled;
@@ -32,6 +33,15 @@ impl Answer {
                 self.failure.get_or_insert(why);
             }
         }
+    }
+
+    /// A turn, and how the fleet stands after it, where somebody asked.
+    pub(crate) fn turned(&mut self, summary: &Summary, view: Option<Value>) {
+        let mut answer = serde_json::to_value(summary).unwrap_or_default();
+        if let Some(view) = view {
+            answer["view"] = view;
+        }
+        self.done(answer);
     }
 
     pub(crate) fn done(&mut self, what: Value) {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use evenkeel_model::FunctionName;
+use evenkeel_aws::Also;
 use evenkeel_model::decision::Planned;
 use evenkeel_model::report::Report;
 use evenkeel_model::trigger::Trigger;
@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 /// A function as the runtime calls it.
 pub trait Entry<P>: Sync {
     /// Its name in log lines and metrics.
-    const NAME: FunctionName;
+    const NAME: &'static str;
+    /// What it decides by, besides what every function sees of a service.
+    const ALSO: Also = Also::NOTHING;
 
     /// Does what `trigger` asks of it for one fleet.
     fn handle(
@@ -33,14 +35,14 @@ pub enum Done {
     NotForUs,
     /// A turn was taken, or another one marked to go again.
     Turned(Box<Summary>),
-    /// What a turn would do; for whoever asked.
-    Planned(Value),
+    /// Something else, for whoever asked and for the log: what a turn would do, or what was done without one.
+    Answered(Value),
 }
 
 impl Done {
     /// A dry run as an answer.
     #[must_use]
     pub fn planned(steps: &[Planned], report: &Report, view: &impl Serialize) -> Self {
-        Self::Planned(json!({ "steps": steps, "report": report, "view": view }))
+        Self::Answered(json!({ "steps": steps, "report": report, "view": view }))
     }
 }

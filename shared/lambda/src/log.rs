@@ -4,8 +4,8 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
+use evenkeel_model::Timestamp;
 use evenkeel_model::decision::Outcome;
-use evenkeel_model::{FunctionName, Timestamp};
 use evenkeel_turn::Summary;
 use serde_json::{Value, json};
 
@@ -53,8 +53,13 @@ pub trait Log: Sync {
         self.line(&json!({ "at": now, "level": "INFO", "message": "turn", "turn": summary }));
     }
 
+    /// What was answered without a turn.
+    fn answer(&self, function: &str, answer: &Value) {
+        self.line(&json!({ "level": "INFO", "function": function, "message": "answer", "answer": answer }));
+    }
+
     /// An invocation's counts, where there are any.
-    fn counts(&self, function: FunctionName, counts: &Counts, now: Timestamp) {
+    fn counts(&self, function: &str, counts: &Counts, now: Timestamp) {
         let Counts { unknown, malformed, failed } = *counts;
         let values = [
             ("Unknown events", json!(unknown), "Count"),
@@ -67,7 +72,7 @@ pub trait Log: Sync {
     }
 
     /// Something that somebody may look for.
-    fn note(&self, function: FunctionName, message: &str, detail: &str) {
+    fn note(&self, function: &str, message: &str, detail: &str) {
         self.line(&json!({ "level": "WARN", "function": function, "message": message, "detail": detail }));
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of a binary: environment variables, read once in `main`.
 
-use evenkeel_aws::Settings;
+use evenkeel_aws::{Also, Settings};
 use evenkeel_model::FleetName;
 use evenkeel_model::ids::InvalidId;
 use evenkeel_turn::FleetCache;
@@ -11,6 +11,10 @@ const FLEETS: &str = "EVENKEEL_FLEETS";
 const TABLE: &str = "EVENKEEL_TABLE";
 /// The URL of the queue that wakes the function.
 const BEAT_QUEUE: &str = "EVENKEEL_BEAT_QUEUE";
+/// The URL of the queue for events that can never be used.
+const DEAD_LETTERS: &str = "EVENKEEL_DEAD_LETTERS";
+/// A file of certificates to trust instead of Amazon's, as AWS's command line takes it.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 /// Without a table's name.
 const DEFAULT_TABLE: &str = "evenkeel";
 
@@ -31,6 +35,9 @@ pub enum SetupError {
     /// A name is none.
     #[error("environment variable {FLEETS}")]
     Fleet(#[from] InvalidId),
+    /// The certificates cannot be read.
+    #[error("the file that environment variable {CA_BUNDLE} names")]
+    Roots(#[from] std::io::Error),
 }
 
 impl Setup {
@@ -53,6 +60,9 @@ impl Setup {
             settings: Settings {
                 table: given(TABLE).unwrap_or_else(|| DEFAULT_TABLE.to_owned()),
                 beat_queue: given(BEAT_QUEUE),
+                dead_letters: given(DEAD_LETTERS),
+                roots: given(CA_BUNDLE).map(std::fs::read).transpose()?,
+                also: Also::NOTHING,
             },
         })
     }

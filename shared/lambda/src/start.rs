@@ -1,6 +1,6 @@
 //! The process: clients built once, then one invocation after the other.
 
-use evenkeel_aws::Aws;
+use evenkeel_aws::{Aws, Settings};
 use evenkeel_model::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use crate::setup::Setup;
 /// Where the environment is not one to start in, or the runtime API does not answer.
 pub async fn start<E: Entry<Aws> + Send>(entry: E) -> Result<(), lambda_runtime::Error> {
     let Setup { fleets, settings } = Setup::from_environment()?;
-    let aws = Aws::from_environment(settings).await;
+    let aws = Aws::from_environment(Settings { also: E::ALSO, ..settings }).await;
     let (entry, aws, fleets) = (&entry, &aws, fleets.as_slice());
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let invocation = Invocation {

@@ -6,14 +6,41 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use evenkeel_lambda::{Done, Entry, Invocation, Log, NotHandled, invoke};
+use evenkeel_model::FunctionName;
+use evenkeel_model::Timestamp;
+use evenkeel_model::report::Report;
 use evenkeel_model::trigger::Trigger;
-use evenkeel_model::{FunctionName, Timestamp};
-use evenkeel_turn::ports::{Clock, PortError};
-use evenkeel_turn::{FleetCache, HandleError, Limits, TurnError};
+use evenkeel_turn::ledger::{Item, Key, LedgerError, Write};
+use evenkeel_turn::ports::{Answer, Clock, DeadLetters, Ledger, PortError};
+use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, TurnError};
 use serde_json::{Value, json};
 
-/// A clock that stands still.
-struct Still;
+/// A clock that stands still, a ledger with one view, and a place for dead letters or none.
+#[derive(Default)]
+struct Still {
+    dead: Option<Mutex<Vec<(String, String)>>>,
+}
+
+impl Ledger for Still {
+    async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
+        let view = |key: &Key| {
+            (key.sort == "view#microscale").then(|| Item { version: 1, body: r#"{"hosts":[]}"#.to_owned() })
+        };
+        Ok(keys.iter().map(view).collect())
+    }
+
+    async fn write(&self, _: Vec<Write>) -> Result<(), LedgerError> {
+        unreachable!("an invocation writes nothing itself")
+    }
+}
+
+impl DeadLetters for Still {
+    async fn bury(&self, because: &str, event: &str) -> Answer<bool> {
+        let Some(dead) = &self.dead else { return Ok(false) };
+        dead.lock().unwrap().push((because.to_owned(), event.to_owned()));
+        Ok(true)
+    }
+}
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
@@ -30,7 +57,7 @@ struct Names {
 }
 
 impl Entry<Still> for Names {
-    const NAME: FunctionName = FunctionName::Microscale;
+    const NAME: &'static str = "microscale";
 
     async fn handle(
         &self,
@@ -45,7 +72,19 @@ impl Entry<Still> for Names {
         match (trigger, fleets.name().as_str()) {
             (Trigger::Manual(manual), name) if manual.fleet.as_str() != name => Ok(Done::NotForUs),
             (_, "broken") => Err(TurnError::Observe(PortError::Throttled).into()),
-            (_, name) => Ok(Done::Planned(json!({ "fleet": name }))),
+            (_, "locked") => Err(TurnError::Observe(PortError::Refused("not authorized".to_owned())).into()),
+            (_, "turned") => Ok(Done::Turned(Box::new(Summary {
+                fleet: fleets.name().clone(),
+                function: FunctionName::Microscale,
+                held: true,
+                rounds: 1,
+                decisions: Vec::new(),
+                unfinished: false,
+                report: Report::default(),
+                wakes: Vec::new(),
+                fleet_file_refused: None,
+            }))),
+            (_, name) => Ok(Done::Answered(json!({ "fleet": name }))),
         }
     }
 }
@@ -60,11 +99,19 @@ impl Log for Lines {
 }
 
 async fn handle(fleets: &[&str], payload: &str) -> (Result<Value, NotHandled>, Vec<Value>, Vec<(String, Limits)>) {
+    handle_with(&Still::default(), fleets, payload).await
+}
+
+async fn handle_with(
+    ports: &Still,
+    fleets: &[&str],
+    payload: &str,
+) -> (Result<Value, NotHandled>, Vec<Value>, Vec<(String, Limits)>) {
     let fleets: Vec<FleetCache> = fleets.iter().map(|name| FleetCache::new(name.parse().unwrap())).collect();
     let (names, lines) = (Names::default(), Lines::default());
-    let deadline = Still.now() + Duration::from_secs(30);
+    let deadline = ports.now() + Duration::from_secs(30);
     let invocation = Invocation { payload: payload.as_bytes(), request: "request-1", deadline };
-    let answer = invoke(&names, &Still, &fleets, invocation, &lines).await;
+    let answer = invoke(&names, ports, &fleets, invocation, &lines).await;
     (answer, lines.0.into_inner().unwrap(), names.asked.into_inner().unwrap())
 }
 
@@ -80,7 +127,7 @@ fn batch(bodies: &[&str]) -> String {
 async fn each_fleet_gets_the_trigger_and_time_is_left_for_the_answer() {
     let (answer, _, asked) = handle(&["shop", "depot"], TICK).await;
     assert_eq!(answer, Ok(json!([{ "fleet": "shop" }, { "fleet": "depot" }])));
-    let limits = Limits { budget: Duration::from_secs(28), lease: Duration::from_secs(35) };
+    let limits = Limits { budget: Duration::from_secs(23), lease: Duration::from_secs(35) };
     assert_eq!(asked, [("shop".to_owned(), limits), ("depot".to_owned(), limits)]);
 }
 
@@ -127,4 +174,48 @@ async fn of_a_batch_only_what_failed_comes_again() {
     assert_eq!(asked.len(), 2, "beats that come together are one");
     let (answer, ..) = handle(&["broken"], &batch(&[TICK])).await;
     assert_eq!(answer, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] })));
+}
+
+/// A place for dead letters, and what an invocation answers with it.
+async fn buried(fleets: &[&str], payload: &str) -> (Result<Value, NotHandled>, Vec<(String, String)>) {
+    let ports = Still { dead: Some(Mutex::default()) };
+    let (answer, ..) = handle_with(&ports, fleets, payload).await;
+    (answer, ports.dead.unwrap().into_inner().unwrap())
+}
+
+#[tokio::test]
+async fn bad_input_is_put_away_once_and_never_comes_again() {
+    let malformed = TICK.replace("Scheduled Event", "EC2 Spot Instance Interruption Warning").replace("events", "ec2");
+    let (answer, dead) = buried(&["shop"], &malformed).await;
+    assert_eq!(answer, Ok(json!([])));
+    assert!(dead[0].0.starts_with("malformed event:") && dead[0].1.contains("aws.ec2"), "{dead:?}");
+    let (answer, dead) = buried(&["shop"], &batch(&["{", TICK])).await;
+    assert_eq!(answer, Ok(json!({ "batchItemFailures": [] })));
+    let letter: Value = serde_json::from_str(&dead[0].1).unwrap();
+    assert_eq!((dead.len(), &letter["messageId"]), (1, &json!("m0")), "the one message, not its batch");
+    let (answer, dead) = buried(&["shop"], r#"{"fleet":"a shop","microscale":"status"}"#).await;
+    assert_eq!((answer.unwrap_err().kind(), dead.len()), ("Malformed", 0), "whoever asks by hand is answered");
+}
+
+#[tokio::test]
+async fn what_needs_a_person_is_not_tried_again_and_what_passes_is() {
+    let (answer, dead) = buried(&["locked"], TICK).await;
+    assert_eq!((answer, dead.len()), (Ok(json!([])), 1));
+    assert_eq!(dead[0].0, "turn not taken: not observed: refused: not authorized");
+    let (answer, dead) = buried(&["locked", "broken"], TICK).await;
+    assert_eq!((answer.is_err(), dead.len()), (true, 0), "one of the two may work in a moment");
+    let (answer, dead) = buried(&["broken"], &batch(&[TICK])).await;
+    assert_eq!((answer, dead.len()), (Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] })), 0));
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_turn_is_told_how_the_fleet_stands_after_it() {
+    let (answer, ..) = handle(&["turned"], r#"{"fleet":"turned","microscale":"status"}"#).await;
+    let answer = answer.unwrap();
+    assert_eq!((&answer["fleet"], &answer["view"]), (&json!("turned"), &json!({ "hosts": [] })));
+    let (answer, ..) = handle(&["turned"], TICK).await;
+    assert!(answer.unwrap().get("view").is_none(), "nobody reads it");
+    let (answer, ..) = handle(&["shop"], r#"{"fleet":"depot","microscale":"status"}"#).await;
+    let answer = answer.unwrap();
+    assert_eq!((&answer["fleets"], answer["refused"].is_string()), (&json!(["shop"]), true));
 }

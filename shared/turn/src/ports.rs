@@ -232,6 +232,29 @@ pub trait Beats: Sync {
     fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> impl Future<Output = Answer<()>> + Send;
 }
 
+/// One value of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataPoint {
+    /// The metric, and how it is read; a period under a minute asks for a metric of high resolution.
+    pub source: MetricSource,
+    /// The moment it stands for.
+    pub at: Timestamp,
+    /// The value.
+    pub value: f64,
+}
+
+/// Publishes metrics.
+pub trait PublishMetrics: Sync {
+    /// Publishes these values; the same ones twice are counted twice.
+    fn publish(&self, points: &[DataPoint]) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Where events go that lead to nothing however often they come.
+pub trait DeadLetters: Sync {
+    /// Puts an event there, with the reason. False where there is no such place.
+    fn bury(&self, because: &str, event: &str) -> impl Future<Output = Answer<bool>> + Send;
+}
+
 /// Where fleet files are kept.
 pub trait FleetFiles: Sync {
     /// The text of the fleet's file.

@@ -1,6 +1,6 @@
 //! Services, with what of their task definitions and target groups matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{PlacementConstraint, PlacementStrategy, SchedulingStrategy, Service};
@@ -35,9 +35,12 @@ impl Aws {
             pages.await?.into_iter().flatten().filter(|service| service.status() != Some("INACTIVE")).collect();
         let definitions = distinct(found.iter().filter_map(Service::task_definition).map(str::to_owned));
         let groups = distinct(found.iter().flat_map(target_groups));
-        let beside =
-            try_join3(self.definitions(definitions), self.delays(groups), self.scaled_elsewhere(cluster, names));
-        let (definitions, delays, scaled) = beside.await?;
+        let also = self.settings.also;
+        let delays = async { if also.deregistration_delays { self.delays(groups).await } else { Ok(BTreeMap::new()) } };
+        let scaled = async {
+            if also.scaled_elsewhere { self.scaled_elsewhere(cluster, names).await } else { Ok(BTreeSet::new()) }
+        };
+        let (definitions, delays, scaled) = try_join3(self.definitions(definitions), delays, scaled).await?;
         let of = |found: &Service| {
             let definition = definitions.get(found.task_definition()?).and_then(Option::as_deref);
             let mut service = service(found, definition, &delays)?;
@@ -51,12 +54,8 @@ impl Aws {
 
     #[cfg(not(feature = "applicationautoscaling"))]
     #[expect(clippy::unused_async, reason = "with the feature applicationautoscaling it asks")]
-    async fn scaled_elsewhere(
-        &self,
-        _: &ClusterName,
-        _: &[ServiceName],
-    ) -> Answer<std::collections::BTreeSet<ServiceName>> {
-        Ok(std::collections::BTreeSet::new())
+    async fn scaled_elsewhere(&self, _: &ClusterName, _: &[ServiceName]) -> Answer<BTreeSet<ServiceName>> {
+        Ok(BTreeSet::new())
     }
 
     #[cfg(not(feature = "elb"))]
