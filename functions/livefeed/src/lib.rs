@@ -2,6 +2,8 @@
 //!
 //! Architecture invariant: no write route, no AWS, nothing from outside: all assets come from this binary.
 
+mod ledger;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
+
+pub use ledger::FromLedger;
 
 /// Where the page's data comes from. Reading only.
 pub trait Source: Clone + Send + Sync + 'static {

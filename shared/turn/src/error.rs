@@ -4,7 +4,7 @@ use crate::files::FleetError;
 use crate::ledger::LedgerError;
 use crate::ports::PortError;
 
-/// Why a trigger led to nothing. All of these are worth another try by the platform.
+/// Why a trigger led to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
     /// There is no usable fleet file.
@@ -13,6 +13,34 @@ pub enum HandleError {
     /// The turn could not be taken.
     #[error("turn not taken")]
     Turn(#[from] TurnError),
+    /// Metrics were not taken.
+    #[error("metrics not published")]
+    Publish(#[source] PortError),
+}
+
+impl HandleError {
+    /// Whether the same trigger may lead to something in a while. What is not passing needs a person: a fleet file, a
+    /// permission, a quota, or a newer version of the function.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Fleet(FleetError::Unread { source, .. })
+            | Self::Turn(TurnError::Observe(source) | TurnError::Ledger(LedgerError::Port(source)))
+            | Self::Fleet(FleetError::Ledger { source: LedgerError::Port(source), .. })
+            | Self::Publish(source) => match source {
+                PortError::Throttled
+                | PortError::Unavailable(_)
+                | PortError::Busy(_)
+                | PortError::Conflict(_)
+                | PortError::NoCapacity(_) => true,
+                PortError::NotFound(_) | PortError::OverQuota(_) | PortError::Refused(_) => false,
+            },
+            Self::Turn(TurnError::Ledger(LedgerError::Conflict) | TurnError::LeaseLost)
+            | Self::Fleet(FleetError::Ledger { source: LedgerError::Conflict, .. }) => true,
+            Self::Fleet(FleetError::Invalid { .. } | FleetError::Misnamed { .. })
+            | Self::Turn(TurnError::Stored { .. }) => false,
+        }
+    }
 }
 
 /// Why a turn ended without saving.

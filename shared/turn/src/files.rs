@@ -117,7 +117,7 @@ impl FleetCache {
     /// Takes a good text and keeps it in the ledger; falls back to the kept one for a bad text.
     async fn judge<P: Ledger>(&self, ports: &P, text: &str) -> Result<InForce, FleetError> {
         let name = &self.name;
-        let key = Key::only(name, "good-file");
+        let key = good_file_key(name);
         let lost = |source: LedgerError| FleetError::Ledger { fleet: name.clone(), source };
         match read(text) {
             Ok(fleet) if fleet.name != *name => Err(FleetError::Misnamed { fleet: name.clone(), found: fleet.name }),
@@ -140,6 +140,12 @@ impl FleetCache {
         // A panic elsewhere cannot leave half a value here: the lock only guards one assignment.
         self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The key of the text of the fleet file that was good last.
+#[must_use]
+pub fn good_file_key(fleet: &FleetName) -> Key {
+    Key::only(fleet, "good-file")
 }
 
 fn read(text: &str) -> Result<Fleet, Problems> {

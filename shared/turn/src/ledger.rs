@@ -78,6 +78,42 @@ impl Write {
     }
 }
 
+/// Writes that are taken together (DynamoDB API reference, TransactWriteItems).
+pub const MOST_WRITES: usize = 100;
+/// Bytes of an item, keys and attribute names included (DynamoDB developer guide, "Quotas": 400 KB).
+pub const MOST_ITEM_BYTES: usize = 400 * 1024;
+/// Bytes of all that is written together (DynamoDB API reference, TransactWriteItems: 4 MB).
+pub const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// The names of the attributes, the fleet's prefix, the version and the time of expiry, generously.
+const BYTES_BESIDE: usize = 128;
+
+/// Refuses what no ledger takes, in the same way for all of them: one key twice, and more or larger items than DynamoDB has
+/// room for.
+///
+/// # Errors
+/// [`LedgerError::Conflict`] for a key that comes twice, [`PortError::Refused`] for what is too much.
+pub fn check(writes: &[Write]) -> Result<(), LedgerError> {
+    let refused = |because: String| Err(LedgerError::Port(PortError::Refused(because)));
+    if writes.len() > MOST_WRITES {
+        return refused(format!("{} writes at once: the ledger takes {MOST_WRITES}", writes.len()));
+    }
+    let mut bytes = 0;
+    for (index, Write { key, body, expect: _, expires: _ }) in writes.iter().enumerate() {
+        if writes[..index].iter().any(|other| other.key == *key) {
+            return Err(LedgerError::Conflict);
+        }
+        let size = key.sort.len() + key.fleet.as_str().len() + body.as_ref().map_or(0, String::len) + BYTES_BESIDE;
+        if size > MOST_ITEM_BYTES {
+            return refused(format!("item {} of {size} bytes: the ledger takes {MOST_ITEM_BYTES}", key.sort));
+        }
+        bytes += size;
+    }
+    if bytes > MOST_BYTES {
+        return refused(format!("{bytes} bytes at once: the ledger takes {MOST_BYTES}"));
+    }
+    Ok(())
+}
+
 /// Why a write was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {

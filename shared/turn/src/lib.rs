@@ -15,6 +15,8 @@ pub mod ports;
 mod record;
 mod retry;
 mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod window;
 
 pub use board::{
@@ -23,7 +25,7 @@ pub use board::{
 };
 pub use budget::{Budget, Out, OutCause};
 pub use error::{HandleError, TurnError};
-pub use files::{FleetCache, FleetError, InForce};
+pub use files::{FleetCache, FleetError, InForce, good_file_key};
 pub use lease::Lease;
 pub use record::feed_key;
 pub use retry::retry;

@@ -30,6 +30,15 @@ pub enum PortError {
     /// Something else is going on there (`ScalingActivityInProgress`): a later turn may do it.
     #[error("busy: {0}")]
     Busy(String),
+    /// Somebody else changed it first, or it is in another state than the call is for: look again before the next try.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// EC2 has no such capacity now: another kind or another zone may have it, or the same one later.
+    #[error("no capacity: {0}")]
+    NoCapacity(String),
+    /// The account's limit is reached: only a person can raise it.
+    #[error("over the quota: {0}")]
+    OverQuota(String),
     /// Refused for good: trying again gives the same answer.
     #[error("refused: {0}")]
     Refused(String),
@@ -41,7 +50,12 @@ impl PortError {
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::Throttled | Self::Unavailable(_) => true,
-            Self::NotFound(_) | Self::Busy(_) | Self::Refused(_) => false,
+            Self::NotFound(_)
+            | Self::Busy(_)
+            | Self::Conflict(_)
+            | Self::NoCapacity(_)
+            | Self::OverQuota(_)
+            | Self::Refused(_) => false,
         }
     }
 }
@@ -216,6 +230,29 @@ pub trait ReadSignals: Sync {
 pub trait Beats: Sync {
     /// Wakes the function that asks, for `fleet`, once after each of `delays`.
     fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// One value of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataPoint {
+    /// The metric, and how it is read; a period under a minute asks for a metric of high resolution.
+    pub source: MetricSource,
+    /// The moment it stands for.
+    pub at: Timestamp,
+    /// The value.
+    pub value: f64,
+}
+
+/// Publishes metrics.
+pub trait PublishMetrics: Sync {
+    /// Publishes these values; the same ones twice are counted twice.
+    fn publish(&self, points: &[DataPoint]) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Where events go that lead to nothing however often they come.
+pub trait DeadLetters: Sync {
+    /// Puts an event there, with the reason. False where there is no such place.
+    fn bury(&self, because: &str, event: &str) -> impl Future<Output = Answer<bool>> + Send;
 }
 
 /// Where fleet files are kept.

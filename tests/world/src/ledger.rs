@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write};
+use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write, check};
 
 use crate::clock::Ms;
 
@@ -29,7 +29,7 @@ impl Table {
     /// TransactWriteItems.
     ///
     /// # Errors
-    /// [`LedgerError::Conflict`] when a condition does not hold, or one key is written twice; then nothing is written.
+    /// [`LedgerError::Conflict`] when a condition does not hold, or what [`check`] refuses; then nothing is written.
     pub fn write(&mut self, writes: &[Write], expires: impl Fn(&Write) -> Option<Ms>) -> Result<(), LedgerError> {
         let version = |key: &Key| self.items.get(key).map(|stored| stored.item.version);
         let holds = |write: &Write| match write.expect {
@@ -37,9 +37,8 @@ impl Table {
             Expect::Absent => version(&write.key).is_none(),
             Expect::Version(expected) => version(&write.key) == Some(expected),
         };
-        let twice =
-            writes.iter().enumerate().any(|(index, write)| writes[..index].iter().any(|other| other.key == write.key));
-        if twice || !writes.iter().all(holds) {
+        check(writes)?;
+        if !writes.iter().all(holds) {
             return Err(LedgerError::Conflict);
         }
         for write in writes {
@@ -83,6 +82,28 @@ fn version_after(old: Option<&Stored>) -> u64 {
 mod tests {
     use super::*;
     use evenkeel_model::FleetName;
+    use evenkeel_turn::ports::{Answer, Ledger};
+    use evenkeel_turn::testing::every_ledger_holds;
+    use std::sync::{Mutex, PoisonError};
+
+    /// The table alone, without a world around it.
+    struct Alone(Mutex<Table>);
+
+    impl Ledger for Alone {
+        async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
+            Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(keys))
+        }
+
+        async fn write(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(&writes, |_| None)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_table_holds_what_every_ledger_holds() {
+        let [fleet, other] = ["demo", "demo-2"].map(|name| name.parse().unwrap());
+        every_ledger_holds(&Alone(Mutex::default()), &fleet, &other).await;
+    }
 
     fn put(sort: &str, expect: Expect) -> Write {
         let fleet = FleetName::new("demo").unwrap_or_else(|_| unreachable!());

@@ -97,7 +97,10 @@ fn run(family: Family, seeds: Range<u64>) -> Result<(), Failed> {
         match judge(family, seed, &case) {
             Ok(tally) => tallies.push(tally),
             Err(problem) => {
-                let replay = format!("cargo test -p evenkeel-microscale --test oracle -- {}-{seed}", family.word());
+                let replay = format!(
+                    "cargo test -p evenkeel-microscale --no-default-features --test oracle -- {}-{seed}",
+                    family.word()
+                );
                 failures.push(format!("{problem}\n{case}  replay: {replay}\n"));
             }
         }

@@ -1,7 +1,6 @@
 //! What services have to do over time: series from files, and the random generator.
 
 mod file;
-mod walk;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,8 +9,8 @@ use std::time::Duration;
 use evenkeel_model::ServiceName;
 use evenkeel_model::fleet::{Demand, Service};
 
+pub use evenkeel_demand::Walk;
 pub use file::{FileError, read};
-pub use walk::Walk;
 
 /// The part of the time that a fitted series stays at or below [`FULL`].
 const MOST_OF_THE_TIME: f64 = 0.99;

@@ -1,4 +1,4 @@
-//! The random demand of the first story: it wanders, jumps now and then, and can be told to spike or to calm down.
+//! Random demand: it wanders, jumps now and then, and can be told to spike or to calm down.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

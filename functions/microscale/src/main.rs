@@ -1,0 +1,38 @@
+//! The Lambda binary of microscale.
+
+use evenkeel_aws::Also;
+use evenkeel_lambda::{Done, Entry, StartError, start};
+use evenkeel_microscale::Microscale;
+use evenkeel_microscale::handler::{Handled, Ports};
+use evenkeel_model::trigger::Trigger;
+use evenkeel_turn::{FleetCache, HandleError, Limits};
+
+struct Function;
+
+impl<P: Ports> Entry<P> for Function {
+    const NAME: &'static str = "microscale";
+    const ALSO: Also = Also { scaled_elsewhere: true, ..Also::NOTHING };
+
+    async fn handle(
+        &self,
+        ports: &P,
+        fleets: &FleetCache,
+        trigger: &Trigger,
+        holder: &str,
+        limits: Limits,
+    ) -> Result<Done, HandleError> {
+        Ok(match Microscale.handle(ports, fleets, trigger, holder, limits).await? {
+            Handled::NotForUs => Done::NotForUs,
+            Handled::Turned(summary) => Done::Turned(Box::new(summary)),
+            Handled::Planned(parts) => {
+                let (outlook, view) = *parts;
+                Done::planned(&outlook.steps, &outlook.report, &view)
+            }
+        })
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    start(Function).await
+}

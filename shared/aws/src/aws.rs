@@ -1,0 +1,162 @@
+//! The clients that the enabled features need, made once in a process.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use evenkeel_model::Timestamp;
+use evenkeel_turn::ports::Clock;
+
+use crate::clock::system_time;
+use crate::https::https_client;
+
+/// Tries of one call by the SDK itself: one more for a broken connection. The turn tries again too, and knows how much
+/// time it has.
+const TRIES: u32 = 2;
+/// The SDK's first pause; it draws between 0 and this.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// A connection within a region takes milliseconds.
+const CONNECT: Duration = Duration::from_secs(1);
+/// The slowest of the calls, a full page of DescribeTasks, stays well under a second.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// A turn may last some twenty seconds, and needs several calls one after the other. Its last call may begin just before
+/// its time is over, so this also has to fit into what the turn leaves of the function's timeout.
+const OPERATION: Duration = Duration::from_secs(5);
+
+/// What the clients need to know besides the account and region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The ledger's table.
+    pub table: String,
+    /// The URL of the queue that wakes this function; none: it is woken by ticks only.
+    pub beat_queue: Option<String>,
+    /// The URL of the queue for events that can never be used; none: the platform's own has to do.
+    pub dead_letters: Option<String>,
+    /// The certificates to trust, in PEM; none: Amazon's.
+    pub roots: Option<Vec<u8>>,
+    /// What else is asked about services.
+    pub also: Also,
+}
+
+/// What is asked about ECS services only where a function decides by it: each is a call, and an action in its role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Also {
+    /// Which of them Application Auto Scaling scales.
+    pub scaled_elsewhere: bool,
+    /// How long their target groups let a target finish.
+    pub deregistration_delays: bool,
+}
+
+impl Also {
+    /// Nothing else.
+    pub const NOTHING: Self = Self { scaled_elsewhere: false, deregistration_delays: false };
+}
+
+/// Everything on AWS that the enabled features can reach. Implements the ports of `evenkeel_turn`.
+pub struct Aws {
+    now: fn() -> Timestamp,
+    #[cfg_attr(not(feature = "ecs"), allow(dead_code, reason = "not every service needs all of it"))]
+    pub(crate) settings: Settings,
+    #[cfg(feature = "applicationautoscaling")]
+    #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "asked about ECS services only"))]
+    pub(crate) applicationautoscaling: aws_sdk_applicationautoscaling::Client,
+    #[cfg(feature = "autoscaling")]
+    pub(crate) autoscaling: aws_sdk_autoscaling::Client,
+    #[cfg(feature = "cloudwatch")]
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
+    #[cfg(feature = "dynamodb")]
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    #[cfg(feature = "ec2")]
+    pub(crate) ec2: aws_sdk_ec2::Client,
+    #[cfg(feature = "ecs")]
+    pub(crate) ecs: aws_sdk_ecs::Client,
+    #[cfg(feature = "ecs")]
+    pub(crate) known: crate::ecs::Known,
+    #[cfg(feature = "elb")]
+    pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
+    #[cfg(feature = "sqs")]
+    pub(crate) sqs: aws_sdk_sqs::Client,
+    #[cfg(feature = "sqs")]
+    pub(crate) queue_urls: crate::queues::Urls,
+    #[cfg(feature = "ssm")]
+    pub(crate) ssm: aws_sdk_ssm::Client,
+}
+
+impl Aws {
+    /// The account and region that the environment names.
+    pub async fn from_environment(settings: Settings) -> Self {
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(https_client(settings.roots.as_deref()))
+            .retry_config(Self::retries())
+            .timeout_config(Self::timeouts())
+            .load()
+            .await;
+        Self::new(&config, settings)
+    }
+
+    /// Clients of `config`, all with the same HTTP client. Opens no connection.
+    #[must_use]
+    #[cfg_attr(not(feature = "ecs"), allow(unused_variables, reason = "without features there is no client"))]
+    pub fn new(config: &SdkConfig, settings: Settings) -> Self {
+        Self {
+            now: system_time,
+            settings,
+            #[cfg(feature = "applicationautoscaling")]
+            applicationautoscaling: aws_sdk_applicationautoscaling::Client::new(config),
+            #[cfg(feature = "autoscaling")]
+            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            #[cfg(feature = "cloudwatch")]
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            #[cfg(feature = "dynamodb")]
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            #[cfg(feature = "ec2")]
+            ec2: aws_sdk_ec2::Client::new(config),
+            #[cfg(feature = "ecs")]
+            ecs: aws_sdk_ecs::Client::new(config),
+            #[cfg(feature = "ecs")]
+            known: crate::ecs::Known::default(),
+            #[cfg(feature = "elb")]
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            #[cfg(feature = "sqs")]
+            sqs: aws_sdk_sqs::Client::new(config),
+            #[cfg(feature = "sqs")]
+            queue_urls: crate::queues::Urls::default(),
+            #[cfg(feature = "ssm")]
+            ssm: aws_sdk_ssm::Client::new(config),
+        }
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(mut self, now: fn() -> Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// How often the SDK tries.
+    #[must_use]
+    pub fn retries() -> RetryConfig {
+        RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(FIRST_PAUSE)
+    }
+
+    /// How long the SDK waits.
+    #[must_use]
+    pub fn timeouts() -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(OPERATION)
+            .build()
+    }
+}
+
+impl Clock for Aws {
+    fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    async fn sleep(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+    }
+}

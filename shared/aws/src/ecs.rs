@@ -1,0 +1,76 @@
+//! Amazon ECS: hosts, tasks and services, and the changes to them.
+//!
+//! What never changes is asked for once in a process: task definitions, and which instance a container instance is on.
+
+mod change;
+mod definitions;
+mod hosts;
+#[cfg(feature = "applicationautoscaling")]
+mod scalable;
+mod services;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use evenkeel_model::observed::{EcsService, Host, Task};
+use evenkeel_model::{ClusterName, InstanceId, ServiceName};
+use evenkeel_turn::ports::{Answer, ReadEcs};
+
+use crate::Aws;
+use definitions::Definition;
+
+/// Ids in one call (ECS API reference, DescribeTasks, DescribeContainerInstances, GetTaskProtection).
+const MOST_IDS: usize = 100;
+
+/// What this process knows already.
+#[derive(Default)]
+pub(crate) struct Known {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Task definitions by ARN, which no one can change; none where it cannot be described any more.
+    definitions: BTreeMap<String, Option<Arc<Definition>>>,
+    /// Container instances by cluster and ARN.
+    hosts: BTreeMap<ClusterName, BTreeMap<String, hosts::Registration>>,
+    /// The last look at each cluster's tasks.
+    looks: BTreeMap<ClusterName, tasks::Look>,
+    /// The services that Application Auto Scaling scales.
+    #[cfg(feature = "applicationautoscaling")]
+    scalable: BTreeMap<ClusterName, scalable::Scalable>,
+    /// The deregistration delays of target groups, and when they were read.
+    #[cfg(feature = "elb")]
+    delays: BTreeMap<String, (evenkeel_model::Timestamp, std::time::Duration)>,
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere cannot leave half a value here: the lock only guards whole insertions.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadEcs for Aws {
+    async fn hosts(&self, cluster: &ClusterName) -> Answer<Vec<Host>> {
+        self.ecs_hosts(cluster).await
+    }
+
+    async fn some_hosts(&self, cluster: &ClusterName, instances: &[InstanceId]) -> Answer<Vec<Host>> {
+        self.ecs_some_hosts(cluster, instances).await
+    }
+
+    async fn tasks(&self, cluster: &ClusterName) -> Answer<Vec<Task>> {
+        self.ecs_tasks(cluster).await
+    }
+
+    async fn services(&self, cluster: &ClusterName, names: &[ServiceName]) -> Answer<Vec<EcsService>> {
+        self.ecs_services(cluster, names).await
+    }
+}
+
+/// The ids in the order given, each once.
+fn distinct(ids: impl IntoIterator<Item = String>) -> Vec<String> {
+    ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
+}

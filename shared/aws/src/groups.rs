@@ -1,0 +1,281 @@
+//! Amazon EC2 Auto Scaling: groups, their refused launches and instance refreshes, and the changes to them.
+
+#[cfg(feature = "ec2")]
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_autoscaling::types::{
+    Activity, AutoScalingGroup, Instance, InstanceRefreshStatus, LaunchTemplateSpecification, ScalingActivityStatusCode,
+};
+use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind};
+use evenkeel_model::templates::{TemplateUse, TemplateVersion, VersionSpec};
+use evenkeel_model::{GroupName, InstanceId, TargetGroup, Timestamp};
+use evenkeel_turn::ports::{Answer, ChangeGroups, Clock, PortError};
+
+use crate::Aws;
+use crate::convert::{all, count, id, timestamp};
+use crate::error::port_error;
+
+/// Names in one call (Auto Scaling API reference, DescribeAutoScalingGroups).
+const MOST_NAMES: usize = 50;
+/// Groups in one page; it is 50 otherwise.
+const PAGE: i32 = 100;
+/// How far back refusals matter.
+const REFUSALS_LAST: Duration = Duration::from_hours(1);
+
+impl Aws {
+    pub(crate) async fn asg_groups(&self, names: &[GroupName]) -> Answer<Vec<Group>> {
+        let pages = all(names.chunks(MOST_NAMES).map(async |chunk| {
+            let names = chunk.iter().map(|name| name.as_str().to_owned()).collect();
+            let asked = self.autoscaling.describe_auto_scaling_groups().set_auto_scaling_group_names(Some(names));
+            let pages = asked.max_records(PAGE).into_paginator().items().send();
+            pages.collect::<Result<Vec<_>, _>>().await.map_err(port_error)
+        }));
+        Ok(pages.await?.iter().flatten().filter_map(group).collect())
+    }
+
+    /// Failed launches of the last hour. Activities come newest first, so paging ends at the first older one.
+    pub(crate) async fn asg_refusals(&self, group: &GroupName) -> Answer<Vec<Refusal>> {
+        let now = self.now();
+        let asked = self.autoscaling.describe_scaling_activities().auto_scaling_group_name(group.as_str());
+        let mut activities = asked.max_records(PAGE).into_paginator().items().send();
+        let mut refusals = Vec::new();
+        while let Some(activity) = activities.next().await {
+            let activity = activity.map_err(port_error)?;
+            let Some(at) = activity.start_time().and_then(timestamp) else { continue };
+            if now.duration_since(at).unsigned_abs() > REFUSALS_LAST {
+                break;
+            }
+            refusals.extend(refusal(&activity, at));
+        }
+        Ok(refusals)
+    }
+
+    /// There is no call for several groups; the newest refresh of a group comes first, and only it can be under way.
+    pub(crate) async fn asg_refreshes(&self, names: &[GroupName]) -> Answer<Vec<GroupName>> {
+        let answers = all(names.iter().map(async |name| {
+            let asked = self.autoscaling.describe_instance_refreshes().auto_scaling_group_name(name.as_str());
+            match asked.max_records(PAGE).send().await.map_err(port_error) {
+                Ok(answer) => {
+                    let mut refreshes = answer.instance_refreshes().iter();
+                    Ok(refreshes.any(|refresh| refresh.status().is_some_and(is_under_way)).then(|| name.clone()))
+                }
+                Err(PortError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }));
+        Ok(answers.await?.into_iter().flatten().collect())
+    }
+
+    /// Says which version a group launches. A group with a mixed instances policy gets the whole policy back, because what
+    /// an update leaves out of it is not promised to stay.
+    #[cfg(feature = "ec2")]
+    pub(crate) async fn asg_use_version(&self, group: &GroupName, template: &TemplateUse) -> Answer<()> {
+        let asked = self.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group.as_str());
+        let answer = asked.max_records(PAGE).send().await.map_err(port_error)?;
+        let Some(found) = answer.auto_scaling_groups().first() else {
+            return Err(PortError::NotFound(format!("group {group}")));
+        };
+        let wanted = LaunchTemplateSpecification::builder()
+            .launch_template_id(template.id.as_str())
+            .version(template.version.to_string())
+            .build();
+        let update = self.autoscaling.update_auto_scaling_group().auto_scaling_group_name(group.as_str());
+        let update = match found.mixed_instances_policy() {
+            None => update.launch_template(wanted),
+            Some(policy) => {
+                let mut policy = policy.clone();
+                let mut launch = policy
+                    .launch_template
+                    .unwrap_or_else(|| aws_sdk_autoscaling::types::LaunchTemplate::builder().build());
+                launch.launch_template_specification = Some(wanted);
+                policy.launch_template = Some(launch);
+                update.mixed_instances_policy(policy)
+            }
+        };
+        update.send().await.map_err(port_error)?;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "ec2")]
+impl evenkeel_turn::ports::ReadGroups for Aws {
+    async fn groups(&self, names: &[GroupName]) -> Answer<Vec<Group>> {
+        self.asg_groups(names).await
+    }
+
+    async fn refusals(&self, group: &GroupName) -> Answer<Vec<Refusal>> {
+        self.asg_refusals(group).await
+    }
+
+    async fn spot_requests(&self, instances: &[InstanceId]) -> Answer<Vec<evenkeel_model::groups::SpotRequest>> {
+        let distinct: BTreeSet<&InstanceId> = instances.iter().collect();
+        self.ec2_spot_requests(&distinct).await
+    }
+
+    async fn refreshes(&self, names: &[GroupName]) -> Answer<Vec<GroupName>> {
+        self.asg_refreshes(names).await
+    }
+}
+
+impl ChangeGroups for Aws {
+    async fn set_capacity(&self, group: &GroupName, hosts: u32) -> Answer<()> {
+        let set = self.autoscaling.set_desired_capacity().auto_scaling_group_name(group.as_str());
+        let set = set.desired_capacity(i32::try_from(hosts).unwrap_or(i32::MAX)).honor_cooldown(false);
+        set.send().await.map_err(port_error)?;
+        Ok(())
+    }
+
+    async fn terminate(&self, host: &InstanceId, shrink: bool) -> Answer<()> {
+        let terminate = self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(host.as_str());
+        terminate.should_decrement_desired_capacity(shrink).send().await.map_err(port_error)?;
+        Ok(())
+    }
+}
+
+fn group(found: &AutoScalingGroup) -> Option<Group> {
+    let sources = found.traffic_sources().iter().filter(|source| source.r#type() == Some("elbv2"));
+    let arns = found.target_group_arns().iter().map(String::as_str).chain(sources.filter_map(|s| s.identifier()));
+    let mut target_groups: Vec<TargetGroup> = arns.filter_map(|arn| id(Some(arn))).collect();
+    target_groups.sort();
+    target_groups.dedup();
+    let mixed = found.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let template = found.launch_template().or_else(|| mixed?.launch_template_specification());
+    Some(Group {
+        name: id(found.auto_scaling_group_name())?,
+        desired: count(found.desired_capacity()),
+        min: count(found.min_size()),
+        max: count(found.max_size()),
+        members: found.instances().iter().filter_map(member).collect(),
+        template: template.and_then(template_use),
+        suspended: found.suspended_processes().iter().filter_map(|s| process(s.process_name()?)).collect(),
+        target_groups,
+    })
+}
+
+/// A member; none where it waits in the warm pool.
+fn member(found: &Instance) -> Option<Member> {
+    // A `LifecycleState` that the SDK does not know is passed on as it is.
+    let word = found.lifecycle_state()?.as_str();
+    let state = match word.split(':').next() {
+        Some("Warmed") => return None,
+        Some("Pending") => MemberState::Pending,
+        Some("InService") => MemberState::InService,
+        Some("Terminating" | "Terminated") => MemberState::Terminating,
+        _ => MemberState::Aside,
+    };
+    Some(Member {
+        id: id(found.instance_id())?,
+        state,
+        healthy: !found.health_status().is_some_and(|health| health.eq_ignore_ascii_case("unhealthy")),
+        zone: id(found.availability_zone()),
+        template: found.launch_template().and_then(|template| {
+            let version = template.version()?.parse().ok()?;
+            Some(TemplateVersion { id: id(template.launch_template_id())?, version })
+        }),
+        protected: found.protected_from_scale_in().unwrap_or(false),
+    })
+}
+
+/// Without a version a group means `$Default` (Auto Scaling API reference, LaunchTemplateSpecification).
+fn template_use(found: &LaunchTemplateSpecification) -> Option<TemplateUse> {
+    let version = match found.version() {
+        None | Some("" | "$Default") => VersionSpec::Default,
+        Some("$Latest") => VersionSpec::Latest,
+        Some(number) => VersionSpec::Number(number.parse().ok()?),
+    };
+    Some(TemplateUse { id: id(found.launch_template_id())?, version })
+}
+
+fn process(name: &str) -> Option<Process> {
+    [Process::Launch, Process::Terminate, Process::AddToLoadBalancer].into_iter().find(|process| process.name() == name)
+}
+
+/// A launch that failed; none for anything else.
+fn refusal(activity: &Activity, at: Timestamp) -> Option<Refusal> {
+    let launches = activity.description().is_some_and(|words| words.starts_with("Launching a new EC2 instance"));
+    let failed = activity.status_code() == Some(&ScalingActivityStatusCode::Failed);
+    let message = activity.status_message().unwrap_or_default();
+    (launches && failed).then(|| Refusal { at, kind: refusal_kind(message), message: message.to_owned() })
+}
+
+/// By the words of the message, the only place where the code of EC2's error is (Auto Scaling user guide, "Troubleshoot
+/// launch failures"). On-demand refusals come with the sentence alone.
+fn refusal_kind(message: &str) -> RefusalKind {
+    // The account's limit of spot instances, whatever the name sounds like (EC2 API reference, error codes).
+    let quota = [
+        "VcpuLimitExceeded",
+        "InstanceLimitExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "Max spot instance count exceeded",
+        "SpotInstanceCountExceeded",
+        "more vCPU capacity than your current vCPU limit",
+        "instance(s) are already running",
+        "Your quota allows for",
+    ];
+    let capacity = [
+        "UnfulfillableCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientHostCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "ReservationCapacityExceeded",
+        "do not have sufficient",
+        "no Spot capacity available",
+        "SpotMaxPriceTooLow",
+        "Your Spot request price of",
+    ];
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&quota) {
+        RefusalKind::Quota
+    } else if says(&capacity) {
+        RefusalKind::Capacity
+    } else {
+        RefusalKind::Other
+    }
+}
+
+fn is_under_way(status: &InstanceRefreshStatus) -> bool {
+    use InstanceRefreshStatus::{Baking, Cancelling, InProgress, Pending, RollbackInProgress};
+    matches!(status, Pending | InProgress | Baking | Cancelling | RollbackInProgress)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_their_words() {
+        let cases = [
+            (
+                "Could not launch Spot Instances. UnfulfillableCapacity - Unable to fulfill capacity due to your request \
+                 configuration. Launching EC2 instance failed.",
+                RefusalKind::Capacity,
+            ),
+            (
+                "We currently do not have sufficient m5.large capacity in the Availability Zone you requested \
+                 (us-east-1a). Launching EC2 instance failed.",
+                RefusalKind::Capacity,
+            ),
+            (
+                "Could not launch Spot Instances. InsufficientInstanceCapacity - There is no Spot capacity available that \
+                 matches your request. Launching EC2 instance failed.",
+                RefusalKind::Capacity,
+            ),
+            (
+                "Could not launch On-Demand Instances. VcpuLimitExceeded - You have requested more vCPU capacity than your \
+                 current vCPU limit of 32 allows. Launching EC2 instance failed.",
+                RefusalKind::Quota,
+            ),
+            (
+                "Could not launch Spot Instances. MaxSpotInstanceCountExceeded - Max spot instance count exceeded. \
+                 Launching EC2 instance failed.",
+                RefusalKind::Quota,
+            ),
+            ("The image id '[ami-1]' does not exist. Launching EC2 instance failed.", RefusalKind::Other),
+            ("", RefusalKind::Other),
+        ];
+        for (message, kind) in cases {
+            assert_eq!(refusal_kind(message), kind, "{message}");
+        }
+    }
+}

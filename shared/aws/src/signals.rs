@@ -1,0 +1,142 @@
+//! Amazon CloudWatch: the values of metrics.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode};
+use aws_smithy_types::DateTime;
+use evenkeel_model::fleet::{MetricSource, Statistic};
+use evenkeel_model::observed::{Level, Signal};
+use evenkeel_model::{AlarmName, Timestamp};
+use evenkeel_turn::ports::{Answer, Clock};
+
+use crate::Aws;
+use crate::convert::{all, timestamp};
+use crate::error::port_error;
+
+/// Metrics in one call (CloudWatch API reference, GetMetricData).
+const MOST_METRICS: usize = 500;
+/// How many periods are asked for, besides [`LATE`]: what is older is too old for everybody.
+const PERIODS: u32 = 4;
+/// CloudWatch's own delay and a publisher's.
+const LATE: Duration = Duration::from_secs(120);
+
+/// A metric as GetMetricData asks for it.
+pub(crate) struct Asks {
+    pub(crate) stat: MetricStat,
+    pub(crate) period: Duration,
+}
+
+/// The newest period of a metric that is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Point {
+    pub(crate) begin: Timestamp,
+    pub(crate) value: f64,
+}
+
+/// What is known of a metric: its newest point, or CloudWatch's word for why there is none, where it has one.
+pub(crate) type Newest = Result<Point, Option<StatusCode>>;
+
+#[cfg(feature = "sqs")]
+impl evenkeel_turn::ports::ReadSignals for Aws {
+    async fn metrics(&self, sources: &[MetricSource]) -> Answer<Vec<Signal>> {
+        self.cloudwatch_metrics(sources).await
+    }
+
+    async fn backlogs(&self, queues: &[evenkeel_model::QueueName]) -> Answer<Vec<Signal>> {
+        self.sqs_backlogs(queues).await
+    }
+
+    async fn alarms(&self, alarms: &[AlarmName]) -> Answer<Vec<Signal>> {
+        self.cloudwatch_alarms(alarms).await
+    }
+
+    async fn alarm_levels(&self, alarms: &[AlarmName]) -> Answer<Vec<Option<Level>>> {
+        self.cloudwatch_alarm_levels(alarms).await
+    }
+}
+
+#[cfg_attr(not(feature = "sqs"), expect(dead_code, reason = "the port needs both services"))]
+impl Aws {
+    async fn cloudwatch_metrics(&self, sources: &[MetricSource]) -> Answer<Vec<Signal>> {
+        let asks = sources.iter().map(|source| Asks { stat: stat(source), period: source.period }).collect();
+        let signal = |(source, newest): (&MetricSource, Newest)| match newest {
+            Ok(Point { begin, value }) => Signal::Value { value, at: begin + source.period },
+            Err(Some(code)) => Signal::Unknown(format!("metric {}: {}", source.metric, code.as_str())),
+            Err(None) => Signal::Unknown(format!("no data of metric {}", source.metric)),
+        };
+        Ok(sources.iter().zip(self.newest(asks).await?).map(signal).collect())
+    }
+
+    /// The newest complete period of each metric, in the order of `asks`.
+    pub(crate) async fn newest(&self, asks: Vec<Asks>) -> Answer<Vec<Newest>> {
+        let now = self.now();
+        let pages = all(asks.chunks(MOST_METRICS).map(|chunk| self.newest_of(chunk, now))).await?;
+        Ok(pages.into_iter().flatten().collect())
+    }
+
+    async fn newest_of(&self, asks: &[Asks], now: Timestamp) -> Answer<Vec<Newest>> {
+        let longest = asks.iter().map(|asks| asks.period).max().unwrap_or_default();
+        // A start at a whole period answers fastest, and keeps long periods whole (CloudWatch API reference,
+        // GetMetricData).
+        let whole = longest.as_secs().max(60).cast_signed();
+        let start = (now - longest * PERIODS - LATE).as_second().div_euclid(whole) * whole;
+        let query = |(index, asks): (usize, &Asks)| {
+            MetricDataQuery::builder().id(query_id(index)).metric_stat(asks.stat.clone()).return_data(true).build()
+        };
+        let queries = asks.iter().enumerate().map(query).collect();
+        let asked = self.cloudwatch.get_metric_data().set_metric_data_queries(Some(queries));
+        let asked = asked.start_time(DateTime::from_secs(start)).end_time(DateTime::from_secs(now.as_second()));
+        let mut pages = asked.scan_by(ScanBy::TimestampDescending).into_paginator().send();
+        let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            for result in page.map_err(port_error)?.metric_data_results() {
+                note_newest(&mut newest, asks, result, now);
+            }
+        }
+        Ok((0..asks.len()).map(|index| newest.remove(&query_id(index)).unwrap_or(Err(None))).collect())
+    }
+}
+
+/// Ids of queries begin with a lower-case letter.
+fn query_id(index: usize) -> String {
+    format!("m{index}")
+}
+
+fn stat(source: &MetricSource) -> MetricStat {
+    let (namespace, name) = source.metric.split().unwrap_or(("", source.metric.as_str()));
+    let dimension = |(name, value): (&String, &String)| Dimension::builder().name(name).value(value).build();
+    let metric = Metric::builder()
+        .namespace(namespace)
+        .metric_name(name)
+        .set_dimensions(Some(source.dimensions.iter().map(dimension).collect()));
+    let statistic = match source.statistic {
+        Statistic::Sum => "Sum",
+        Statistic::Average => "Average",
+        Statistic::Maximum => "Maximum",
+        Statistic::Minimum => "Minimum",
+        Statistic::SampleCount => "SampleCount",
+    };
+    let period = i32::try_from(source.period.as_secs()).unwrap_or(i32::MAX);
+    MetricStat::builder().metric(metric.build()).period(period).stat(statistic).build()
+}
+
+/// Notes the newest period of one metric that is over. Points come newest first, and are named by their period's begin; a
+/// metric with many points comes in several pages.
+fn note_newest(newest: &mut BTreeMap<String, Newest>, asks: &[Asks], result: &MetricDataResult, now: Timestamp) {
+    let Some(query) = result.id() else { return };
+    let Some(asks) = query.strip_prefix('m').and_then(|index| asks.get(index.parse::<usize>().ok()?)) else {
+        return;
+    };
+    if matches!(newest.get(query), Some(Ok(_))) {
+        return;
+    }
+    let points = result.timestamps().iter().zip(result.values());
+    let point = |(begin, value): (&DateTime, &f64)| Some(Point { begin: timestamp(begin)?, value: *value });
+    let over = points.filter_map(point).filter(|point| point.begin + asks.period <= now);
+    if let Some(point) = over.max_by_key(|point| point.begin) {
+        newest.insert(query.to_owned(), Ok(point));
+    } else if let Some(code @ (StatusCode::Forbidden | StatusCode::InternalError)) = result.status_code() {
+        newest.insert(query.to_owned(), Err(Some(code.clone())));
+    }
+}

@@ -1,0 +1,48 @@
+//! What differs between the binaries.
+
+use std::future::Future;
+
+use evenkeel_aws::Also;
+use evenkeel_model::decision::Planned;
+use evenkeel_model::report::Report;
+use evenkeel_model::trigger::Trigger;
+use evenkeel_turn::{FleetCache, HandleError, Limits, Summary};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A function as the runtime calls it.
+pub trait Entry<P>: Sync {
+    /// Its name in log lines and metrics.
+    const NAME: &'static str;
+    /// What it decides by, besides what every function sees of a service.
+    const ALSO: Also = Also::NOTHING;
+
+    /// Does what `trigger` asks of it for one fleet.
+    fn handle(
+        &self,
+        ports: &P,
+        fleets: &FleetCache,
+        trigger: &Trigger,
+        holder: &str,
+        limits: Limits,
+    ) -> impl Future<Output = Result<Done, HandleError>> + Send;
+}
+
+/// What a trigger led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Done {
+    /// It says nothing to this function about this fleet.
+    NotForUs,
+    /// A turn was taken, or another one marked to go again.
+    Turned(Box<Summary>),
+    /// Something else, for whoever asked and for the log: what a turn would do, or what was done without one.
+    Answered(Value),
+}
+
+impl Done {
+    /// A dry run as an answer.
+    #[must_use]
+    pub fn planned(steps: &[Planned], report: &Report, view: &impl Serialize) -> Self {
+        Self::Answered(json!({ "steps": steps, "report": report, "view": view }))
+    }
+}

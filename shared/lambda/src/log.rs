@@ -1,0 +1,120 @@
+//! Log lines: JSON, one summary for each turn, and metrics in CloudWatch's embedded format beside it.
+
+use std::error::Error;
+use std::io::Write;
+use std::time::Duration;
+
+use evenkeel_model::Timestamp;
+use evenkeel_model::decision::Outcome;
+use evenkeel_turn::Summary;
+use serde_json::{Value, json};
+
+/// The namespace of the metrics.
+const NAMESPACE: &str = "EvenKeel";
+
+/// What is counted of an invocation besides its turns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that say nothing to us.
+    pub unknown: u64,
+    /// Events that cannot be used.
+    pub malformed: u64,
+    /// Triggers that could not be handled.
+    pub failed: u64,
+}
+
+/// Where log lines go.
+pub trait Log: Sync {
+    /// Takes one line.
+    fn line(&self, line: &Value);
+
+    /// A turn's metrics and its summary.
+    fn turn(&self, summary: &Summary, took: Duration, now: Timestamp) {
+        let failed = |outcome: &Outcome| match outcome {
+            Outcome::Failed(_) => true,
+            Outcome::Undone | Outcome::Done | Outcome::Left(_) => false,
+        };
+        let steps = summary.decisions.len();
+        let failed = summary.decisions.iter().filter(|decision| failed(&decision.outcome)).count();
+        let short: u32 = summary.report.shortfall.iter().map(|shortfall| shortfall.tasks).sum();
+        let values = [
+            ("Turns", json!(u8::from(summary.held)), "Count"),
+            ("Handed over", json!(u8::from(!summary.held)), "Count"),
+            ("Rounds", json!(summary.rounds), "Count"),
+            ("Steps", json!(steps), "Count"),
+            ("Failed steps", json!(failed), "Count"),
+            ("Waits", json!(summary.report.waits.len()), "Count"),
+            ("Short tasks", json!(short), "Count"),
+            ("Fleet file refused", json!(u8::from(summary.fleet_file_refused.is_some())), "Count"),
+            ("Milliseconds", json!(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)), "Milliseconds"),
+        ];
+        let dimensions = [("Fleet", summary.fleet.to_string()), ("Function", summary.function.to_string())];
+        self.line(&embedded(&dimensions, &values, now));
+        self.line(&json!({ "at": now, "level": "INFO", "message": "turn", "turn": summary }));
+    }
+
+    /// What was answered without a turn.
+    fn answer(&self, function: &str, answer: &Value) {
+        self.line(&json!({ "level": "INFO", "function": function, "message": "answer", "answer": answer }));
+    }
+
+    /// An invocation's counts, where there are any.
+    fn counts(&self, function: &str, counts: &Counts, now: Timestamp) {
+        let Counts { unknown, malformed, failed } = *counts;
+        let values = [
+            ("Unknown events", json!(unknown), "Count"),
+            ("Malformed events", json!(malformed), "Count"),
+            ("Failures", json!(failed), "Count"),
+        ];
+        if unknown + malformed + failed > 0 {
+            self.line(&embedded(&[("Function", function.to_string())], &values, now));
+        }
+    }
+
+    /// Something that somebody may look for.
+    fn note(&self, function: &str, message: &str, detail: &str) {
+        self.line(&json!({ "level": "WARN", "function": function, "message": message, "detail": detail }));
+    }
+}
+
+/// The standard output, which Lambda sends to the function's log group.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stdout;
+
+impl Log for Stdout {
+    fn line(&self, line: &Value) {
+        // A line that cannot be written has nowhere to be reported.
+        let _lost = writeln!(std::io::stdout().lock(), "{line}");
+    }
+}
+
+/// CloudWatch user guide, "Embedded metric format specification".
+fn embedded(dimensions: &[(&str, String)], values: &[(&str, Value, &str)], now: Timestamp) -> Value {
+    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
+    let metrics: Vec<Value> = values.iter().map(|(name, _, unit)| json!({ "Name": name, "Unit": unit })).collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": now.as_millisecond(),
+            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": metrics }],
+        },
+    });
+    for (name, value) in dimensions {
+        line[*name] = json!(value);
+    }
+    for (name, value, _) in values {
+        line[*name] = value.clone();
+    }
+    line
+}
+
+/// An error with all that led to it.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words
+}
