@@ -1,0 +1,96 @@
+"""One account for all stories; each begins with the fleets as they were built, an empty ledger and empty queues."""
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from cloud import HERE, REPOSITORY, Cloud, Deployed, Fleet, Played
+
+SHOP = HERE / "fleets" / "shop.toml"
+DEPOT = HERE / "fleets" / "depot.toml"
+ROOM = {"cpu": 1024, "memory": 1500}  # four tasks to a host
+
+
+def pytest_addoption(parser):
+    parser.addoption("--bins", required=True, help="built functions, DIR/NAME/bootstrap")
+    parser.addoption("--evenkeel", required=True, help="a built `evenkeel`")
+    parser.addoption("--arch", default="x86_64")
+
+
+def read(path):
+    text = path.read_text()
+    return Fleet(path, text, tomllib.loads(text))
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory):
+    cloud = Cloud(tmp_path_factory.mktemp("emulators"))
+    try:
+        cloud.start()
+        yield cloud
+    finally:
+        cloud.stop()
+        kept = os.environ.get("EVENKEEL_KEEP_LOGS")
+        if kept:
+            shutil.copytree(cloud.folder, Path(kept), dirs_exist_ok=True)
+
+
+def fleets_of(cloud):
+    shop = Played(
+        cloud, read(SHOP), {"shop-base": 3, "shop-spot": 2}, {"web": ROOM, "reports": ROOM}
+    )
+    depot = Played(cloud, read(DEPOT), {"depot-base": 2}, {"pick": ROOM, "pack": ROOM})
+    return shop, depot
+
+
+@pytest.fixture(scope="session")
+def functions(request):
+    """The functions that are built."""
+    folder = Path(request.config.getoption("--bins")).resolve()
+    return sorted(path.parent.name for path in folder.glob("*/bootstrap"))
+
+
+@pytest.fixture(scope="session")
+def options(request, functions):
+    bins = Path(request.config.getoption("--bins")).resolve()
+    evenkeel = Path(request.config.getoption("--evenkeel")).resolve()
+    arch = request.config.getoption("--arch")
+    return ["--bins", bins, "--evenkeel", evenkeel, "--arch", arch, "--functions", ",".join(functions)]
+
+
+@pytest.fixture(scope="session")
+def deployed(cloud, options):
+    """`infra/deploy`, run once; stories that change the deployment put it back."""
+    for fleet in fleets_of(cloud):
+        fleet.build()
+    deployed = Deployed(cloud, options)
+    done = deployed.deploy(SHOP, DEPOT)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return deployed
+
+
+@pytest.fixture
+def story(cloud, deployed):
+    """Both fleets, built anew, and nothing in the ledger."""
+    import urllib.request
+
+    cloud.world("reset")
+    urllib.request.urlopen(f"{cloud.urls['world']}/moto-api/reset", data=b"", timeout=10).close()
+    deployed.forget()
+    shop, depot = fleets_of(cloud)
+    for fleet in (shop, depot):
+        fleet.build()
+    yield Story(cloud, deployed, shop, depot)
+    problems = cloud.world("failures")["faults"] + [one for one in cloud.world("sent") if one["problem"]]
+    refused = cloud.denied() + [call for call in cloud.world("calls") if not call["allowed"]]
+    assert not problems, "the world itself failed"
+    assert not refused, "a role did not allow what its function called"
+
+
+class Story:
+    """What a story is told with."""
+
+    def __init__(self, cloud, deployed, shop, depot):
+        self.cloud, self.deployed, self.shop, self.depot = cloud, deployed, shop, depot
