@@ -215,7 +215,8 @@ class Deployed:
             more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def decisions(self, fleet):
-        return [body for _, body in self.items(fleet, "decision#")]
+        """All that was decided, in order; an item holds what one round decided."""
+        return [decision for _, decisions in self.items(fleet, "decision#") for decision in decisions]
 
     def dead_letters(self):
         """What waits in the dead-letter queue; it stays there."""
@@ -256,14 +257,14 @@ def document(given):
 class Played:
     """A fleet as it is in the world: hosts, services and demand, and what a story does to them."""
 
-    def __init__(self, cloud, fleet: Fleet, sizes, tasks, image="first"):
+    def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=()):
         self.cloud = cloud
         self.fleet = fleet
         self.cluster = fleet.data["cluster"]
         self.ecs, self.groups, self.ec2 = (cloud.client(name) for name in ("ecs", "autoscaling", "ec2"))
         self.cloudwatch = cloud.client("cloudwatch")
         self.events = cloud.client("events")
-        self.sizes, self.tasks = sizes, tasks
+        self.sizes, self.tasks, self.balanced = sizes, tasks, balanced
 
     def build(self):
         """The cluster, a launch template, the groups and the services, all at rest."""
@@ -290,13 +291,25 @@ class Played:
             definition = self.ecs.register_task_definition(
                 family=name, containerDefinitions=[{"name": name, "image": name, "stopTimeout": 2, **room}]
             )
+            balancer = {"loadBalancers": [self._target_group(name)]} if name in self.balanced else {}
             self.ecs.create_service(
                 cluster=self.cluster,
                 serviceName=name,
                 taskDefinition=definition["taskDefinition"]["taskDefinitionArn"],
                 desiredCount=0,
+                **balancer,
             )
         self.cloud.world("run", paused=False)
+
+    def _target_group(self, service):
+        """A target group without a load balancer in front: its deregistration delay is what is read of it."""
+        elb = self.cloud.client("elbv2")
+        network = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        made = elb.create_target_group(Name=service, Protocol="HTTP", Port=80, VpcId=network, TargetType="instance")
+        arn = made["TargetGroups"][0]["TargetGroupArn"]
+        delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "1"}
+        elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[delay])
+        return {"targetGroupArn": arn, "containerName": service, "containerPort": 80}
 
     def desired(self):
         """Service to desired count."""
@@ -321,6 +334,17 @@ class Played:
         found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
         return {one["InstanceId"]: one for each in found for one in each["Instances"]}
 
+    def tasks_on(self, host):
+        """The tasks that are not STOPPED on a container instance."""
+        arns = []
+        for status in ("RUNNING", "STOPPED"):
+            given = {"cluster": self.cluster, "containerInstance": host["containerInstanceArn"], "desiredStatus": status}
+            arns += self.ecs.list_tasks(**given)["taskArns"]
+        if not arns:
+            return []
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]
+        return [task for task in found if task["lastStatus"] != "STOPPED"]
+
     def capacity(self, group):
         found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
         return found[0]["DesiredCapacity"]
@@ -333,6 +357,12 @@ class Played:
             {"MetricName": name, "Value": value, "StorageResolution": 1, "Timestamp": now - ago} for ago in range(0, 12)
         ]
         self.cloudwatch.put_metric_data(Namespace=namespace, MetricData=points)
+
+    def put(self, source, kind, detail, resources=(), at=None):
+        """An event, as its source would send it."""
+        entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail), "Resources": list(resources)}
+        answer = self.events.put_events(Entries=[entry | ({"Time": at} if at else {})])
+        assert answer["FailedEntryCount"] == 0, answer
 
     def new_image(self):
         """A new version of the launch template, which the groups launch from now on."""

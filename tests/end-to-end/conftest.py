@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import pytest
-from cloud import HERE, REPOSITORY, Cloud, Deployed, Fleet, Played
+from cloud import HERE, Cloud, Deployed, Fleet, Played, eventually
 
 SHOP = HERE / "fleets" / "shop.toml"
 DEPOT = HERE / "fleets" / "depot.toml"
@@ -38,9 +40,7 @@ def cloud(tmp_path_factory):
 
 
 def fleets_of(cloud):
-    shop = Played(
-        cloud, read(SHOP), {"shop-base": 3, "shop-spot": 2}, {"web": ROOM, "reports": ROOM}
-    )
+    shop = Played(cloud, read(SHOP), {"shop-base": 3, "shop-spot": 2}, {"web": ROOM, "reports": ROOM}, [])
     depot = Played(cloud, read(DEPOT), {"depot-base": 2}, {"pick": ROOM, "pack": ROOM})
     return shop, depot
 
@@ -74,8 +74,6 @@ def deployed(cloud, options):
 @pytest.fixture
 def story(cloud, deployed):
     """Both fleets, built anew, and nothing in the ledger."""
-    import urllib.request
-
     cloud.world("reset")
     urllib.request.urlopen(f"{cloud.urls['world']}/moto-api/reset", data=b"", timeout=10).close()
     deployed.forget()
@@ -89,8 +87,30 @@ def story(cloud, deployed):
     assert not refused, "a role did not allow what its function called"
 
 
+METRIC = "shop/RequestsPerSecond"
+
+
 class Story:
     """What a story is told with."""
 
     def __init__(self, cloud, deployed, shop, depot):
         self.cloud, self.deployed, self.shop, self.depot = cloud, deployed, shop, depot
+        self.load = 0
+        self.ticked = 0.0
+
+    def lives(self):
+        """What goes on while a story waits: demand is measured, and the tick comes, every five seconds here."""
+        self.shop.demand(METRIC, self.load)
+        if time.time() - self.ticked >= 5:
+            self.ticked = time.time()
+            self.deployed.tick()
+
+    def until(self, check, within, what):
+        return eventually(check, within, what, every=0.5, meanwhile=self.lives)
+
+    def shop_at_rest(self, web=4, reports=16, hosts=5):
+        """The shop as most stories begin: full, and nothing to do."""
+        self.load = web * 50
+        self.until(lambda: len(self.shop.hosts()) == hosts, 20, f"{hosts} hosts")
+        want = {"web": web, "reports": reports}
+        self.until(lambda: self.shop.running() == want, 40, f"{want} running")
