@@ -95,6 +95,7 @@ class Story:
 
     def __init__(self, cloud, deployed, shop, depot):
         self.cloud, self.deployed, self.shop, self.depot = cloud, deployed, shop, depot
+        self.began = time.time()
         self.load = 0
         self.ticked = 0.0
 

@@ -6,10 +6,12 @@ Its log says `DENIED` with the action, the caller and the resource for each call
 """
 
 import contextvars
+import json
 import sys
 
 import ministack.core.iam_actions as iam
 import ministack.services.eventbridge as eventbridge
+import ministack.services.lambda_svc as functions
 from ministack.app import main
 
 # Only AWS itself may send events of its own services; here a test plays AWS.
@@ -34,6 +36,17 @@ def put_events(data, allow_aws_source=True):
         of_event.reset(token)
 
 
+
+
+def dispatch_to_lambda(arn, payload):
+    """EventBridge calls functions asynchronously: a failure is tried again twice, and then given to the destination."""
+    function, config, _ = functions._get_func_record_for_ref(arn)
+    if function and config:
+        record = {**function, **functions._execution_record_for_config(function, config)}
+        functions.invoke_async_with_retry(record, json.loads(payload))
+
+
+eventbridge._dispatch_to_lambda = dispatch_to_lambda
 eventbridge._now_ts = now
 eventbridge._put_events = put_events
 
