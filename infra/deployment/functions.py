@@ -25,9 +25,10 @@ def build(names, arch, repository, target_dir):
     """Builds the functions; gives the folder that holds NAME/bootstrap for each."""
     if not shutil.which("cargo-lambda"):
         raise Trouble("cargo-lambda is not in PATH: `python3 -m pip install cargo-lambda`, or give built ones with --bins")
-    command = ["cargo", "lambda", "build", "--release", "--arm64" if arch == "arm64" else "--x86-64"]
+    command = ["cargo", "lambda", "build", "--profile", "lambda", "--locked", "--workspace"]
+    command += ["--arm64" if arch == "arm64" else "--x86-64"]
     for name in names:
-        command += ["--package", f"evenkeel-{name}", "--bin", name]
+        command += ["--bin", name]
     if target_dir:
         command += ["--target-dir", str(target_dir)]
     done = subprocess.run(command, cwd=repository)

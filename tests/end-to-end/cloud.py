@@ -20,6 +20,7 @@ REPOSITORY = HERE.parent.parent
 sys.path.insert(0, str(REPOSITORY / "infra"))
 
 from deployment.fleet import Fleet  # noqa: E402
+from deployment.functions import ALL  # noqa: E402, F401
 from world.where import ACCOUNT, REGION  # noqa: E402
 
 PLAYED_BY_THE_WORLD = ("ECS", "EC2", "AUTO_SCALING", "APPLICATION_AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2")

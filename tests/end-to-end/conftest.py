@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cloud import HERE, Cloud, Deployed, Fleet, Played, eventually
+from cloud import ALL, HERE, Cloud, Deployed, Fleet, Played, eventually
 
 SHOP = HERE / "fleets" / "shop.toml"
 DEPOT = HERE / "fleets" / "depot.toml"
@@ -19,6 +19,26 @@ def pytest_addoption(parser):
     parser.addoption("--bins", required=True, help="built functions, DIR/NAME/bootstrap")
     parser.addoption("--evenkeel", required=True, help="a built `evenkeel`")
     parser.addoption("--arch", default="x86_64")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "last: after all others, because it looks at what they did")
+
+
+def pytest_collection_modifyitems(session, config, items):
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    # With -k, -m or a part of the files, some stories are left out; what they would have called is not seen.
+    files = {path.name for path in HERE.glob("test_*.py")}
+    config.stash[TOLD] = not config.option.keyword and {item.path.name for item in items} == files
+
+
+TOLD = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def everything_was_told(request):
+    """Whether all stories run, and ran without a failure."""
+    return request.config.stash[TOLD] and not request.session.testsfailed
 
 
 def read(path):
@@ -49,7 +69,9 @@ def fleets_of(cloud):
 def functions(request):
     """The functions that are built."""
     folder = Path(request.config.getoption("--bins")).resolve()
-    return sorted(path.parent.name for path in folder.glob("*/bootstrap"))
+    found = [name for name in ALL if (folder / name / "bootstrap").is_file() or (folder / name).is_file()]
+    assert found, f"{folder} holds no functions"
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
     python -m world.ministack
 
-Its log says `DENIED` with the action, the caller and the resource for each call that a role did not allow.
+Its log says `DENIED` with the action, the caller and the resource for each call that a role did not allow, and `CALL` with the
+caller's key and the action for every call.
 """
 
 import contextvars
@@ -10,6 +11,7 @@ import json
 import sys
 
 import ministack.core.iam_actions as iam
+import ministack.services.cloudtrail as trail
 import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
 from ministack.app import main
@@ -71,6 +73,21 @@ def access_denied_response(service, action, principal, *given, **named):
     return refuse(service, action, principal, *given, **named)
 
 
+# The members of a transaction are authorized as the actions that they are (DynamoDB developer guide, "IAM and transactions").
+MEMBERS = {"Update": "UpdateItem", "Delete": "DeleteItem", "Put": "PutItem", "ConditionCheck": "ConditionCheckItem"}
+
+
+def record_event(service, event_name, access_key_id, request_params, **_):
+    """Each call in the log, with its caller's key: what a role has to allow is read off it."""
+    actions = [f"{service}:{event_name}"]
+    if event_name == "TransactWriteItems":
+        members = {member for item in request_params.get("TransactItems", []) for member in item}
+        actions = [f"dynamodb:{MEMBERS[member]}" for member in sorted(members)]
+    actions = [BATCHES.get(action, action) for action in actions]
+    print("CALL", json.dumps({"key": access_key_id, "actions": actions}), file=sys.stderr, flush=True)
+
+
+trail.record_event = record_event
 iam.extract_iam_action = extract_iam_action
 iam.access_denied_response = access_denied_response
 
