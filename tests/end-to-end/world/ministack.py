@@ -16,6 +16,13 @@ import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
 from ministack.app import main
 
+
+
+def log(*words):
+    """One write, so that the lines of several threads stay whole."""
+    sys.stderr.write(" ".join(map(str, words)) + "\n")
+
+
 # Only AWS itself may send events of its own services; here a test plays AWS.
 take = eventbridge._put_events
 # MiniStack gives every event the time at which it came; a late one has its own.
@@ -69,7 +76,7 @@ def extract_iam_action(*given, **named):
 
 
 def access_denied_response(service, action, principal, *given, **named):
-    print("DENIED", action, principal, named.get("resource_arn"), file=sys.stderr, flush=True)
+    log("DENIED", action, principal, named.get("resource_arn"))
     return refuse(service, action, principal, *given, **named)
 
 
@@ -84,7 +91,7 @@ def record_event(service, event_name, access_key_id, request_params, **_):
         members = {member for item in request_params.get("TransactItems", []) for member in item}
         actions = [f"dynamodb:{MEMBERS[member]}" for member in sorted(members)]
     actions = [BATCHES.get(action, action) for action in actions]
-    print("CALL", json.dumps({"key": access_key_id, "actions": actions}), file=sys.stderr, flush=True)
+    log("CALL", json.dumps({"key": access_key_id, "actions": actions}))
 
 
 trail.record_event = record_event
