@@ -73,6 +73,7 @@ def watch(options, functions):
         {
             "Name": options.name,
             "Watch": options.watch,
+            "Ticking": "DISABLED" if options.no_ticks else "ENABLED",
             "Silence": str(options.silence),
             "SlowMilliseconds": str(options.timeout * 800),
             "AlarmTopic": options.alarm_topic,

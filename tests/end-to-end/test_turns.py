@@ -67,6 +67,25 @@ def test_whoever_finds_the_lease_taken_marks_it(story):
     assert story.depot.desired()["pick"] == 5
 
 
+def test_the_tick_comes_by_itself(story):
+    """Nobody asks and nothing happens: within a minute the rule wakes each function, and beats follow from it."""
+    eventually(lambda: len(story.shop.hosts()) == 5, 30, "five hosts")
+
+    def turns():
+        found = dict(story.deployed.items("shop", "lease#"))
+        return {name: lease["epoch"] for name, lease in found.items()}
+
+    before, quiet = turns(), time.time()
+    while time.time() - quiet < 8:
+        time.sleep(1)
+        if (now := turns()) != before:
+            before, quiet = now, time.time()
+    assert set(before) >= {"lease#backfill"}, before
+    eventually(lambda: all(turns()[name] > epoch for name, epoch in before.items()), 80, "a turn of each function", every=1)
+    after = turns()["lease#microscale"]
+    eventually(lambda: turns()["lease#microscale"] >= after + 3, 30, "beats of five seconds", every=1)
+
+
 def test_a_fleet_file_is_broken_and_mended(story):
     """A broken file changes nothing, and is told; the last good one stays in force until the next good one is there."""
     two_hosts(story)
