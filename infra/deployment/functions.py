@@ -19,6 +19,8 @@ DEPLOYED = "evenkeel:bootstrap"
 MACHINES = {62: "x86_64", 183: "arm64"}
 # The longest that Lambda may take over an update.
 LONGEST = 300
+# The longest that a new role may be unknown to Lambda.
+ROLE_KNOWN = 60
 
 
 def build(names, arch, repository, target_dir):
@@ -128,10 +130,19 @@ class Functions:
             command += ["--runtime", RUNTIME, "--role", settings["Role"]]
             command += ["--memory", str(settings["MemorySize"]), "--timeout", str(settings["Timeout"])]
             command += ["--env-file", str(variables), "--retry-attempts", "5", *arguments, full]
-            # It wants a manifest beside it, though it reads nothing there that is not given here.
-            done = subprocess.run(command, capture_output=True, text=True, cwd=self.repository)
+            done = self._patiently(command)
         if done.returncode != 0:
             raise Trouble(f"{full}: `cargo lambda deploy` ended with code {done.returncode}: {done.stderr.strip()}")
+
+    def _patiently(self, command):
+        """A role that was made a moment ago is not known everywhere in AWS yet, for some ten seconds."""
+        until = time.time() + ROLE_KNOWN
+        while True:
+            # It wants a manifest beside it, though it reads nothing there that is not given here.
+            done = subprocess.run(command, capture_output=True, text=True, cwd=self.repository)
+            if "cannot be assumed by Lambda" not in done.stderr or time.time() > until:
+                return done
+            time.sleep(3)
 
     def _settle(self, full):
         until = time.time() + LONGEST

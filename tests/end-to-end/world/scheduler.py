@@ -141,7 +141,8 @@ class Scheduler:
                 if now - since >= self.pace.failure_after and now - told >= self.pace.failure_repeats:
                     self.failed_at[service.arn] = now
                     self.placement_failures += 1
-                    message = f"(service {service.name}) was unable to place a task because no container instance met all of its requirements."
+                    message = f"(service {service.name}) was unable to place a task because no container instance met all"
+                    message += " of its requirements."
                     service.events.insert(0, {"id": str(now), "createdAt": utcnow(), "message": message})
                     self.announce.placement_failure(cluster, service)
                 break
