@@ -1,0 +1,1 @@
+"""What `deploy` and `destroy` have in common."""

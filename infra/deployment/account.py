@@ -1,0 +1,133 @@
+"""Looks at the account before anything is changed: whether what the fleet files name is there, and what it is."""
+
+from dataclasses import dataclass, field
+
+from botocore.exceptions import ClientError
+
+from .trouble import code_of
+
+
+@dataclass
+class Account:
+    """What is there."""
+
+    number: str
+    region: str
+    partition: str
+    # Names that the fleet files give to what is not there, each with its place: too wrong to go on, and worth a word.
+    missing: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    templates: list = field(default_factory=list)
+    host_roles: list = field(default_factory=list)
+
+    def arn(self, service, rest, number=None, region=None):
+        number = self.number if number is None else number
+        return f"arn:{self.partition}:{service}:{self.region if region is None else region}:{number}:{rest}"
+
+
+def look(session, fleets, wants_templates):
+    """Looks at everything that the fleet files name; reads only."""
+    identity = session.client("sts").get_caller_identity()
+    account = Account(identity["Account"], session.region_name, identity["Arn"].split(":")[1])
+    groups = look_at_groups(session, fleets, account)
+    look_at_clusters(session, fleets, account)
+    look_at_alarms(session, fleets, account)
+    look_at_queues(session, fleets, account)
+    if wants_templates:
+        look_at_templates(session, groups, account)
+    return account
+
+
+def look_at_groups(session, fleets, account):
+    places = [place for fleet in fleets for place in fleet.groups]
+    api, found = session.client("autoscaling"), {}
+    for chunk in chunks(sorted({place.name for place in places}), 50):
+        answer = api.describe_auto_scaling_groups(AutoScalingGroupNames=chunk, MaxRecords=100)
+        found.update({group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]})
+    for place in places:
+        if place.name not in found:
+            account.missing.append(f"{place.where}: there is no Auto Scaling group {place.name} in {account.region}")
+    return found
+
+
+def look_at_clusters(session, fleets, account):
+    api = session.client("ecs")
+    for fleet in fleets:
+        if not fleet.cluster:
+            continue
+        there = api.describe_clusters(clusters=[fleet.cluster.name])["clusters"]
+        if not any(cluster.get("status") != "INACTIVE" for cluster in there):
+            account.missing.append(f"{fleet.cluster.where}: there is no ECS cluster {fleet.cluster.name} in {account.region}")
+            continue
+        there = set()
+        for chunk in chunks(fleet.services, 10):
+            names = [place.name for place in chunk]
+            answer = api.describe_services(cluster=fleet.cluster.name, services=names)
+            there |= {service["serviceName"] for service in answer["services"] if service["status"] != "INACTIVE"}
+        for place in fleet.services:
+            if place.name not in there:
+                account.missing.append(f"{place.where}: there is no service {place.name} in cluster {fleet.cluster.name}")
+
+
+def look_at_alarms(session, fleets, account):
+    """An alarm that is not there yet is unknown to the functions, which harms nothing."""
+    api = session.client("cloudwatch")
+    for fleet in fleets:
+        names = sorted({*fleet.microscale_alarms, *fleet.backfill_alarms, *fleet.patchroll_alarms})
+        there = set()
+        for chunk in chunks(names, 100):
+            answer = api.describe_alarms(AlarmNames=chunk, AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100)
+            alarms = answer.get("MetricAlarms", []) + answer.get("CompositeAlarms", [])
+            there |= {alarm["AlarmName"] for alarm in alarms}
+        for name in names:
+            if name not in there:
+                account.notes.append(f"{fleet.path}: alarm {name} is not there; it counts as unknown until it is")
+
+
+def look_at_queues(session, fleets, account):
+    api = session.client("sqs")
+    for fleet in fleets:
+        for name in fleet.queues:
+            try:
+                api.get_queue_url(QueueName=name)
+            except ClientError as error:
+                if "NonExistentQueue" not in code_of(error) and "QueueDoesNotExist" not in code_of(error):
+                    raise
+                account.notes.append(f"{fleet.path}: queue {name} is not there; its demand is unknown until it is")
+
+
+def look_at_templates(session, groups, account):
+    """The launch templates of the groups, and the roles that their hosts are launched with."""
+    uses = {}
+    for group in groups.values():
+        for use in template_uses(group):
+            uses.setdefault((use["LaunchTemplateId"], use.get("Version") or "$Default"))
+    ec2, iam, profiles = session.client("ec2"), session.client("iam"), {}
+    for template, version in uses:
+        answer = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=[version])
+        for found in answer["LaunchTemplateVersions"]:
+            profile = found["LaunchTemplateData"].get("IamInstanceProfile", {})
+            name = profile.get("Name") or profile.get("Arn", "").rsplit("/", 1)[-1]
+            if name:
+                profiles.setdefault(name)
+    account.templates = sorted({account.arn("ec2", f"launch-template/{template}") for template, _ in uses})
+    roles = set()
+    for profile in profiles:
+        roles |= {role["Arn"] for role in iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]}
+    account.host_roles = sorted(roles)
+
+
+def template_uses(group):
+    if "LaunchTemplate" in group:
+        yield group["LaunchTemplate"]
+    mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+    if "LaunchTemplateSpecification" in mixed:
+        yield mixed["LaunchTemplateSpecification"]
+    for override in mixed.get("Overrides", []):
+        if "LaunchTemplateSpecification" in override:
+            yield override["LaunchTemplateSpecification"]
+
+
+def chunks(items, size):
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]

@@ -1,0 +1,385 @@
+"""The account that the stories play in: two emulators as processes of our own, and the deployment on them."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import datetime, timezone
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+sys.path.insert(0, str(REPOSITORY / "infra"))
+
+from deployment.fleet import Fleet  # noqa: E402
+from deployment.functions import ALL  # noqa: E402, F401
+from world.where import ACCOUNT, REGION  # noqa: E402
+
+PLAYED_BY_THE_WORLD = ("ECS", "EC2", "AUTO_SCALING", "APPLICATION_AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2")
+NAME = "keel"
+# The longest that an emulator may take to be there.
+READY = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cloud:
+    """Both emulators, and clients for them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.ports = {"world": free_port(), "ministack": free_port()}
+        self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        self.processes = []
+
+    def environment(self):
+        """What a process needs to find the emulators, and nothing of the account of whoever runs the tests."""
+        foreign = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+        mine = {key: value for key, value in os.environ.items() if key not in foreign}
+        mine |= {
+            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": self.urls["ministack"],
+            "PYTHONPATH": str(HERE),
+        }
+        return mine | {f"AWS_ENDPOINT_URL_{service}": self.urls["world"] for service in PLAYED_BY_THE_WORLD}
+
+    def start(self):
+        os.environ.update(self.environment())
+        world = [sys.executable, "-m", "world.server", str(self.ports["world"]), self.urls["ministack"]]
+        self._run("world", world, {})
+        emulator = {
+            "GATEWAY_PORT": str(self.ports["ministack"]),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": REGION,
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "CLOUDTRAIL_RECORDING": "1",
+            "AUTH": "true",
+        }
+        self._run("ministack", [sys.executable, "-m", "world.ministack"], emulator)
+        self._ready(f"{self.urls['ministack']}/_ministack/ready")
+        self._ready(f"{self.urls['world']}/moto-api/data.json")
+
+    def _run(self, name, command, more):
+        with (self.folder / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                command, env=self.environment() | more, stdout=log, stderr=log, cwd=HERE, start_new_session=True
+            )
+        self.processes.append((name, process))
+
+    def _ready(self, url):
+        until = time.time() + READY
+        while time.time() < until:
+            for name, process in self.processes:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} ended: {(self.folder / f'{name}.log').read_text()[-2000:]}")
+            try:
+                with urllib.request.urlopen(url, timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"{url} did not answer in {READY} s")
+
+    def stop(self):
+        """Each emulator with the processes that it started: functions are its children."""
+        for _, process in self.processes:
+            for sign, patience in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+                try:
+                    os.killpg(process.pid, sign)
+                except ProcessLookupError:
+                    break
+                try:
+                    process.wait(patience)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def denied(self):
+        """The calls that MiniStack's IAM refused, as its log says them."""
+        lines = (self.folder / "ministack.log").read_text().splitlines()
+        return [line for line in lines if line.startswith("DENIED")]
+
+    def client(self, service):
+        # A turn is waited for, and an answer is looked at once: what fails is the story's business.
+        return boto3.client(service, region_name=REGION, config=Config(read_timeout=40, retries={"max_attempts": 1}))
+
+    def world(self, command, **given):
+        """Tells the world something, or asks it."""
+        body = json.dumps(given).encode()
+        request = urllib.request.Request(f"{self.urls['world']}/world/{command}", data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+class Deployed:
+    """What `infra/deploy` made of fleet files, and what may be asked of it."""
+
+    def __init__(self, cloud, options):
+        self.cloud = cloud
+        self.options = options
+        self.functions = []
+
+    def run(self, script, *arguments, **given):
+        command = [sys.executable, str(REPOSITORY / "infra" / script), "--name", NAME, *map(str, arguments)]
+        command += ["--endpoint-url", self.cloud.urls["ministack"]]
+        return subprocess.run(command, capture_output=True, text=True, env=self.cloud.environment(), **given)
+
+    def deploy(self, *fleets, more=()):
+        files = [argument for fleet in fleets for argument in ("--fleet", fleet)]
+        done = self.run("deploy", *files, *self.options, *more)
+        if done.returncode == 0:
+            self._know_roles()
+        return done
+
+    def _know_roles(self):
+        """Tells the world which access key is which role, so that it allows what IAM would."""
+        api, roles = self.cloud.client("lambda"), {}
+        self.functions = []
+        for found in api.list_functions()["Functions"]:
+            if found["FunctionName"].startswith(f"{NAME}-"):
+                self.functions.append(found["FunctionName"].removeprefix(f"{NAME}-"))
+                roles[key_of(found)] = self.statements(found["Role"])
+        self.cloud.world("roles", roles=roles)
+
+    def statements(self, role):
+        """All statements of a role, of its own policies and of those that it shares."""
+        iam, name, statements = self.cloud.client("iam"), role.rsplit("/", 1)[-1], []
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            statements += document(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])["Statement"]
+        for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+            found = iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)["PolicyVersion"]
+            statements += document(found["Document"])["Statement"]
+        return statements
+
+    def keys(self):
+        """Access key to function."""
+        found = self.cloud.client("lambda").list_functions()["Functions"]
+        return {key_of(one): one["FunctionName"].removeprefix(f"{NAME}-") for one in found}
+
+    def invoke(self, function, payload):
+        """Calls a function and waits. Gives its error's kind, if it failed, and its answer."""
+        body = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
+        answer = self.cloud.client("lambda").invoke(FunctionName=f"{NAME}-{function}", Payload=body)
+        said = json.loads(answer["Payload"].read() or b"null")
+        return (said["errorType"] if answer.get("FunctionError") else None), said
+
+    def tick(self):
+        """What the rule of the tick does each minute, now: its targets are read off the rule."""
+        event = json.loads((REPOSITORY / "events" / "tick-rule.json").read_text())
+        event["time"] = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        targets = self.cloud.client("events").list_targets_by_rule(Rule=f"{NAME}-tick")["Targets"]
+        if not targets:
+            raise AssertionError("the tick's rule has no targets")
+        api = self.cloud.client("lambda")
+        for target in targets:
+            api.invoke(FunctionName=target["Arn"], Payload=json.dumps(event), InvocationType="Event")
+
+    def items(self, fleet, begins=""):
+        """The ledger's items of a fleet, with their bodies read."""
+        table = self.cloud.client("dynamodb")
+        found, more = [], {}
+        while True:
+            answer = table.query(
+                TableName=NAME,
+                KeyConditionExpression="pk = :pk and begins_with(sk, :sk)" if begins else "pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": f"fleet#{fleet}"}, **({":sk": {"S": begins}} if begins else {})},
+                ConsistentRead=True,
+                **more,
+            )
+            found += [(item["sk"]["S"], read_body(item["body"]["S"])) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return found
+            more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def decisions(self, fleet):
+        """All that was decided, in order; an item holds what one round decided."""
+        return [decision for _, decisions in self.items(fleet, "decision#") for decision in decisions]
+
+    def dead_letters(self):
+        """What waits in the dead-letter queue; it stays there."""
+        sqs = self.cloud.client("sqs")
+        url = sqs.get_queue_url(QueueName=f"{NAME}-dead-letters")["QueueUrl"]
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+    def forget(self):
+        """Empties the ledger and the queues, as if nothing had happened yet."""
+        table = self.cloud.client("dynamodb")
+        for page in table.get_paginator("scan").paginate(TableName=NAME):
+            for item in page["Items"]:
+                table.delete_item(TableName=NAME, Key={"pk": item["pk"], "sk": item["sk"]})
+        sqs = self.cloud.client("sqs")
+        for url in sqs.list_queues(QueueNamePrefix=f"{NAME}-").get("QueueUrls", []):
+            sqs.purge_queue(QueueUrl=url)
+
+
+def read_body(text):
+    """Most bodies are JSON; the last good fleet file is kept as it was written."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def key_of(function):
+    """The access key that MiniStack gives a function: it stands for the function and its role."""
+    digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
+    return f"ASIA{digest[:16].upper()}"
+
+
+def document(given):
+    return json.loads(given) if isinstance(given, str) else given
+
+
+class Played:
+    """A fleet as it is in the world: hosts, services and demand, and what a story does to them."""
+
+    def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=()):
+        self.cloud = cloud
+        self.fleet = fleet
+        self.cluster = fleet.data["cluster"]
+        self.ecs, self.groups, self.ec2 = (cloud.client(name) for name in ("ecs", "autoscaling", "ec2"))
+        self.cloudwatch = cloud.client("cloudwatch")
+        self.events = cloud.client("events")
+        self.sizes, self.tasks, self.balanced = sizes, tasks, balanced
+
+    def build(self):
+        """The cluster, a launch template, the groups and the services, all at rest."""
+        images = sorted(image["ImageId"] for image in self.ec2.describe_images()["Images"])
+        self.images = images
+        self.ecs.create_cluster(clusterName=self.cluster)
+        made = self.ec2.create_launch_template(
+            LaunchTemplateName=self.cluster, LaunchTemplateData={"ImageId": images[0], "InstanceType": "m7i.large"}
+        )
+        self.template = made["LaunchTemplate"]["LaunchTemplateId"]
+        for pool in self.fleet.data["pool"]:
+            group = pool["auto_scaling_group"]
+            tag = {"Key": "ecs-cluster", "Value": self.cluster, "PropagateAtLaunch": True}
+            self.groups.create_auto_scaling_group(
+                AutoScalingGroupName=group,
+                MinSize=0,
+                MaxSize=10,
+                DesiredCapacity=self.sizes.get(group, 0),
+                LaunchTemplate={"LaunchTemplateId": self.template, "Version": "$Latest"},
+                AvailabilityZones=[f"{REGION}a"],
+                Tags=[tag | {"ResourceId": group, "ResourceType": "auto-scaling-group"}],
+            )
+        for name, room in self.tasks.items():
+            definition = self.ecs.register_task_definition(
+                family=name, containerDefinitions=[{"name": name, "image": name, "stopTimeout": 2, **room}]
+            )
+            balancer = {"loadBalancers": [self._target_group(name)]} if name in self.balanced else {}
+            self.ecs.create_service(
+                cluster=self.cluster,
+                serviceName=name,
+                taskDefinition=definition["taskDefinition"]["taskDefinitionArn"],
+                desiredCount=0,
+                **balancer,
+            )
+        self.cloud.world("run", paused=False)
+
+    def _target_group(self, service):
+        """A target group without a load balancer in front: its deregistration delay is what is read of it."""
+        elb = self.cloud.client("elbv2")
+        network = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        made = elb.create_target_group(Name=service, Protocol="HTTP", Port=80, VpcId=network, TargetType="instance")
+        arn = made["TargetGroups"][0]["TargetGroupArn"]
+        delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "1"}
+        elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[delay])
+        return {"targetGroupArn": arn, "containerName": service, "containerPort": 80}
+
+    def desired(self):
+        """Service to desired count."""
+        found = self.ecs.describe_services(cluster=self.cluster, services=list(self.tasks))["services"]
+        return {service["serviceName"]: service["desiredCount"] for service in found}
+
+    def running(self):
+        found = self.ecs.describe_services(cluster=self.cluster, services=list(self.tasks))["services"]
+        return {service["serviceName"]: service["runningCount"] for service in found}
+
+    def hosts(self):
+        """EC2 instance to its container instance."""
+        arns = self.ecs.list_container_instances(cluster=self.cluster)["containerInstanceArns"]
+        if not arns:
+            return {}
+        found = self.ecs.describe_container_instances(cluster=self.cluster, containerInstances=arns)
+        return {host["ec2InstanceId"]: host for host in found["containerInstances"]}
+
+    def members(self, group=None):
+        """Instance to its group's view of it; of one group, or of all."""
+        names = [group] if group else [pool["auto_scaling_group"] for pool in self.fleet.data["pool"]]
+        found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
+        return {one["InstanceId"]: one for each in found for one in each["Instances"]}
+
+    def tasks_on(self, host):
+        """The tasks that are not STOPPED on a container instance."""
+        arns = []
+        for status in ("RUNNING", "STOPPED"):
+            given = {"cluster": self.cluster, "containerInstance": host["containerInstanceArn"], "desiredStatus": status}
+            arns += self.ecs.list_tasks(**given)["taskArns"]
+        if not arns:
+            return []
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]
+        return [task for task in found if task["lastStatus"] != "STOPPED"]
+
+    def capacity(self, group):
+        found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+        return found[0]["DesiredCapacity"]
+
+    def demand(self, metric, value):
+        """A measured value for the last half minute, as a service publishes it every second."""
+        namespace, name = metric.rsplit("/", 1)
+        now = time.time()
+        points = [
+            {"MetricName": name, "Value": value, "StorageResolution": 1, "Timestamp": now - ago} for ago in range(0, 12)
+        ]
+        self.cloudwatch.put_metric_data(Namespace=namespace, MetricData=points)
+
+    def put(self, source, kind, detail, resources=(), at=None):
+        """An event, as its source would send it."""
+        entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail), "Resources": list(resources)}
+        answer = self.events.put_events(Entries=[entry | ({"Time": at} if at else {})])
+        assert answer["FailedEntryCount"] == 0, answer
+
+    def new_image(self):
+        """A new version of the launch template, which the groups launch from now on."""
+        data = {"ImageId": self.images[1], "InstanceType": "m7i.large"}
+        self.ec2.create_launch_template_version(LaunchTemplateId=self.template, LaunchTemplateData=data)
+
+
+def eventually(check, within, what, every=0.3, meanwhile=None):
+    """Waits until `check` gives something true, and gives it. `meanwhile` runs between two looks and may raise."""
+    until = time.time() + within
+    while True:
+        seen = check()
+        if seen:
+            return seen
+        if time.time() > until:
+            raise AssertionError(f"not within {within} s: {what}; last seen: {seen!r}")
+        if meanwhile:
+            meanwhile()
+        time.sleep(every)

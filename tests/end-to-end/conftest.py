@@ -1,0 +1,139 @@
+"""One account for all stories; each begins with the fleets as they were built, an empty ledger and empty queues."""
+
+import os
+import shutil
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+from cloud import ALL, HERE, Cloud, Deployed, Fleet, Played, eventually
+
+SHOP = HERE / "fleets" / "shop.toml"
+DEPOT = HERE / "fleets" / "depot.toml"
+ROOM = {"cpu": 1024, "memory": 1500}  # four tasks to a host
+
+
+def pytest_addoption(parser):
+    parser.addoption("--bins", required=True, help="built functions, DIR/NAME/bootstrap")
+    parser.addoption("--evenkeel", required=True, help="a built `evenkeel`")
+    parser.addoption("--arch", default="x86_64")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "last: after all others, because it looks at what they did")
+
+
+def pytest_collection_modifyitems(session, config, items):
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    # With -k, -m or a part of the files, some stories are left out; what they would have called is not seen.
+    files = {path.name for path in HERE.glob("test_*.py")}
+    config.stash[TOLD] = not config.option.keyword and {item.path.name for item in items} == files
+
+
+TOLD = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def everything_was_told(request):
+    """Whether all stories run, and ran without a failure."""
+    return request.config.stash[TOLD] and not request.session.testsfailed
+
+
+def read(path):
+    text = path.read_text()
+    return Fleet(path, text, tomllib.loads(text))
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory):
+    cloud = Cloud(tmp_path_factory.mktemp("emulators"))
+    try:
+        cloud.start()
+        yield cloud
+    finally:
+        cloud.stop()
+        kept = os.environ.get("EVENKEEL_KEEP_LOGS")
+        if kept:
+            shutil.copytree(cloud.folder, Path(kept), dirs_exist_ok=True)
+
+
+def fleets_of(cloud):
+    shop = Played(cloud, read(SHOP), {"shop-base": 3, "shop-spot": 2}, {"web": ROOM, "reports": ROOM}, [])
+    depot = Played(cloud, read(DEPOT), {"depot-base": 2}, {"pick": ROOM, "pack": ROOM})
+    return shop, depot
+
+
+@pytest.fixture(scope="session")
+def functions(request):
+    """The functions that are built."""
+    folder = Path(request.config.getoption("--bins")).resolve()
+    found = [name for name in ALL if (folder / name / "bootstrap").is_file() or (folder / name).is_file()]
+    assert found, f"{folder} holds no functions"
+    return found
+
+
+@pytest.fixture(scope="session")
+def options(request, functions):
+    bins = Path(request.config.getoption("--bins")).resolve()
+    evenkeel = Path(request.config.getoption("--evenkeel")).resolve()
+    arch = request.config.getoption("--arch")
+    return ["--bins", bins, "--evenkeel", evenkeel, "--arch", arch, "--functions", ",".join(functions)]
+
+
+@pytest.fixture(scope="session")
+def deployed(cloud, options):
+    """`infra/deploy`, run once; stories that change the deployment put it back."""
+    for fleet in fleets_of(cloud):
+        fleet.build()
+    deployed = Deployed(cloud, options)
+    done = deployed.deploy(SHOP, DEPOT)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return deployed
+
+
+@pytest.fixture
+def story(cloud, deployed):
+    """Both fleets, built anew, and nothing in the ledger."""
+    cloud.world("reset")
+    urllib.request.urlopen(f"{cloud.urls['world']}/moto-api/reset", data=b"", timeout=10).close()
+    deployed.forget()
+    shop, depot = fleets_of(cloud)
+    for fleet in (shop, depot):
+        fleet.build()
+    yield Story(cloud, deployed, shop, depot)
+    problems = cloud.world("failures")["faults"] + [one for one in cloud.world("sent") if one["problem"]]
+    refused = cloud.denied() + [call for call in cloud.world("calls") if not call["allowed"]]
+    assert not problems, "the world itself failed"
+    assert not refused, "a role did not allow what its function called"
+
+
+METRIC = "shop/RequestsPerSecond"
+
+
+class Story:
+    """What a story is told with."""
+
+    def __init__(self, cloud, deployed, shop, depot):
+        self.cloud, self.deployed, self.shop, self.depot = cloud, deployed, shop, depot
+        self.began = time.time()
+        self.load = 0
+        self.ticked = 0.0
+
+    def lives(self):
+        """What goes on while a story waits: demand is measured, and the tick comes, every five seconds here."""
+        self.shop.demand(METRIC, self.load)
+        if time.time() - self.ticked >= 5:
+            self.ticked = time.time()
+            self.deployed.tick()
+
+    def until(self, check, within, what):
+        return eventually(check, within, what, every=0.5, meanwhile=self.lives)
+
+    def shop_at_rest(self, web=4, reports=16, hosts=5):
+        """The shop as most stories begin: full, and nothing to do."""
+        self.load = web * 50
+        self.until(lambda: len(self.shop.hosts()) == hosts, 20, f"{hosts} hosts")
+        want = {"web": web, "reports": reports}
+        self.until(lambda: self.shop.running() == want, 40, f"{want} running")

@@ -1,0 +1,30 @@
+"""Demand rises and falls: work that can wait makes room, and takes the room again."""
+
+from cloud import eventually
+
+
+def test_demand_rises_and_falls_through_the_metric(story):
+    """5 hosts hold 20 tasks. Demand for 4 leaves 16 to reports; for 10, ten; and back."""
+    for web, reports in ((4, 16), (10, 10), (4, 16)):
+        story.shop_at_rest(web, reports)
+    # ECS was never asked for more than fits: it punishes that with minutes of silence.
+    assert story.cloud.world("failures")["placement"] == 0
+    counts = [one["step"]["set-desired-count"] for one in story.deployed.decisions("shop") if one["function"] == "microscale"]
+    assert {count["service"] for count in counts} == {"web", "reports"}
+    assert all(count["from"] != count["to"] for count in counts), counts
+
+
+def test_an_application_pushes_its_demand(story):
+    """2 hosts hold 8 tasks. A push is answered when the counts are set, without a tick or a beat in between."""
+    depot = story.depot
+    eventually(lambda: len(depot.hosts()) == 2, 20, "two hosts")
+    for pick, pack in ((2, 6), (5, 3), (1, 7)):
+        want = {"pick": pick, "pack": pack}
+
+        def push():
+            error, said = story.deployed.invoke("microscale", {"fleet": "depot", "demand": {"pick": pick * 10}})
+            assert error is None, said
+
+        push()
+        eventually(lambda: depot.running() == want, 30, f"{want} running", meanwhile=push, every=1)
+    assert story.cloud.world("failures")["placement"] == 0

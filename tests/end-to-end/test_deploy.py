@@ -1,0 +1,135 @@
+"""The deploy script itself: a second run changes nothing, a dry run neither, and bad input is refused with its place."""
+
+import pytest
+from cloud import NAME
+from conftest import DEPOT, SHOP
+
+EVERYTHING = {
+    "lambda": ("list_functions", "Functions"),
+    "sqs": ("list_queues", "QueueUrls"),
+    "events": ("list_rules", "Rules"),
+    "dynamodb": ("list_tables", "TableNames"),
+    "logs": ("describe_log_groups", "logGroups"),
+    "ssm": ("describe_parameters", "Parameters"),
+    "cloudformation": ("describe_stacks", "Stacks"),
+}
+
+
+def there(cloud):
+    """All that there is, by its kind, as the account says it."""
+    found = {}
+    for service, (call, field) in EVERYTHING.items():
+        found[service] = getattr(cloud.client(service), call)().get(field, [])
+    iam = cloud.client("iam")
+    found["roles"] = iam.list_roles()["Roles"]
+    found["policies"] = iam.list_policies(Scope="Local")["Policies"]
+    found["alarms"] = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    found["mappings"] = cloud.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    return found
+
+
+def test_a_second_run_and_a_dry_run_change_nothing(cloud, deployed):
+    def code():
+        functions = cloud.client("lambda").list_functions()["Functions"]
+        return {one["FunctionName"]: (one["LastModified"], one["CodeSha256"]) for one in functions}
+
+    before = code()
+    again = deployed.deploy(SHOP, DEPOT)
+    assert again.returncode == 0, again.stderr
+    assert f"{NAME}: nothing to change" in again.stdout
+    assert "unchanged" in again.stdout and ": add " not in again.stdout
+    assert code() == before
+
+    dry = deployed.deploy(SHOP, more=["--dry-run"])
+    assert dry.returncode == 0, dry.stderr
+    assert "fleet depot is not served any more" in dry.stdout
+    assert "dry run, nothing was changed" in dry.stdout
+    assert deployed.deploy(SHOP, DEPOT).stdout.count("unchanged") == again.stdout.count("unchanged")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('auto_scaling_group = "shop-burst"', 'auto_scaling_group = "shop-brust"'), "pool[2].auto_scaling_group: there is no"),
+        (('cluster = "shop"', 'cluster = "shoop"'), "cluster: there is no ECS cluster shoop"),
+        (('name = "reports"', 'name = "repots"'), "service[1].name: there is no service repots"),
+        (("maximum = 7", "maximum = 2"), "hosts.maximum"),
+        (("priority = 2", "priorty = 2"), "priorty"),
+    ],
+)
+def test_a_wrong_fleet_file_is_refused_with_its_place(cloud, deployed, tmp_path, change, says):
+    from conftest import fleets_of  # the fleets must be there: whatever ran before may have left others
+
+    shop, depot = fleets_of(cloud)
+    if not shop.members():
+        shop.build()
+        depot.build()
+    text = SHOP.read_text()
+    assert change[0] in text
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(text.replace(change[0], change[1], 1))
+    before = cloud.client("ssm").get_parameter(Name="/evenkeel/fleets/shop")["Parameter"]["Version"]
+    done = deployed.deploy(wrong, DEPOT)
+    assert done.returncode == 1
+    assert says in done.stderr, done.stderr
+    assert "nothing was changed before that" in done.stderr
+    assert cloud.client("ssm").get_parameter(Name="/evenkeel/fleets/shop")["Parameter"]["Version"] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--name", "No_Name", "--fleet", SHOP], "--name No_Name"),
+        (["--fleet", "nowhere.toml"], "nowhere.toml: there is no such file"),
+        (["--fleet", SHOP, "--fleet", SHOP], "is also the name of"),
+        (["--fleet", SHOP, "--timeout", "300"], "--timeout 300"),
+        (["--fleet", SHOP, "--functions", "microscale,macroscale"], "macroscale"),
+        (["--fleet", SHOP, "--arch", "arm64"], "is built for x86_64; --arch says arm64"),
+        (["--fleet", SHOP, "--name", "other"], "is served by the deployment keel"),
+    ],
+)
+def test_wrong_options_are_refused(deployed, options, arguments, says):
+    given = [*map(str, options), *map(str, arguments)]
+    done = deployed.run("deploy", *given)
+    assert done.returncode in (1, 2)
+    assert says in done.stderr, done.stderr
+
+
+def test_destroy_leaves_nothing_behind(cloud, deployed, options):
+    """A deployment of its own, beside the one of the stories: made, taken away with its table kept, made again on it,
+    and taken away whole."""
+    from conftest import fleets_of
+
+    shop, depot = fleets_of(cloud)
+    if not shop.members():
+        shop.build()
+        depot.build()
+    before = {kind: len(found) for kind, found in there(cloud).items()}
+    beside = type(deployed)(cloud, options)
+    run = beside.run
+
+    def named(script, *arguments, **given):
+        return run(script, *arguments, "--name", "beside", **given)
+
+    beside.run = named
+    # The stories' deployment serves both fleets, so this one is given a third.
+    text = DEPOT.read_text().replace('name = "depot"', 'name = "third"', 1)
+    third = cloud.folder / "third.toml"
+    third.write_text(text)
+    made = beside.run("deploy", "--fleet", third, *options, "--watch", "all")
+    assert made.returncode == 0, made.stderr
+    assert len(there(cloud)["lambda"]) > before["lambda"]
+
+    asked = beside.run("destroy", stdin=-3)
+    assert asked.returncode == 1 and "--keep-table" in asked.stderr
+    assert beside.run("destroy", "--keep-table").returncode == 0
+    kept = {kind: len(found) for kind, found in there(cloud).items()}
+    assert kept == before | {"dynamodb": before["dynamodb"] + 1}
+
+    again = beside.run("deploy", "--fleet", third, *options, "--watch", "none")
+    assert again.returncode == 0, again.stderr
+    assert "table beside is there already, and is used" in again.stdout
+    gone = beside.run("destroy", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    assert {kind: len(found) for kind, found in there(cloud).items()} == before
+    assert "there was nothing" in beside.run("destroy", "--yes").stdout

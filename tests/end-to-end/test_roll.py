@@ -1,0 +1,85 @@
+"""A roll: every host is replaced by one of the new image, one at a time, from a manual request to the end."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def with_patchroll(functions):
+    if "patchroll" not in functions:
+        pytest.skip("patchroll is not built")
+
+
+def ask(story, verb, **more):
+    error, said = story.deployed.invoke("patchroll", {"fleet": "shop", "roll": verb, **more})
+    assert error is None, said
+    return said
+
+
+def test_five_hosts_are_rolled_by_hand(story):
+    shop = story.shop
+    story.shop_at_rest()
+    old = set(shop.members())
+    assert len(old) == 5
+    shop.new_image()
+    plan = ask(story, "plan")
+    assert "steps" in plan, plan
+    assert set(shop.members()) == old, "a plan changes nothing"
+
+    ask(story, "start")
+    fewest, most_leaving = [5], [0]
+
+    def watched():
+        hosts = shop.hosts()
+        working = [name for name, host in hosts.items() if host["status"] == "ACTIVE"]
+        fewest[0] = min(fewest[0], len(working))
+        most_leaving[0] = max(most_leaving[0], len([name for name in hosts if hosts[name]["status"] == "DRAINING"]))
+        members = shop.members()
+        return len(members) == 5 and not old & set(members) and len(working) == 5
+
+    story.until(watched, 240, "five new hosts")
+    images = {
+        instance["ImageId"]
+        for page in shop.ec2.describe_instances(InstanceIds=list(shop.members()))["Reservations"]
+        for instance in page["Instances"]
+    }
+    assert images == {shop.images[1]}
+    assert fewest[0] >= 4, "never more than one out"
+    assert most_leaving[0] <= 1
+    story.until(lambda: shop.running() == {"web": 4, "reports": 16}, 60, "full again")
+
+    def ended():
+        return '"done"' in json.dumps(ask(story, "status")).lower()
+
+    story.until(ended, 30, "the roll says that it is done")
+    assert not [host for host in shop.hosts().values() if host["status"] != "ACTIVE"]
+    assert shop.capacity("shop-burst") == 0
+
+
+def test_a_roll_is_paused_resumed_and_aborted(story):
+    """Paused: the wave that is under way ends, and no other begins. Aborted: what is done stays."""
+    shop = story.shop
+    story.shop_at_rest()
+    old = set(shop.members())
+    shop.new_image()
+    ask(story, "start")
+    story.until(lambda: old - set(shop.members()), 60, "the first host replaced")
+    ask(story, "pause")
+    story.until(lambda: len(shop.hosts()) == 5, 30, "its wave has ended")
+    left = len(old & set(shop.members()))
+    assert left >= 3
+    for _ in range(3):
+        story.deployed.tick()
+        story.until(lambda: True, 1, "a tick")
+    assert len(old & set(shop.members())) >= left - 1
+    ask(story, "resume")
+    story.until(lambda: len(old & set(shop.members())) < left - 1, 60, "it goes on")
+    ask(story, "abort")
+    story.until(lambda: len(shop.hosts()) == 5, 60, "five hosts")
+    story.until(lambda: all(host["status"] == "ACTIVE" for host in shop.hosts().values()), 30, "none left draining")
+    stays = old & set(shop.members())
+    for _ in range(3):
+        story.deployed.tick()
+        story.until(lambda: True, 1, "a tick")
+    assert old & set(shop.members()) == stays

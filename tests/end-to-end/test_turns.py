@@ -1,0 +1,178 @@
+"""What keeps turns apart: the lease, the fleet file in force, and the dead-letter queue."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+
+from cloud import NAME, eventually
+from conftest import DEPOT, SHOP
+
+PARAMETER = "/evenkeel/fleets/depot"
+
+
+def push(story, pick):
+    return story.deployed.invoke("microscale", {"fleet": "depot", "demand": {"pick": pick}})
+
+
+def two_hosts(story):
+    eventually(lambda: len(story.depot.hosts()) == 2, 30, "two hosts")
+
+
+def test_several_invocations_at_once_set_each_count_once(story):
+    """Eight processes are told the same at the same time: one takes the turn, and each count is set once."""
+    two_hosts(story)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: push(story, 30), range(8)))
+    assert all(error is None for error, _ in answers), answers
+    assert any(said["held"] for _, said in answers)
+    want = {"pick": 3, "pack": 5}
+    eventually(lambda: story.depot.running() == want, 60, f"{want}", meanwhile=lambda: push(story, 30), every=1)
+    counts = [one["step"]["set-desired-count"] for one in story.deployed.decisions("depot")]
+    picks = [(count["from"], count["to"]) for count in counts if count["service"] == "pick"]
+    assert picks in ([(0, 3)], [(0, 1), (1, 3)]), picks
+    key = {value: name for name, value in story.deployed.keys().items()}["microscale"]
+    made = [call for call in story.cloud.world("calls") if call["key"] == key and call["action"] == "ecs:UpdateService"]
+    since = [call for call in made if call["at"] >= story.began and call["resources"][0].endswith("service/depot/pick")]
+    assert len(since) == len(picks), since
+
+
+def test_whoever_finds_the_lease_taken_marks_it(story):
+    """A holder that was killed in the middle: nobody takes a turn until its lease runs out, and then somebody does."""
+    two_hosts(story)
+    error, said = push(story, 20)
+    assert error is None and said["held"], said
+    table = story.cloud.client("dynamodb")
+    where = {"TableName": NAME, "Key": {"pk": {"S": "fleet#depot"}, "sk": {"S": "lease#microscale"}}}
+
+    def lease():
+        return json.loads(table.get_item(ConsistentRead=True, **where)["Item"]["body"]["S"])
+
+    free = lease()
+    assert free["holder"] is None and not free["again"], free
+    until = datetime.now(timezone.utc) + timedelta(seconds=6)
+    dead = free | {"holder": "somebody killed", "expires": until.strftime("%Y-%m-%dT%H:%M:%SZ"), "again": False}
+    table.update_item(
+        UpdateExpression="SET body = :body ADD version :one",
+        ExpressionAttributeValues={":body": {"S": json.dumps(dead)}, ":one": {"N": "1"}},
+        **where,
+    )
+    error, said = push(story, 50)
+    assert error is None and not said["held"], said
+    assert lease()["again"], lease()
+    assert story.depot.desired()["pick"] == 2
+    time.sleep(max(0.0, (until - datetime.now(timezone.utc)).total_seconds()) + 1)
+    error, said = push(story, 50)
+    assert error is None and said["held"], said
+    assert story.depot.desired()["pick"] == 5
+
+
+def test_the_tick_comes_by_itself(story):
+    """Nobody asks and nothing happens: within a minute the rule wakes each function, and beats follow from it."""
+    eventually(lambda: len(story.shop.hosts()) == 5, 30, "five hosts")
+
+    def turns():
+        found = dict(story.deployed.items("shop", "lease#"))
+        return {name: lease["epoch"] for name, lease in found.items()}
+
+    before, quiet = turns(), time.time()
+    while time.time() - quiet < 8:
+        time.sleep(1)
+        if (now := turns()) != before:
+            before, quiet = now, time.time()
+    assert set(before) >= {"lease#backfill"}, before
+    eventually(lambda: all(turns()[name] > epoch for name, epoch in before.items()), 80, "a turn of each function", every=1)
+    after = turns()["lease#microscale"]
+    eventually(lambda: turns()["lease#microscale"] >= after + 3, 30, "beats of five seconds", every=1)
+
+
+def test_a_fleet_file_is_broken_and_mended(story):
+    """A broken file changes nothing, and is told; the last good one stays in force until the next good one is there."""
+    two_hosts(story)
+    assert not push(story, 20)[1].get("fleet_file_refused")
+    ssm = story.cloud.client("ssm")
+    good = ssm.get_parameter(Name=PARAMETER)["Parameter"]["Value"]
+    try:
+        ssm.put_parameter(Name=PARAMETER, Value='name = "depot"\npriority = 1\n', Type="String", Overwrite=True)
+
+        def refused():
+            error, said = push(story, 40)
+            assert error is None, said
+            return said.get("fleet_file_refused")
+
+        # A process looks at the file once a minute.
+        told = eventually(refused, 90, "the broken file is told", every=3)
+        assert "priority" in told, told
+        eventually(lambda: story.depot.running()["pick"] == 4, 20, "the last good file is in force", every=1)
+
+        ssm.put_parameter(
+            Name=PARAMETER, Value=good.replace("max_tasks = 6", "max_tasks = 5"), Type="String", Overwrite=True
+        )
+
+        def mended():
+            error, said = push(story, 60)
+            assert error is None, said
+            return not said.get("fleet_file_refused")
+
+        eventually(mended, 90, "the mended file is in force", every=3)
+        eventually(lambda: story.depot.running()["pick"] == 5, 20, "five, as the new file says", every=1)
+    finally:
+        # Put back as everybody would: deploy again.
+        done = story.deployed.deploy(SHOP, DEPOT)
+        assert done.returncode == 0, done.stderr
+        assert f"{PARAMETER}: written" in done.stdout
+
+
+def test_dead_letters_are_kept_and_alarmed(story):
+    """What can never be used goes to the dead-letter queue with the reason, and the alarm sees it there."""
+    assert story.deployed.dead_letters() == []
+    story.depot.put("aws.ec2", "EC2 Spot Instance Interruption Warning", {"instance-action": "terminate"})
+    letters = eventually(story.deployed.dead_letters, 60, "a dead letter")
+    words = json.dumps(letters)
+    assert "malformed" in words.lower() and "instance-id" in words, words
+
+    # CloudWatch counts queues by itself; here the test carries the number over, and the alarm judges it.
+    sqs, watch = story.cloud.client("sqs"), story.cloud.client("cloudwatch")
+    url = sqs.get_queue_url(QueueName=f"{NAME}-dead-letters")["QueueUrl"]
+
+    def state():
+        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        count = int(told["Attributes"]["ApproximateNumberOfMessages"])
+        point = {
+            "MetricName": "ApproximateNumberOfMessagesVisible",
+            "Dimensions": [{"Name": "QueueName", "Value": f"{NAME}-dead-letters"}],
+            "Value": count,
+        }
+        watch.put_metric_data(Namespace="AWS/SQS", MetricData=[point])
+        found = watch.describe_alarms(AlarmNames=[f"{NAME}-dead-letters"])["MetricAlarms"]
+        return found[0]["StateValue"]
+
+    eventually(lambda: state() == "ALARM", 90, "the alarm on dead letters", every=2)
+
+
+def test_a_bad_message_does_not_stop_a_good_one(story):
+    """One batch with a beat and with nonsense: the turn is taken, and the nonsense ends in the dead-letter queue."""
+    two_hosts(story)
+    sqs = story.cloud.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{NAME}-microscale-beats")["QueueUrl"]
+    # A failed message is hidden for six timeouts; here for one second, so that its three tries take three.
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "5"})
+    try:
+        beat = json.dumps({"fleet": "depot", "beat": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")})
+        entries = [{"Id": "good", "MessageBody": beat}, {"Id": "bad", "MessageBody": '{"fleet": "depot", "beat": "soon"}'}]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+        eventually(lambda: story.depot.desired()["pick"] == 1, 30, "the turn of the beat")
+        letters = eventually(story.deployed.dead_letters, 60, "a dead letter")
+        assert "soon" in json.dumps(letters), letters
+        left = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+        assert left["ApproximateNumberOfMessages"] == "0"
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "180"})
+
+
+def test_an_event_that_says_nothing_is_a_success(story):
+    """Of a kind that nobody acts on: counted, not failed."""
+    kind = (SHOP.parent.parent.parent.parent / "events" / "unknown-kind.json").read_text()
+    error, said = story.deployed.invoke("microscale", kind)
+    assert error is None, said
+    assert story.deployed.dead_letters() == []

@@ -1,0 +1,94 @@
+"""Events as AWS sends them, put into EventBridge through PutEvents, so that only the deployed rules route them."""
+
+import json
+import queue
+import threading
+from datetime import datetime, timezone
+
+import boto3
+
+from .where import ACCOUNT, REGION
+
+
+class Announce:
+    """Sends events in order, beside whatever holds the world's lock."""
+
+    def __init__(self, endpoint):
+        self.api = boto3.client("events", endpoint_url=endpoint, region_name=REGION) if endpoint else None
+        self.waiting = queue.Queue()
+        self.sent = []
+        self.muted = set()
+        threading.Thread(target=self._send, daemon=True).start()
+
+    def put(self, source, kind, detail, resources, at=None):
+        event = {
+            "Source": source,
+            "DetailType": kind,
+            "Detail": json.dumps(detail),
+            "Resources": resources,
+            "Time": at or datetime.now(timezone.utc),
+        }
+        if kind not in self.muted:
+            self.waiting.put(event)
+
+    def _send(self):
+        while True:
+            event = self.waiting.get()
+            try:
+                answer = self.api.put_events(Entries=[event])
+                problem = answer["FailedEntryCount"] and answer["Entries"]
+            except Exception as error:  # told to the tests, which look whether all were taken
+                problem = repr(error)
+            self.sent.append({"kind": event["DetailType"], "detail": event["Detail"], "problem": problem or None})
+
+    def instance_state(self, instance, state):
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"
+        detail = {"instance-id": instance, "state": state}
+        self.put("aws.ec2", "EC2 Instance State-change Notification", detail, [arn])
+
+    def spot_warning(self, instance, at=None):
+        # The ARN has the zone where the region belongs, and no account, as in real ones.
+        arn = f"arn:aws:ec2:{REGION}a:instance/{instance}"
+        detail = {"instance-id": instance, "instance-action": "terminate"}
+        self.put("aws.ec2", "EC2 Spot Instance Interruption Warning", detail, [arn], at)
+
+    def activity(self, kind, group, instance):
+        arn = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:0:autoScalingGroupName/{group}"
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        detail = {
+            "AutoScalingGroupName": group,
+            "EC2InstanceId": instance,
+            "StatusCode": "InProgress",
+            "Description": kind,
+            "Cause": "",
+            "StartTime": now,
+            "EndTime": now,
+            "Origin": "EC2",
+            "Destination": "AutoScalingGroup",
+        }
+        instance_arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"
+        self.put("aws.autoscaling", kind, detail, [arn, instance_arn])
+
+    def host(self, cluster, host, version, status=None):
+        detail = {
+            "agentConnected": host.agent_connected,
+            "clusterArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{cluster}",
+            "containerInstanceArn": host.container_instance_arn,
+            "ec2InstanceId": host.ec2_instance_id,
+            "registeredResources": host.registered_resources,
+            "remainingResources": host.remaining_resources,
+            "status": status or host.status,
+            "version": version,
+            "updatedAt": datetime.now(timezone.utc).isoformat(),
+        }
+        self.put("aws.ecs", "ECS Container Instance State Change", detail, [host.container_instance_arn])
+
+    def placement_failure(self, cluster, service):
+        detail = {
+            "eventType": "ERROR",
+            "eventName": "SERVICE_TASK_PLACEMENT_FAILURE",
+            "clusterArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{cluster}",
+            "reason": "RESOURCE:MEMORY",
+            "createdAt": datetime.now(timezone.utc).isoformat(),
+        }
+        self.put("aws.ecs", "ECS Service Action", detail, [service.arn])

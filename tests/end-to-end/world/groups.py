@@ -1,0 +1,119 @@
+"""Auto Scaling and EC2: launches that take time, terminations, spot droughts, launch template versions."""
+
+import time
+
+from moto.autoscaling.models import InstanceState, autoscaling_backends
+from moto.ec2.models import ec2_backends
+
+from .where import ACCOUNT, REGION
+
+
+def _template_at_launch(state):
+    """moto says the template's default version of today; Auto Scaling says the one that the instance was launched with."""
+    return state.instance.__dict__.get("launched_from")
+
+
+InstanceState.launch_template = property(_template_at_launch)
+
+
+class Groups:
+    """The groups, and the instances that are on their way in or out."""
+
+    def __init__(self, pace, announce):
+        self.pace = pace
+        self.announce = announce
+        self.ready_at = {}
+        self.ending = {}
+        self.gone_from = {}
+        self.drought = set()
+        self.refill_at = {}
+        self.reclaims = {}
+
+    @property
+    def api(self):
+        return autoscaling_backends[ACCOUNT][REGION]
+
+    @property
+    def ec2(self):
+        return ec2_backends[ACCOUNT][REGION]
+
+    def members(self):
+        for group in self.api.autoscaling_groups.values():
+            for state in group.instance_states:
+                yield group, state
+
+    def ready(self):
+        """Instances whose agent runs, with their group."""
+        return {state.instance.id: group for group, state in self.members() if state.lifecycle_state == "InService"}
+
+    def notice(self):
+        """Called after every request: what moto launched or ended at once, begins here."""
+        known = set()
+        for group, state in list(self.members()):
+            name = state.instance.id
+            known.add(name)
+            if name in self.ready_at:
+                continue
+            self.ready_at[name] = time.time() + self.pace.boot
+            self.gone_from[name] = group.name
+            state.lifecycle_state = "Pending"
+            self._launched_from(group, state.instance)
+            self.announce.instance_state(name, "pending")
+        for name in [name for name in self.gone_from if name not in known and name not in self.ending]:
+            self.ending[name] = time.time() + self.pace.terminate
+            self.announce.instance_state(name, "shutting-down")
+
+    def _launched_from(self, group, instance):
+        template = group.ec2_launch_template
+        if template is None:
+            return
+        asked = (group.launch_template or {}).get("Version") or "$Default"
+        number = {"$Latest": template.latest_version_number, "$Default": template.default_version_number}.get(asked)
+        version = template.get_version(int(number or asked))
+        instance.launched_from = {
+            "LaunchTemplateId": template.id,
+            "LaunchTemplateName": template.name,
+            "Version": str(version.number),
+        }
+        instance.image_id = version.image_id
+
+    def tick(self):
+        now = time.time()
+        for group, state in list(self.members()):
+            name = state.instance.id
+            if state.lifecycle_state == "Pending" and now >= self.ready_at[name]:
+                state.lifecycle_state = "InService"
+                self.announce.instance_state(name, "running")
+                self.announce.activity("EC2 Instance Launch Successful", group.name, name)
+        for name in [name for name, at in self.ending.items() if now >= at]:
+            self.announce.instance_state(name, "terminated")
+            self.announce.activity("EC2 Instance Terminate Successful", self.gone_from[name], name)
+            del self.ending[name], self.gone_from[name]
+        for name in [name for name, at in self.reclaims.items() if now >= at]:
+            del self.reclaims[name]
+            self.lose(name)
+        self._refill(now)
+
+    def _refill(self, now):
+        """A group launches what it misses, a moment later, unless the market gives nothing."""
+        for group in self.api.autoscaling_groups.values():
+            missing = (group.desired_capacity or 0) - len(group.instance_states)
+            if missing <= 0 or group.name in self.drought:
+                self.refill_at.pop(group.name, None)
+            elif now >= self.refill_at.setdefault(group.name, now + self.pace.replace):
+                del self.refill_at[group.name]
+                group.set_desired_capacity(group.desired_capacity)
+                self.notice()
+
+    def reclaim(self, name, notice):
+        """EC2 takes a spot instance: a warning, then the end."""
+        self.announce.spot_warning(name)
+        self.reclaims[name] = time.time() + notice
+
+    def lose(self, name):
+        """An instance ends without anybody in its group asking for it."""
+        for group, state in list(self.members()):
+            if state.instance.id == name:
+                group.instance_states.remove(state)
+                self.ec2.terminate_instances([name])
+        self.notice()

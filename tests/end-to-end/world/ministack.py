@@ -1,0 +1,102 @@
+"""MiniStack, with what the stories need of it and its version of today lacks.
+
+    python -m world.ministack
+
+Its log says `DENIED` with the action, the caller and the resource for each call that a role did not allow, and `CALL` with the
+caller's key and the action for every call.
+"""
+
+import contextvars
+import json
+import sys
+
+import ministack.core.iam_actions as iam
+import ministack.services.cloudtrail as trail
+import ministack.services.eventbridge as eventbridge
+import ministack.services.lambda_svc as functions
+from ministack.app import main
+
+
+
+def log(*words):
+    """One write, so that the lines of several threads stay whole."""
+    sys.stderr.write(" ".join(map(str, words)) + "\n")
+
+
+# Only AWS itself may send events of its own services; here a test plays AWS.
+take = eventbridge._put_events
+# MiniStack gives every event the time at which it came; a late one has its own.
+clock = eventbridge._now_ts
+of_event = contextvars.ContextVar("of_event", default=None)
+
+
+def now():
+    return of_event.get() or clock()
+
+
+def put_events(data, allow_aws_source=True):
+    entries = data.get("Entries", [])
+    if len(entries) != 1:
+        return take(data, True)
+    token = of_event.set(entries[0].get("Time"))
+    try:
+        return take(data, True)
+    finally:
+        of_event.reset(token)
+
+
+
+
+def dispatch_to_lambda(arn, payload):
+    """EventBridge calls functions asynchronously: a failure is tried again twice, and then given to the destination."""
+    function, config, _ = functions._get_func_record_for_ref(arn)
+    if function and config:
+        record = {**function, **functions._execution_record_for_config(function, config)}
+        functions.invoke_async_with_retry(record, json.loads(payload))
+
+
+eventbridge._dispatch_to_lambda = dispatch_to_lambda
+eventbridge._now_ts = now
+eventbridge._put_events = put_events
+
+# The batch calls of SQS are no actions of their own: IAM knows the single ones (Service Authorization Reference, "Actions
+# defined by Amazon SQS").
+BATCHES = {
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+extract = iam.extract_iam_action
+refuse = iam.access_denied_response
+
+
+def extract_iam_action(*given, **named):
+    action = extract(*given, **named)
+    return BATCHES.get(action, action)
+
+
+def access_denied_response(service, action, principal, *given, **named):
+    log("DENIED", action, principal, named.get("resource_arn"))
+    return refuse(service, action, principal, *given, **named)
+
+
+# The members of a transaction are authorized as the actions that they are (DynamoDB developer guide, "IAM and transactions").
+MEMBERS = {"Update": "UpdateItem", "Delete": "DeleteItem", "Put": "PutItem", "ConditionCheck": "ConditionCheckItem"}
+
+
+def record_event(service, event_name, access_key_id, request_params, **_):
+    """Each call in the log, with its caller's key: what a role has to allow is read off it."""
+    actions = [f"{service}:{event_name}"]
+    if event_name == "TransactWriteItems":
+        members = {member for item in request_params.get("TransactItems", []) for member in item}
+        actions = [f"dynamodb:{MEMBERS[member]}" for member in sorted(members)]
+    actions = [BATCHES.get(action, action) for action in actions]
+    log("CALL", json.dumps({"key": access_key_id, "actions": actions}))
+
+
+trail.record_event = record_event
+iam.extract_iam_action = extract_iam_action
+iam.access_denied_response = access_denied_response
+
+if __name__ == "__main__":
+    main()

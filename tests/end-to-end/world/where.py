@@ -1,0 +1,4 @@
+"""The account and region that everything here is in."""
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
