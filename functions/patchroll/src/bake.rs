@@ -34,7 +34,7 @@ impl Planning<'_, '_> {
             bake.failed.get_or_insert_with(|| Halt::Request.to_string());
         }
         if bake.failed.is_none() {
-            bake.failed = self.bake_on(roll, policy, bakery, &mut bake).err();
+            bake.failed = self.bake_on(roll, policy, bakery, &bake).err();
         }
         let failed = bake.failed.clone();
         if !matches!(roll.stage, Stage::Rolling) {
@@ -49,16 +49,13 @@ impl Planning<'_, '_> {
     ///
     /// # Errors
     /// Why it gives no image.
-    fn bake_on(&mut self, roll: &mut Roll, policy: &Bake, bakery: &Bakery, bake: &mut BakeState) -> Result<(), String> {
+    fn bake_on(&mut self, roll: &mut Roll, policy: &Bake, bakery: &Bakery, bake: &BakeState) -> Result<(), String> {
         let image = bakery.images.iter().find(|image| image.roll.as_ref() == Some(&roll.id));
         let builder = bakery.builders.iter().find(|builder| builder.roll == roll.id);
         let stage = match (image, builder.map(|builder| (builder, builder.state))) {
             (Some(Image { id, state: ImageState::Available, .. }), _) => {
-                return {
-                    self.roll_onto(roll, policy, bakery, id);
-                    bake.image = Some(id.clone());
-                    Ok(())
-                };
+                self.roll_onto(roll, policy, bakery, id);
+                return Ok(());
             }
             (Some(Image { state: ImageState::Failed, name, .. }), _) => {
                 return Err(format!("image {name} could not be made"));

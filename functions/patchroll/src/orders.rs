@@ -127,7 +127,7 @@ impl Planning<'_, '_> {
         let now = self.given.now;
         let id = RollId::new(&format!("{}-{number}", now.strftime("%Y%m%dT%H%M%S")));
         let stage = if self.policy.bake.is_some() {
-            Stage::Baking(BakeState { since: now, image: None, failed: None })
+            Stage::Baking(BakeState { since: now, failed: None })
         } else {
             Stage::Rolling
         };

@@ -194,9 +194,6 @@ pub enum Stage {
 pub struct BakeState {
     /// When it began.
     pub since: Timestamp,
-    /// The baked image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageId>,
     /// Why it gives no image: what it made is being cleared away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,

@@ -178,7 +178,7 @@ impl Planning<'_, '_> {
     /// Drains and ends the hosts that leave; takes back or gives up those that do not.
     pub(crate) fn leave(&mut self, roll: &mut Roll, wave: &mut Wave, stop: bool) {
         let now = self.given.now;
-        let mut ends: Vec<(InstanceId, PoolName, HostWhy)> = Vec::new();
+        let mut ends: Vec<(InstanceId, PoolName, Why)> = Vec::new();
         let ids: Vec<InstanceId> = wave.hosts.keys().cloned().collect();
         for id in ids {
             let Some(leaver) = wave.hosts.get_mut(&id) else { continue };
@@ -205,13 +205,17 @@ impl Planning<'_, '_> {
             let waited = now.duration_since(since).unsigned_abs();
             match kept.host {
                 // Without a cluster, the group's own deregistration from its load balancer is the drain.
-                None => ends.push((id, kept.pool.name.clone(), HostWhy::Empty)),
+                None if self.given.fleet.cluster.is_none() => {
+                    let why = self.why_replaced(roll, kept);
+                    ends.push((id, kept.pool.name.clone(), Why::Roll(why)));
+                }
+                None => ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty))),
                 Some(host) if host.status == HostStatus::Active => {
                     self.often = true;
                     let why = self.why_replaced(roll, kept);
                     self.drains.push((id, why));
                 }
-                Some(host) if host.task_count == 0 => ends.push((id, kept.pool.name.clone(), HostWhy::Empty)),
+                Some(host) if host.task_count == 0 => ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty))),
                 Some(host) if waited < self.policy.drain_timeout => {
                     let (tasks, deadline) = (host.task_count, since + self.policy.drain_timeout);
                     self.report.waits.push(Wait::Host(HostWait::Draining { host: id.clone(), tasks, deadline }));
@@ -225,7 +229,7 @@ impl Planning<'_, '_> {
                     // What is left had its time.
                     cause if cause.goes_by_itself() => {
                         let why = HostWhy::DrainTimeout { tasks: host.task_count, waited };
-                        ends.push((id, kept.pool.name.clone(), why));
+                        ends.push((id, kept.pool.name.clone(), Why::Host(why)));
                     }
                     cause => {
                         wave.hosts.remove(&id);
@@ -237,7 +241,7 @@ impl Planning<'_, '_> {
         self.end(wave, ends);
     }
 
-    fn end(&mut self, wave: &mut Wave, ends: Vec<(InstanceId, PoolName, HostWhy)>) {
+    fn end(&mut self, wave: &mut Wave, ends: Vec<(InstanceId, PoolName, Why)>) {
         let now = self.given.now;
         let next = self.state.full_turn.map(|at| at + ENDS_AGAIN).filter(|next| *next > now);
         let most = if next.is_some() { 0 } else { MOST_ENDS };
@@ -260,7 +264,7 @@ impl Planning<'_, '_> {
             if let Some(leaver) = wave.hosts.get_mut(&host) {
                 leaver.told.get_or_insert(now);
             }
-            self.ends.push((Step::Host(HostStep::Terminate { host, pool, shrink }), Why::Host(why)));
+            self.ends.push((Step::Host(HostStep::Terminate { host, pool, shrink }), why));
         }
     }
 
