@@ -1,5 +1,6 @@
 //! The clients that the enabled features need, made once in a process.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -53,6 +54,10 @@ impl Also {
     pub const NOTHING: Self = Self { scaled_elsewhere: false, deregistration_delays: false };
 }
 
+/// A client that is made when it is first used: each takes a part of a millisecond, which a start should not have to wait
+/// for, and one build of several functions has clients that not all of them use.
+type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
+
 /// Everything on AWS that the enabled features can reach. Implements the ports of `evenkeel_turn`.
 pub struct Aws {
     now: fn() -> Timestamp,
@@ -60,27 +65,27 @@ pub struct Aws {
     pub(crate) settings: Settings,
     #[cfg(feature = "applicationautoscaling")]
     #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "asked about ECS services only"))]
-    pub(crate) applicationautoscaling: aws_sdk_applicationautoscaling::Client,
+    pub(crate) applicationautoscaling: Lazy<aws_sdk_applicationautoscaling::Client>,
     #[cfg(feature = "autoscaling")]
-    pub(crate) autoscaling: aws_sdk_autoscaling::Client,
+    pub(crate) autoscaling: Lazy<aws_sdk_autoscaling::Client>,
     #[cfg(feature = "cloudwatch")]
-    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
+    pub(crate) cloudwatch: Lazy<aws_sdk_cloudwatch::Client>,
     #[cfg(feature = "dynamodb")]
-    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) dynamodb: Lazy<aws_sdk_dynamodb::Client>,
     #[cfg(feature = "ec2")]
-    pub(crate) ec2: aws_sdk_ec2::Client,
+    pub(crate) ec2: Lazy<aws_sdk_ec2::Client>,
     #[cfg(feature = "ecs")]
-    pub(crate) ecs: aws_sdk_ecs::Client,
+    pub(crate) ecs: Lazy<aws_sdk_ecs::Client>,
     #[cfg(feature = "ecs")]
     pub(crate) known: crate::ecs::Known,
     #[cfg(feature = "elb")]
-    pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
+    pub(crate) elb: Lazy<aws_sdk_elasticloadbalancingv2::Client>,
     #[cfg(feature = "sqs")]
-    pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) sqs: Lazy<aws_sdk_sqs::Client>,
     #[cfg(feature = "sqs")]
     pub(crate) queue_urls: crate::queues::Urls,
     #[cfg(feature = "ssm")]
-    pub(crate) ssm: aws_sdk_ssm::Client,
+    pub(crate) ssm: Lazy<aws_sdk_ssm::Client>,
 }
 
 impl Aws {
@@ -99,31 +104,32 @@ impl Aws {
     #[must_use]
     #[cfg_attr(not(feature = "ecs"), allow(unused_variables, reason = "without features there is no client"))]
     pub fn new(config: &SdkConfig, settings: Settings) -> Self {
+        let config = Arc::new(config.clone());
         Self {
             now: system_time,
             settings,
             #[cfg(feature = "applicationautoscaling")]
-            applicationautoscaling: aws_sdk_applicationautoscaling::Client::new(config),
+            applicationautoscaling: lazy(&config, aws_sdk_applicationautoscaling::Client::new),
             #[cfg(feature = "autoscaling")]
-            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            autoscaling: lazy(&config, aws_sdk_autoscaling::Client::new),
             #[cfg(feature = "cloudwatch")]
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            cloudwatch: lazy(&config, aws_sdk_cloudwatch::Client::new),
             #[cfg(feature = "dynamodb")]
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            dynamodb: lazy(&config, aws_sdk_dynamodb::Client::new),
             #[cfg(feature = "ec2")]
-            ec2: aws_sdk_ec2::Client::new(config),
+            ec2: lazy(&config, aws_sdk_ec2::Client::new),
             #[cfg(feature = "ecs")]
-            ecs: aws_sdk_ecs::Client::new(config),
+            ecs: lazy(&config, aws_sdk_ecs::Client::new),
             #[cfg(feature = "ecs")]
             known: crate::ecs::Known::default(),
             #[cfg(feature = "elb")]
-            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            elb: lazy(&config, aws_sdk_elasticloadbalancingv2::Client::new),
             #[cfg(feature = "sqs")]
-            sqs: aws_sdk_sqs::Client::new(config),
+            sqs: lazy(&config, aws_sdk_sqs::Client::new),
             #[cfg(feature = "sqs")]
             queue_urls: crate::queues::Urls::default(),
             #[cfg(feature = "ssm")]
-            ssm: aws_sdk_ssm::Client::new(config),
+            ssm: lazy(&config, aws_sdk_ssm::Client::new),
         }
     }
 
@@ -149,6 +155,12 @@ impl Aws {
             .operation_timeout(OPERATION)
             .build()
     }
+}
+
+#[cfg_attr(not(feature = "ecs"), allow(dead_code, reason = "without features there is no client"))]
+fn lazy<C: 'static>(config: &Arc<SdkConfig>, make: fn(&SdkConfig) -> C) -> Lazy<C> {
+    let config = Arc::clone(config);
+    LazyLock::new(Box::new(move || make(&config)))
 }
 
 impl Clock for Aws {
