@@ -52,7 +52,9 @@ def test_the_page_shows_the_fleet(story):
     # The same again costs no body.
     tag = {name.lower(): value for name, value in said["headers"].items()}["etag"]
     assert get(story, "/api/view", {"if-none-match": tag})[0]["statusCode"] == 304
-    story.until(lambda: get(story, "/depot/api/view")[0]["statusCode"] == 200, 20, "the other fleet's view")
+    story.until(lambda: story.deployed.items("depot", "view#"), 30, "a turn of the other fleet")
+    said, view = get(story, "/depot/api/view")
+    assert said["statusCode"] == 200, said
     assert json.loads(get(story, "/depot/api/view")[1])["fleet"] == "depot"
 
 
