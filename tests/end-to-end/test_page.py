@@ -53,9 +53,9 @@ def test_the_page_shows_the_fleet(story):
     tag = {name.lower(): value for name, value in said["headers"].items()}["etag"]
     assert get(story, "/api/view", {"if-none-match": tag})[0]["statusCode"] == 304
     story.until(lambda: story.deployed.items("depot", "view#"), 30, "a turn of the other fleet")
-    said, view = get(story, "/depot/api/view")
+    said, view = get(story, "/fleets/depot/api/view")
     assert said["statusCode"] == 200, said
-    assert json.loads(get(story, "/depot/api/view")[1])["fleet"] == "depot"
+    assert json.loads(get(story, "/fleets/depot/api/view")[1])["fleet"] == "depot"
 
 
 def test_the_page_asks_for_iam_and_has_no_buttons(story):
