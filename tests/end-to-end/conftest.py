@@ -136,6 +136,6 @@ class Story:
     def shop_at_rest(self, web=4, reports=16, hosts=5):
         """The shop as most stories begin: full, and nothing to do."""
         self.load = web * 50
-        self.until(lambda: len(self.shop.hosts()) == hosts, 20, f"{hosts} hosts")
+        self.until(lambda: len(self.shop.hosts()) == hosts, 40, f"{hosts} hosts")
         want = {"web": web, "reports": reports}
-        self.until(lambda: self.shop.running() == want, 40, f"{want} running")
+        self.until(lambda: self.shop.running() == want, 60, f"{want} running")

@@ -68,7 +68,7 @@ def test_whoever_finds_the_lease_taken_marks_it(story):
 
 def test_the_tick_comes_by_itself(story):
     """Nobody asks and nothing happens: within a minute the rule wakes each function, and beats follow from it."""
-    eventually(lambda: len(story.shop.hosts()) == 5, 30, "five hosts")
+    story.shop_at_rest()
 
     def turns():
         found = dict(story.deployed.items("shop", "lease#"))

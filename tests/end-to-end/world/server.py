@@ -79,6 +79,7 @@ class World:
         self.paused = True
         self.begin()
         self.announce.sent.clear()
+        self.announce.muted.clear()
 
     def do_pace(self, **times):
         for name, seconds in times.items():
