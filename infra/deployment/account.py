@@ -81,7 +81,8 @@ def look_at_alarms(session, fleets, account):
             there |= {alarm["AlarmName"] for alarm in alarms}
         for name in names:
             if name not in there:
-                account.notes.append(f"{fleet.path}: alarm {name} is not there; it counts as unknown until it is")
+                so = "no roll begins a wave" if name in fleet.patchroll_alarms else "it counts as unknown"
+                account.notes.append(f"{fleet.path}: alarm {name} is not there; {so} until it is")
 
 
 def look_at_queues(session, fleets, account):

@@ -137,13 +137,14 @@ class Cloud:
 class Deployed:
     """What `infra/deploy` made of fleet files, and what may be asked of it."""
 
-    def __init__(self, cloud, options):
+    def __init__(self, cloud, options, name=NAME):
         self.cloud = cloud
         self.options = options
+        self.name = name
         self.functions = []
 
     def run(self, script, *arguments, **given):
-        command = [sys.executable, str(REPOSITORY / "infra" / script), "--name", NAME, *map(str, arguments)]
+        command = [sys.executable, str(REPOSITORY / "infra" / script), "--name", self.name, *map(str, arguments)]
         command += ["--endpoint-url", self.cloud.urls["ministack"]]
         return subprocess.run(command, capture_output=True, text=True, env=self.cloud.environment(), **given)
 
@@ -159,8 +160,8 @@ class Deployed:
         api, roles = self.cloud.client("lambda"), {}
         self.functions = []
         for found in api.list_functions()["Functions"]:
-            if found["FunctionName"].startswith(f"{NAME}-"):
-                self.functions.append(found["FunctionName"].removeprefix(f"{NAME}-"))
+            if found["FunctionName"].startswith(f"{self.name}-"):
+                self.functions.append(found["FunctionName"].removeprefix(f"{self.name}-"))
                 roles[key_of(found)] = self.statements(found["Role"])
         self.cloud.world("roles", roles=roles)
 
@@ -178,12 +179,13 @@ class Deployed:
     def keys(self):
         """Access key to function."""
         found = self.cloud.client("lambda").list_functions()["Functions"]
-        return {key_of(one): one["FunctionName"].removeprefix(f"{NAME}-") for one in found}
+        mine = [one for one in found if one["FunctionName"].startswith(f"{self.name}-")]
+        return {key_of(one): one["FunctionName"].removeprefix(f"{self.name}-") for one in mine}
 
     def invoke(self, function, payload):
         """Calls a function and waits. Gives its error's kind, if it failed, and its answer."""
         body = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
-        answer = self.cloud.client("lambda").invoke(FunctionName=f"{NAME}-{function}", Payload=body)
+        answer = self.cloud.client("lambda").invoke(FunctionName=f"{self.name}-{function}", Payload=body)
         said = json.loads(answer["Payload"].read() or b"null")
         return (said["errorType"] if answer.get("FunctionError") else None), said
 
@@ -191,7 +193,7 @@ class Deployed:
         """What the rule of the tick does each minute, now: its targets are read off the rule."""
         event = json.loads((REPOSITORY / "events" / "tick-rule.json").read_text())
         event["time"] = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        targets = self.cloud.client("events").list_targets_by_rule(Rule=f"{NAME}-tick")["Targets"]
+        targets = self.cloud.client("events").list_targets_by_rule(Rule=f"{self.name}-tick")["Targets"]
         if not targets:
             raise AssertionError("the tick's rule has no targets")
         api = self.cloud.client("lambda")
@@ -204,7 +206,7 @@ class Deployed:
         found, more = [], {}
         while True:
             answer = table.query(
-                TableName=NAME,
+                TableName=self.name,
                 KeyConditionExpression="pk = :pk and begins_with(sk, :sk)" if begins else "pk = :pk",
                 ExpressionAttributeValues={":pk": {"S": f"fleet#{fleet}"}, **({":sk": {"S": begins}} if begins else {})},
                 ConsistentRead=True,
@@ -222,18 +224,21 @@ class Deployed:
     def dead_letters(self):
         """What waits in the dead-letter queue; it stays there."""
         sqs = self.cloud.client("sqs")
-        url = sqs.get_queue_url(QueueName=f"{NAME}-dead-letters")["QueueUrl"]
+        url = sqs.get_queue_url(QueueName=f"{self.name}-dead-letters")["QueueUrl"]
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [json.loads(message["Body"]) for message in found.get("Messages", [])]
 
     def forget(self):
-        """Empties the ledger and the queues, as if nothing had happened yet."""
+        """Empties the ledger and the queues, as if nothing had happened yet. The last good fleet file stays: functions
+        that run already have it, and do not write it again."""
         table = self.cloud.client("dynamodb")
-        for page in table.get_paginator("scan").paginate(TableName=NAME):
+        for page in table.get_paginator("scan").paginate(TableName=self.name):
             for item in page["Items"]:
-                table.delete_item(TableName=NAME, Key={"pk": item["pk"], "sk": item["sk"]})
+                if item["sk"]["S"] == "good-file":
+                    continue
+                table.delete_item(TableName=self.name, Key={"pk": item["pk"], "sk": item["sk"]})
         sqs = self.cloud.client("sqs")
-        for url in sqs.list_queues(QueueNamePrefix=f"{NAME}-").get("QueueUrls", []):
+        for url in sqs.list_queues(QueueNamePrefix=f"{self.name}-").get("QueueUrls", []):
             sqs.purge_queue(QueueUrl=url)
 
 
@@ -266,6 +271,8 @@ class Played:
         self.cloudwatch = cloud.client("cloudwatch")
         self.events = cloud.client("events")
         self.sizes, self.tasks, self.balanced = sizes, tasks, balanced
+        # AWS never uses the ARN of a task definition again, and functions count on that.
+        self.revision = f"{time.time():.0f}"
 
     def build(self):
         """The cluster, a launch template, the groups and the services, all at rest."""
@@ -290,7 +297,8 @@ class Played:
             )
         for name, room in self.tasks.items():
             definition = self.ecs.register_task_definition(
-                family=name, containerDefinitions=[{"name": name, "image": name, "stopTimeout": 2, **room}]
+                family=f"{name}-{self.revision}",
+                containerDefinitions=[{"name": name, "image": name, "stopTimeout": 2, **room}],
             )
             balancer = {"loadBalancers": [self._target_group(name)]} if name in self.balanced else {}
             self.ecs.create_service(

@@ -1,8 +1,13 @@
 """The deploy script itself: a second run changes nothing, a dry run neither, and bad input is refused with its place."""
 
+import json
+import subprocess
+from datetime import datetime, timezone
+
 import pytest
-from cloud import NAME
-from conftest import DEPOT, SHOP
+from cloud import NAME, REPOSITORY, Deployed
+from conftest import DEPOT, SHOP, fleets_of
+from test_roles import allowed_to_call, called_on_ministack
 
 EVERYTHING = {
     "lambda": ("list_functions", "Functions"),
@@ -58,8 +63,6 @@ def test_a_second_run_and_a_dry_run_change_nothing(cloud, deployed):
     ],
 )
 def test_a_wrong_fleet_file_is_refused_with_its_place(cloud, deployed, tmp_path, change, says):
-    from conftest import fleets_of  # the fleets must be there: whatever ran before may have left others
-
     shop, depot = fleets_of(cloud)
     if not shop.members():
         shop.build()
@@ -95,41 +98,59 @@ def test_wrong_options_are_refused(deployed, options, arguments, says):
     assert says in done.stderr, done.stderr
 
 
-def test_destroy_leaves_nothing_behind(cloud, deployed, options):
-    """A deployment of its own, beside the one of the stories: made, taken away with its table kept, made again on it,
-    and taken away whole."""
-    from conftest import fleets_of
-
+@pytest.fixture
+def beside(cloud, deployed, functions, options):
+    """A deployment of its own beside that of the stories, for a third fleet on the depot's hosts, with random demand."""
     shop, depot = fleets_of(cloud)
     if not shop.members():
         shop.build()
         depot.build()
-    before = {kind: len(found) for kind, found in there(cloud).items()}
-    beside = type(deployed)(cloud, options)
-    run = beside.run
-
-    def named(script, *arguments, **given):
-        return run(script, *arguments, "--name", "beside", **given)
-
-    beside.run = named
-    # The stories' deployment serves both fleets, so this one is given a third.
     text = DEPOT.read_text().replace('name = "depot"', 'name = "third"', 1)
+    manual = 'demand = { manual = true, per_task = 10, valid_for = "1m" }'
+    assert manual in text
+    text = text.replace(manual, 'demand = { metric = "third/Orders", period = "10s", per_task = 10 }')
     third = cloud.folder / "third.toml"
     third.write_text(text)
-    made = beside.run("deploy", "--fleet", third, *options, "--watch", "all")
+    beside = Deployed(cloud, [*options[:-1], ",".join(functions), "--fleet", third], name="beside")
+    yield beside
+    beside.run("destroy", "--yes")
+
+
+def test_destroy_leaves_nothing_behind(cloud, beside):
+    """Made, taken away with its table kept, made again on that, and taken away whole."""
+    before = {kind: len(found) for kind, found in there(cloud).items()}
+    made = beside.deploy(more=["--watch", "all"])
     assert made.returncode == 0, made.stderr
     assert len(there(cloud)["lambda"]) > before["lambda"]
 
-    asked = beside.run("destroy", stdin=-3)
-    assert asked.returncode == 1 and "--keep-table" in asked.stderr
+    asked = beside.run("destroy", stdin=subprocess.DEVNULL)
+    assert asked.returncode == 1 and "--keep-table" in asked.stderr and "nothing was deleted" in asked.stderr
     assert beside.run("destroy", "--keep-table").returncode == 0
     kept = {kind: len(found) for kind, found in there(cloud).items()}
     assert kept == before | {"dynamodb": before["dynamodb"] + 1}
 
-    again = beside.run("deploy", "--fleet", third, *options, "--watch", "none")
+    again = beside.deploy(more=["--watch", "none"])
     assert again.returncode == 0, again.stderr
     assert "table beside is there already, and is used" in again.stdout
     gone = beside.run("destroy", "--yes")
     assert gone.returncode == 0, gone.stderr
     assert {kind: len(found) for kind, found in there(cloud).items()} == before
     assert "there was nothing" in beside.run("destroy", "--yes").stdout
+
+
+def test_random_demand_is_published_where_the_fleet_file_says(cloud, beside, functions):
+    if "demand" not in functions:
+        pytest.skip("demand is not built")
+    made = beside.deploy()
+    assert made.returncode == 0, made.stderr
+    tick = (REPOSITORY / "events" / "tick-rule.json").read_text()
+    event = json.loads(tick) | {"time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    error, said = beside.invoke("demand", event)
+    assert error is None, said
+    watch = cloud.client("cloudwatch")
+    metrics = watch.list_metrics(Namespace="third")["Metrics"]
+    assert [metric["MetricName"] for metric in metrics] == ["Orders"]
+    key = {name: key for key, name in beside.keys().items()}["demand"]
+    assert called_on_ministack(cloud, key) == {"ssm:GetParameter", "cloudwatch:PutMetricData"}
+    beside_role = cloud.client("lambda").get_function_configuration(FunctionName="beside-demand")["Role"]
+    assert allowed_to_call(beside.statements(beside_role)) == {"ssm:GetParameter", "cloudwatch:PutMetricData"}

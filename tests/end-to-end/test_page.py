@@ -44,6 +44,22 @@ def test_the_page_shows_the_fleet(story):
     story.shop_at_rest()
     said, page = get(story, "/")
     assert said["statusCode"] == 200 and "<html" in page.lower(), said
+    said, view = get(story, "/api/view")
+    assert said["statusCode"] == 200, said
+    seen = json.loads(view)
+    assert seen["fleet"] == "shop"
+    assert {host["id"] for host in seen["hosts"]} == set(story.shop.members())
+    # The same again costs no body.
+    tag = {name.lower(): value for name, value in said["headers"].items()}["etag"]
+    assert get(story, "/api/view", {"if-none-match": tag})[0]["statusCode"] == 304
+    story.until(lambda: story.deployed.items("depot", "view#"), 30, "a turn of the other fleet")
+    said, view = get(story, "/fleets/depot/api/view")
+    assert said["statusCode"] == 200, said
+    assert json.loads(get(story, "/fleets/depot/api/view")[1])["fleet"] == "depot"
+
+
+def test_the_page_asks_for_iam_and_has_no_buttons(story):
     url = story.cloud.client("lambda").get_function_url_config(FunctionName="keel-livefeed")
     assert url["AuthType"] == "AWS_IAM"
-    assert json.dumps(url)  # there is one
+    for path in ("/api/spike", "/api/roll", "/world/reset"):
+        assert get(story, path)[0]["statusCode"] == 404, path

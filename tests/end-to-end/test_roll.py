@@ -11,6 +11,26 @@ def with_patchroll(functions):
         pytest.skip("patchroll is not built")
 
 
+@pytest.fixture(autouse=True)
+def quiet_halt_alarm(cloud):
+    """It is there and says OK: an alarm that nobody knows holds a roll back."""
+    watch = cloud.client("cloudwatch")
+    watch.put_metric_alarm(
+        AlarmName="shop-5xx",
+        Namespace="shop",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=10,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+    )
+    watch.set_alarm_state(AlarmName="shop-5xx", StateValue="OK", StateReason="a story says so")
+    yield
+    watch.delete_alarms(AlarmNames=["shop-5xx"])
+
+
 def ask(story, verb, **more):
     error, said = story.deployed.invoke("patchroll", {"fleet": "shop", "roll": verb, **more})
     assert error is None, said

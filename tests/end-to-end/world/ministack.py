@@ -10,11 +10,11 @@ import contextvars
 import json
 import sys
 
+import ministack.app as app
 import ministack.core.iam_actions as iam
 import ministack.services.cloudtrail as trail
 import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
-from ministack.app import main
 
 
 
@@ -80,13 +80,15 @@ def access_denied_response(service, action, principal, *given, **named):
     return refuse(service, action, principal, *given, **named)
 
 
+# What IAM calls a service that signs under another name.
+PREFIXES = {"monitoring": "cloudwatch"}
 # The members of a transaction are authorized as the actions that they are (DynamoDB developer guide, "IAM and transactions").
 MEMBERS = {"Update": "UpdateItem", "Delete": "DeleteItem", "Put": "PutItem", "ConditionCheck": "ConditionCheckItem"}
 
 
 def record_event(service, event_name, access_key_id, request_params, **_):
     """Each call in the log, with its caller's key: what a role has to allow is read off it."""
-    actions = [f"{service}:{event_name}"]
+    actions = [f"{PREFIXES.get(service, service)}:{event_name}"]
     if event_name == "TransactWriteItems":
         members = {member for item in request_params.get("TransactItems", []) for member in item}
         actions = [f"dynamodb:{MEMBERS[member]}" for member in sorted(members)]
@@ -94,9 +96,16 @@ def record_event(service, event_name, access_key_id, request_params, **_):
     log("CALL", json.dumps({"key": access_key_id, "actions": actions}))
 
 
+def event_name(service, method, path, headers, query):
+    """The newer protocol of CloudWatch has the action in its path (Smithy RPC v2)."""
+    return path.rsplit("/operation/", 1)[1] if "/operation/" in path else name_event(service, method, path, headers, query)
+
+
+name_event = app._ct_event_name
+app._ct_event_name = event_name
 trail.record_event = record_event
 iam.extract_iam_action = extract_iam_action
 iam.access_denied_response = access_denied_response
 
 if __name__ == "__main__":
-    main()
+    app.main()

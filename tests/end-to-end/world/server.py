@@ -52,6 +52,8 @@ class World:
                 return refused(call, start)
             if call and call["action"] == "ecs:GetTaskProtection":
                 return answer(start, self.protection(call["given"]))
+            if call and call["action"] == "autoscaling:DescribeInstanceRefreshes":
+                return no_refreshes(start)
             environment["wsgi.input"] = io.BytesIO(body)
             done = list(self.moto(environment, start))
             self.groups.notice()
@@ -77,6 +79,7 @@ class World:
         self.paused = True
         self.begin()
         self.announce.sent.clear()
+        self.announce.muted.clear()
 
     def do_pace(self, **times):
         for name, seconds in times.items():
@@ -124,6 +127,15 @@ class World:
 def answer(start, value, status="200 OK"):
     start(status, [("content-type", "application/json")])
     return [json.dumps(value).encode()]
+
+
+def no_refreshes(start):
+    """moto has no instance refreshes: there never was one."""
+    start("200 OK", [("content-type", "text/xml")])
+    name = "DescribeInstanceRefreshes"
+    space = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+    text = f'<{name}Response xmlns="{space}"><{name}Result><InstanceRefreshes/></{name}Result></{name}Response>'
+    return [text.encode()]
 
 
 def refused(call, start):
