@@ -109,6 +109,7 @@ impl<'a> Hosts<'a> {
                     drains: None,
                     loss: None,
                     leaving: None,
+                    back: false,
                     lease: None,
                 });
                 let case = Case { given, seen, notices, pool, member, host };

@@ -78,28 +78,19 @@ impl Planning<'_, '_> {
         let others =
             self.hosts.units(|kept| kept.standing == Standing::Works && kept.pool.purchase != Purchase::OnDemand);
         let kept = dwell.min(self.given.fleet.hosts.maximum.saturating_sub(others));
-        self.keep_leaving(need.on_demand.saturating_sub(there));
         // A host that is kept after all counts again: the rest is for the pools.
-        let back: u32 = self.steps.iter().map(|planned| self.units_of(&planned.step)).sum();
+        let back = self.keep_leaving(need.on_demand.saturating_sub(there));
         let short = Need { on_demand: need.on_demand.saturating_sub(back), ..need };
         let most = self.given.fleet.hosts.maximum.saturating_sub(need.reserved + need.spot);
         let launches = capacities(&sources, &short, kept, most, &mut self.state, now, &mut self.report);
         self.steps.extend(launches);
         self.drain_lost();
+        self.bring_back();
         let over = (others + there).saturating_sub(self.given.fleet.hosts.maximum);
         let tied = self.give_back(there.saturating_sub(kept), over);
         self.call_off();
         self.finish_leaving();
         self.lease(&need, kept, &tied);
-    }
-
-    fn units_of(&self, step: &Step) -> u32 {
-        match step {
-            Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active }) => {
-                hosts.iter().filter_map(|id| self.hosts.all.get(id)).map(|kept| kept.pool.units).sum()
-            }
-            Step::Host(_) | Step::Image(_) | Step::SetDesiredCount { .. } => 0,
-        }
     }
 
     /// Every new loss debits the budget, below zero if need be; what came into service repays.
@@ -132,7 +123,8 @@ impl Planning<'_, '_> {
         self.budget.outs.retain(|id, out| match (out.by, out.cause) {
             (FunctionName::Backfill, OutCause::Release | OutCause::Rebalance | OutCause::Roll) => {
                 // Given back when the host is gone; a record without a memory of it is one of a turn that died.
-                hosts.all.contains_key(id) && state.hosts.get(id).is_some_and(|memory| memory.leaving.is_some())
+                let leaves = |memory: &HostMemory| memory.leaving.is_some() || memory.back;
+                hosts.all.contains_key(id) && state.hosts.get(id).is_some_and(leaves)
             }
             (FunctionName::Backfill, OutCause::Lost) => true,
             // A dead holder's: its time is over, and the host is gone.
@@ -140,9 +132,9 @@ impl Planning<'_, '_> {
         });
     }
 
-    /// Hosts that were leaving and are needed again stay, as far as `missing` units say.
-    fn keep_leaving(&mut self, mut missing: u32) {
-        let mut back = Vec::new();
+    /// Hosts that were leaving and are needed again stay, as far as `missing` units say. Gives their units.
+    fn keep_leaving(&mut self, mut missing: u32) -> u32 {
+        let mut back = 0;
         for (id, memory) in &mut self.state.hosts {
             let Some(kept) = self.hosts.all.get(id) else { continue };
             let leaves = memory.leaving.is_some_and(|leaving| leaving.why == LeavingWhy::Release && !leaving.ending);
@@ -156,8 +148,26 @@ impl Planning<'_, '_> {
             }
             missing = missing.saturating_sub(kept.pool.units);
             memory.leaving = None;
-            self.budget.outs.remove(id);
-            back.push(id.clone());
+            memory.back = true;
+            back += kept.pool.units;
+        }
+        back
+    }
+
+    /// Hosts that are to take tasks again are told so until they do, and keep their places in the budget as long.
+    fn bring_back(&mut self) {
+        let mut back = Vec::new();
+        for (id, memory) in self.state.hosts.iter_mut().filter(|(_, memory)| memory.back) {
+            let host = self.hosts.all.get(id).and_then(|kept| kept.host);
+            if memory.loss.is_none() && host.is_some_and(|host| host.status == HostStatus::Draining) {
+                back.push(id.clone());
+            } else {
+                memory.back = false;
+                let own = |out: &Out| out.by == FunctionName::Backfill && out.cause != OutCause::Lost;
+                if self.budget.outs.get(id).is_some_and(own) {
+                    self.budget.outs.remove(id);
+                }
+            }
         }
         self.set_status(&back, HostStatus::Active, &HostWhy::NeededAgain);
     }
@@ -194,8 +204,12 @@ impl Planning<'_, '_> {
             let is = self.state.hosts.get(**id).is_some_and(|memory| memory.loss.is_some());
             was && !is && kept.host.is_some_and(|host| host.status == HostStatus::Draining)
         };
-        let spared: Vec<InstanceId> = hosts.all.iter().filter(spared).map(|(id, _)| (*id).clone()).collect();
-        self.set_status(&spared, HostStatus::Active, &HostWhy::NeededAgain);
+        let spared: Vec<&InstanceId> = hosts.all.iter().filter(spared).map(|(id, _)| *id).collect();
+        for id in spared {
+            if let Some(memory) = self.state.hosts.get_mut(id) {
+                memory.back = true;
+            }
+        }
     }
 
     fn set_status(&mut self, ids: &[InstanceId], status: HostStatus, why: &HostWhy) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::decision::{HostStep, LossCause, Outcome, Step};
 use evenkeel_model::groups::RefusalKind;
+use evenkeel_model::observed::HostStatus;
 use evenkeel_model::{InstanceId, PoolName, Timestamp};
 use evenkeel_turn::window::Window;
 use evenkeel_turn::{Applied, Notices};
@@ -73,6 +74,9 @@ pub struct HostMemory {
     /// It leaves because we say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,
+    /// It was told to drain and is to take tasks again, until it is seen to: a turn may die, and a call may fail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
     /// Why it is kept, for on-demand hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
@@ -273,6 +277,14 @@ impl State {
                     expected.remove(to);
                 } else if done {
                     expected.remove(from);
+                }
+            }
+            HostStep::SetStatus { hosts, status: HostStatus::Active } if done => {
+                for host in hosts {
+                    if let Some(memory) = self.hosts.get_mut(host) {
+                        // Whoever has it drain from now on is somebody else.
+                        memory.back = false;
+                    }
                 }
             }
             HostStep::SetStatus { .. } | HostStep::Mark { .. } => {}

@@ -215,7 +215,9 @@ impl Planning<'_, '_> {
                     let why = self.why_replaced(roll, kept);
                     self.drains.push((id, why));
                 }
-                Some(host) if host.task_count == 0 => ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty))),
+                Some(host) if host.task_count == 0 => {
+                    ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty)))
+                }
                 Some(host) if waited < self.policy.drain_timeout => {
                     let (tasks, deadline) = (host.task_count, since + self.policy.drain_timeout);
                     self.report.waits.push(Wait::Host(HostWait::Draining { host: id.clone(), tasks, deadline }));
