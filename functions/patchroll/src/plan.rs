@@ -392,7 +392,7 @@ impl Planning<'_, '_> {
 }
 
 /// Beats while something is under way: a host is empty after some ten seconds to a minute.
-const BEATS: [u64; 4] = [4, 8, 12, 17];
+const BEATS: [u64; 3] = [4, 9, 14];
 /// Where the new hosts are there already, nothing is missing, and looks are dearer: there are more hosts.
 const CALM_BEATS: [u64; 2] = [9, 18];
 /// The next ones are asked for with the last.

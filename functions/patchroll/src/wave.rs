@@ -216,7 +216,7 @@ impl Planning<'_, '_> {
                     self.drains.push((id, why));
                 }
                 Some(host) if host.task_count == 0 => {
-                    ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty)))
+                    ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty)));
                 }
                 Some(host) if waited < self.policy.drain_timeout => {
                     let (tasks, deadline) = (host.task_count, since + self.policy.drain_timeout);
