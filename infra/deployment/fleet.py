@@ -85,6 +85,10 @@ class Fleet:
         return self.data.get("patch", {}).get("halt_alarms", [])
 
     @property
+    def launches_first(self):
+        return self.data.get("patch", {}).get("strategy") == "launch-first"
+
+    @property
     def rolls_back(self):
         return bool(self.data.get("patch", {}).get("roll_back"))
 

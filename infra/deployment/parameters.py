@@ -38,6 +38,7 @@ def foundation(options, fleets, functions, account):
             "MicroscaleAlarms": split(fleets, "microscale_alarms"),
             "BackfillAlarms": split(fleets, "backfill_alarms"),
             "PatchrollAlarms": split(fleets, "patchroll_alarms"),
+            "LaunchFirst": yes(any(fleet.launches_first for fleet in fleets)),
             "RollBack": yes(any(fleet.rolls_back for fleet in fleets)),
             "Bake": yes(bool(bakes)),
             "BaseImageParameterArns": [base_image_arn(name, account) for name in dict.fromkeys(bakes)],

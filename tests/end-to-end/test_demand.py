@@ -26,5 +26,5 @@ def test_an_application_pushes_its_demand(story):
             assert error is None, said
 
         push()
-        eventually(lambda: depot.running() == want, 30, f"{want} running", meanwhile=push, every=1)
+        eventually(lambda: depot.running() == want, 60, f"{want} running", meanwhile=push, every=1)
     assert story.cloud.world("failures")["placement"] == 0

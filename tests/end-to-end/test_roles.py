@@ -37,7 +37,6 @@ def test_each_role_allows_what_its_function_calls_and_nothing_else(cloud, deploy
         allowed = allowed_to_call(statements)
         called = called_on_ministack(cloud, key)
         called |= {call["action"] for call in cloud.world("calls") if call["key"] == key}
-        assert called, f"{function} was never seen"
         refused += [f"{function}: {action} was called" for action in sorted(called - allowed - by_lambda)]
         unused += [f"{function}: {action} is allowed, but was never called" for action in sorted(allowed - called)]
     assert not refused, "\n".join(refused)
