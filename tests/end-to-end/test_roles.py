@@ -8,6 +8,15 @@ import pytest
 BY_LAMBDA = {"Log", "BeWoken", "GiveUp"}
 
 
+# Calls that no story makes a function make yet. One that is made after all has no place here.
+UNTOLD = {
+    "patchroll": {
+        "autoscaling:DescribeScalingActivities",  # a roll whose launches are refused
+        "elasticloadbalancing:DescribeTargetHealth",  # a roll of hosts behind a load balancer
+    },
+}
+
+
 def listed(value):
     return value if isinstance(value, list) else [value]
 
@@ -38,7 +47,9 @@ def test_each_role_allows_what_its_function_calls_and_nothing_else(cloud, deploy
         called = called_on_ministack(cloud, key)
         called |= {call["action"] for call in cloud.world("calls") if call["key"] == key}
         refused += [f"{function}: {action} was called" for action in sorted(called - allowed - by_lambda)]
-        unused += [f"{function}: {action} is allowed, but was never called" for action in sorted(allowed - called)]
+        untold = UNTOLD.get(function, set())
+        unused += [f"{function}: {action} is allowed, but was never called" for action in sorted(allowed - called - untold)]
+        refused += [f"{function}: {action} was called, and is listed as untold" for action in sorted(called & untold)]
     assert not refused, "\n".join(refused)
     if unused and not everything_was_told:
         pytest.skip("some stories were left out or failed; without them: " + "; ".join(unused))

@@ -28,7 +28,8 @@ pub trait Log: Sync {
     /// Takes one line.
     fn line(&self, line: &Value);
 
-    /// A turn's metrics and its summary.
+    /// A turn's metrics and its summary. Only what happened is a metric: each costs by the hour in which it is written
+    /// (CloudWatch pricing, custom metrics), and Lambda counts invocations and their time for nothing.
     fn turn(&self, summary: &Summary, took: Duration, now: Timestamp) {
         let failed = |outcome: &Outcome| match outcome {
             Outcome::Failed(_) => true,
@@ -37,20 +38,24 @@ pub trait Log: Sync {
         let steps = summary.decisions.len();
         let failed = summary.decisions.iter().filter(|decision| failed(&decision.outcome)).count();
         let short: u32 = summary.report.shortfall.iter().map(|shortfall| shortfall.tasks).sum();
-        let values = [
-            ("Turns", json!(u8::from(summary.held)), "Count"),
-            ("Handed over", json!(u8::from(!summary.held)), "Count"),
-            ("Rounds", json!(summary.rounds), "Count"),
-            ("Steps", json!(steps), "Count"),
-            ("Failed steps", json!(failed), "Count"),
-            ("Waits", json!(summary.report.waits.len()), "Count"),
-            ("Short tasks", json!(short), "Count"),
-            ("Fleet file refused", json!(u8::from(summary.fleet_file_refused.is_some())), "Count"),
-            ("Milliseconds", json!(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)), "Milliseconds"),
+        let counts = [
+            ("Handed over", u64::from(!summary.held)),
+            ("Steps", steps as u64),
+            ("Failed steps", failed as u64),
+            ("Short tasks", u64::from(short)),
+            ("Fleet file refused", u64::from(summary.fleet_file_refused.is_some())),
         ];
-        let dimensions = [("Fleet", summary.fleet.to_string()), ("Function", summary.function.to_string())];
-        self.line(&embedded(&dimensions, &values, now));
-        self.line(&json!({ "at": now, "level": "INFO", "message": "turn", "turn": summary }));
+        let values: Vec<(&str, Value, &str)> = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| (name, json!(count), "Count"))
+            .collect();
+        if !values.is_empty() {
+            let dimensions = [("Fleet", summary.fleet.to_string()), ("Function", summary.function.to_string())];
+            self.line(&embedded(&dimensions, &values, now));
+        }
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.line(&json!({ "at": now, "level": "INFO", "message": "turn", "milliseconds": took, "turn": summary }));
     }
 
     /// What was answered without a turn.
