@@ -25,8 +25,9 @@ fn large(hosts: u32, strategy: &str) -> (Fleet, String) {
     (fleet(&text), setup)
 }
 
-/// Rolls a fleet of so many hosts with every seed: 1.10 times the floor in the middle, and never more than 1.13, because
-/// the canary is a wave more than the ten of the floor; with eight calls for each host in the middle.
+/// Rolls a fleet of so many hosts with every seed: 1.10 times the floor in the middle, and never more than 1.12, because
+/// the canary is a wave more than the ten of the floor; with eight calls for each host, and a little more for some seed where
+/// hosts come first.
 fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
     let (mut ratios, mut calls) = (Vec::new(), Vec::new());
     for seed in seeds {
@@ -44,10 +45,11 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         assert!(roll.max_out <= hosts as usize / 10);
         assert_eq!(report.throttled, 0, "{roll}: a bucket was overdrawn {:?}", report.api_calls);
         let ratio = roll.seconds / roll.floor_seconds;
-        assert!(ratio <= 1.13, "{roll}");
+        assert!(ratio <= 1.12, "{roll}");
         ratios.push(ratio);
         calls.push(roll.calls_per_host.unwrap_or(f64::INFINITY));
-        assert!(calls.iter().all(|calls| *calls <= 8.5), "{roll}");
+        let most = if strategy == "launch-first" { 8.5 } else { 8.0 };
+        assert!(calls.iter().all(|calls| *calls <= most), "{roll}");
     }
     assert!(ratios.len() == 1 || middle(&mut ratios) <= 1.10, "{ratios:?}");
     assert!(middle(&mut calls) <= 8.0, "{calls:?}");

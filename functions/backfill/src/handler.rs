@@ -45,15 +45,7 @@ impl<P> Ports for P where
 }
 
 /// What a trigger led to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Handled {
-    /// It says nothing to this function about this fleet.
-    NotForUs,
-    /// A turn was taken, or another one marked to go again.
-    Turned(Summary),
-    /// How things are and what a turn would do; nothing was changed.
-    Planned(Box<(Outlook<State>, Option<BackfillView>)>),
-}
+pub type Handled = evenkeel_turn::Handled<State, Option<BackfillView>>;
 
 /// What a trigger asks for.
 enum Asks {

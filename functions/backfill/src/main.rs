@@ -2,7 +2,7 @@
 
 use evenkeel_aws::Also;
 use evenkeel_backfill::Backfill;
-use evenkeel_backfill::handler::{Handled, Ports};
+use evenkeel_backfill::handler::Ports;
 use evenkeel_lambda::{Done, Entry, StartError, start};
 use evenkeel_model::trigger::Trigger;
 use evenkeel_turn::{FleetCache, HandleError, Limits};
@@ -21,14 +21,7 @@ impl<P: Ports> Entry<P> for Function {
         holder: &str,
         limits: Limits,
     ) -> Result<Done, HandleError> {
-        Ok(match Backfill.handle(ports, fleets, trigger, holder, limits).await? {
-            Handled::NotForUs => Done::NotForUs,
-            Handled::Turned(summary) => Done::Turned(Box::new(summary)),
-            Handled::Planned(parts) => {
-                let (outlook, view) = *parts;
-                Done::planned(&outlook.steps, &outlook.report, &view)
-            }
-        })
+        Ok(Backfill.handle(ports, fleets, trigger, holder, limits).await?.into())
     }
 }
 

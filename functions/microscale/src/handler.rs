@@ -12,8 +12,8 @@ use evenkeel_model::view::View;
 use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Summary, Tell, Told,
-    dry_run, push_demand, retry, run,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Tell, Told, dry_run,
+    push_demand, retry, run,
 };
 use futures_util::future::{Either, Ready, join, join3, ready, try_join3};
 
@@ -36,15 +36,7 @@ pub trait Ports: Clock + ReadEcs + ChangeEcs + ReadSignals + Beats + Ledger + Fl
 impl<P: Clock + ReadEcs + ChangeEcs + ReadSignals + Beats + Ledger + FleetFiles> Ports for P {}
 
 /// What a trigger led to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Handled {
-    /// It says nothing to this function about this fleet.
-    NotForUs,
-    /// A turn was taken, or another one marked to go again.
-    Turned(Summary),
-    /// What a turn would do; nothing was changed.
-    Planned(Box<(Outlook<State>, View)>),
-}
+pub type Handled = evenkeel_turn::Handled<State, View>;
 
 impl Microscale {
     /// Does what `trigger` asks for; `holder` is a name that no other invocation has.

@@ -15,8 +15,8 @@ use evenkeel_turn::ports::{
     ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
 };
 use evenkeel_turn::{
-    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook,
-    Summary, Tell, dry_run, look, order, retry, run,
+    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Tell,
+    dry_run, look, order, retry, run,
 };
 use futures_util::future::{join, join_all, try_join3, try_join4};
 
@@ -73,15 +73,7 @@ impl<P> Ports for P where
 }
 
 /// What a trigger led to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Handled {
-    /// It says nothing to this function about this fleet.
-    NotForUs,
-    /// A turn was taken, or another one marked to go again.
-    Turned(Summary),
-    /// How things are and what a turn would do; nothing was changed.
-    Planned(Box<(Outlook<State>, Option<PatchView>)>),
-}
+pub type Handled = evenkeel_turn::Handled<State, Option<PatchView>>;
 
 /// What a trigger asks for.
 enum Asks {

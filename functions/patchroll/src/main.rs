@@ -3,7 +3,7 @@
 use evenkeel_lambda::{Done, Entry, StartError, start};
 use evenkeel_model::trigger::Trigger;
 use evenkeel_patchroll::Patchroll;
-use evenkeel_patchroll::handler::{Handled, Ports};
+use evenkeel_patchroll::handler::Ports;
 use evenkeel_turn::{FleetCache, HandleError, Limits};
 
 struct Function;
@@ -19,14 +19,7 @@ impl<P: Ports> Entry<P> for Function {
         holder: &str,
         limits: Limits,
     ) -> Result<Done, HandleError> {
-        Ok(match Patchroll.handle(ports, fleets, trigger, holder, limits).await? {
-            Handled::NotForUs => Done::NotForUs,
-            Handled::Turned(summary) => Done::Turned(Box::new(summary)),
-            Handled::Planned(parts) => {
-                let (outlook, view) = *parts;
-                Done::planned(&outlook.steps, &outlook.report, &view)
-            }
-        })
+        Ok(Patchroll.handle(ports, fleets, trigger, holder, limits).await?.into())
     }
 }
 

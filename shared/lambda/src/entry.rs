@@ -3,10 +3,8 @@
 use std::future::Future;
 
 use evenkeel_aws::Also;
-use evenkeel_model::decision::Planned;
-use evenkeel_model::report::Report;
 use evenkeel_model::trigger::Trigger;
-use evenkeel_turn::{FleetCache, HandleError, Limits, Summary};
+use evenkeel_turn::{FleetCache, HandleError, Handled, Limits, Summary};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -39,10 +37,15 @@ pub enum Done {
     Answered(Value),
 }
 
-impl Done {
-    /// A dry run as an answer.
-    #[must_use]
-    pub fn planned(steps: &[Planned], report: &Report, view: &impl Serialize) -> Self {
-        Self::Answered(json!({ "steps": steps, "report": report, "view": view }))
+impl<S, V: Serialize> From<Handled<S, V>> for Done {
+    fn from(handled: Handled<S, V>) -> Self {
+        match handled {
+            Handled::NotForUs => Self::NotForUs,
+            Handled::Turned(summary) => Self::Turned(Box::new(summary)),
+            Handled::Planned(parts) => {
+                let (outlook, view) = *parts;
+                Self::Answered(json!({ "steps": outlook.steps, "report": outlook.report, "view": view }))
+            }
+        }
     }
 }

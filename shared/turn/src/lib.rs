@@ -8,6 +8,7 @@ mod board;
 mod budget;
 mod error;
 mod files;
+mod handled;
 mod lease;
 pub mod ledger;
 pub mod look;
@@ -26,6 +27,7 @@ pub use board::{
 pub use budget::{Budget, Out, OutCause};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, good_file_key};
+pub use handled::Handled;
 pub use lease::Lease;
 pub use record::feed_key;
 pub use retry::retry;

@@ -1,0 +1,14 @@
+//! What a function's handler answers.
+
+use crate::run::{Outlook, Summary};
+
+/// What a trigger led to, for a function with state `S` that shows `V`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Handled<S, V> {
+    /// It says nothing to this function about this fleet.
+    NotForUs,
+    /// A turn was taken, or another one marked to go again.
+    Turned(Summary),
+    /// How things are and what a turn would do; nothing was changed.
+    Planned(Box<(Outlook<S>, V)>),
+}
