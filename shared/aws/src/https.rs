@@ -12,7 +12,7 @@ const AMAZON: &[u8] = include_bytes!("roots.pem");
 /// An HTTPS client, which takes plain HTTP too, for emulators. It trusts `roots`, or Amazon's.
 pub(crate) fn https_client(roots: Option<&[u8]>) -> SharedHttpClient {
     let trusted = TrustStore::empty().with_pem_certificate(roots.unwrap_or(AMAZON));
-    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     match TlsContext::builder().with_trust_store(trusted).build() {
         Ok(context) => builder.tls_context(context).build_https(),
         // Nothing that is set here can be refused; the system's roots are slower and no worse.
