@@ -1,8 +1,8 @@
 //! Container instances: batches and pages, those that register twice or leave, and the changes to them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use evenkeel_model::InstanceId;
 use evenkeel_model::observed::HostStatus;
@@ -167,32 +167,63 @@ async fn hosts_are_marked_by_short_ids_and_one_that_left_does_not_spoil_it() {
     assert!(fake.asked("DeleteAttributes")[0].body["attributes"][0]["value"].is_null());
 }
 
-#[tokio::test]
-async fn a_draining_host_is_empty_only_when_its_last_task_has_stopped() {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let there = Arc::clone(&stopped);
-    let fake = Fake::new(move |asked| match asked.action.as_str() {
+/// Three hosts of a hundred drain and look empty; each has one task, and `stopped` says which have stopped.
+fn emptied(stopped: Arc<Mutex<BTreeSet<usize>>>, active: Arc<AtomicBool>) -> Fake {
+    Fake::new(move |asked| match asked.action.as_str() {
         "DescribeContainerInstances" => {
-            let mut host = instance(0);
-            host["status"] = json!("DRAINING");
-            host["runningTasksCount"] = json!(0);
-            host["pendingTasksCount"] = json!(0);
-            Reply::Json(json!({ "containerInstances": [host] }))
+            let hosts = asked.list("containerInstances").len();
+            let host = |number| {
+                let mut host = instance(number);
+                if number < 3 && !active.load(Ordering::Relaxed) {
+                    host["status"] = json!("DRAINING");
+                    host["runningTasksCount"] = json!(0);
+                    host["pendingTasksCount"] = json!(0);
+                }
+                host
+            };
+            Reply::Json(json!({ "containerInstances": (0..hosts).map(host).collect::<Vec<_>>() }))
         }
         "ListTasks" => {
-            assert!(asked.text("containerInstance").ends_with("h0"));
-            Reply::Json(json!({ "taskArns": [format!("{ARN}:task/shop/t0")] }))
+            let host = asked.text("containerInstance").rsplit('h').next().unwrap().to_owned();
+            Reply::Json(json!({ "taskArns": [format!("{ARN}:task/shop/t{host}")] }))
         }
         "DescribeTasks" => {
-            let mut task = task(0);
-            task["desiredStatus"] = json!("STOPPED");
-            task["lastStatus"] = json!(if there.load(Ordering::Relaxed) { "STOPPED" } else { "DEACTIVATING" });
-            Reply::Json(json!({ "tasks": [task] }))
+            let of = |arn: &String| {
+                let number: usize = arn.rsplit('t').next().unwrap().parse().unwrap();
+                let mut task = task(number);
+                task["desiredStatus"] = json!("STOPPED");
+                task["lastStatus"] =
+                    json!(if stopped.lock().unwrap().contains(&number) { "STOPPED" } else { "DEACTIVATING" });
+                task
+            };
+            Reply::Json(json!({ "tasks": asked.list("tasks").iter().map(of).collect::<Vec<_>>() }))
         }
-        _ => Cluster::of(1, 0).answer(asked),
-    });
+        _ => Cluster::of(100, 0).answer(asked),
+    })
+}
+
+#[tokio::test]
+async fn a_draining_host_is_empty_only_when_its_last_task_has_stopped() {
+    let (stopped, active) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(false)));
+    let fake = emptied(Arc::clone(&stopped), Arc::clone(&active));
     let aws = fake.aws();
-    assert_eq!(aws.hosts(&shop()).await.unwrap()[0].task_count, 1, "it still shuts down");
-    stopped.store(true, Ordering::Relaxed);
-    assert_eq!(aws.hosts(&shop()).await.unwrap()[0].task_count, 0);
+    let left = async || {
+        fake.forget();
+        let hosts = aws.hosts(&shop()).await.unwrap();
+        let count = |name| hosts.iter().find(|host| host.id == id(name)).unwrap().task_count;
+        let counts = ["i-0", "i-1", "i-2"].map(count);
+        (counts, fake.asked("ListTasks").len(), fake.asked("DescribeTasks").len())
+    };
+    assert_eq!(left().await, ([1, 1, 1], 3, 1), "they still shut down");
+    stopped.lock().unwrap().insert(1);
+    assert_eq!(left().await, ([1, 0, 1], 0, 1), "what is left on them is known");
+    stopped.lock().unwrap().extend([0, 2]);
+    assert_eq!(left().await, ([0, 0, 0], 0, 1));
+    assert_eq!(left().await, ([0, 0, 0], 0, 0), "nothing is left to ask about");
+    // They take tasks again, and drain again: these are other tasks.
+    active.store(true, Ordering::Relaxed);
+    left().await;
+    active.store(false, Ordering::Relaxed);
+    stopped.lock().unwrap().clear();
+    assert_eq!(left().await, ([1, 1, 1], 3, 1));
 }

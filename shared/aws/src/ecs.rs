@@ -4,6 +4,7 @@
 
 mod change;
 mod definitions;
+mod emptied;
 mod hosts;
 #[cfg(feature = "applicationautoscaling")]
 mod scalable;
@@ -35,6 +36,8 @@ struct Inner {
     definitions: BTreeMap<String, Option<Arc<Definition>>>,
     /// Container instances by cluster and ARN.
     hosts: BTreeMap<ClusterName, BTreeMap<String, hosts::Registration>>,
+    /// What is left on hosts that drain, by cluster.
+    leftovers: BTreeMap<ClusterName, emptied::Leftovers>,
     /// The last look at each cluster's tasks.
     looks: BTreeMap<ClusterName, tasks::Look>,
     /// The services that Application Auto Scaling scales.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ecs::types::{ContainerInstance, DesiredStatus, Resource};
+use aws_sdk_ecs::types::{ContainerInstance, Resource};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::resources::Resources;
 use evenkeel_model::{ClusterName, InstanceId};
@@ -23,7 +23,7 @@ impl Aws {
     pub(super) async fn ecs_hosts(&self, cluster: &ClusterName) -> Answer<Vec<Host>> {
         let arns = self.host_arns(cluster, None).await?;
         let found = one_for_each(self.describe_hosts(cluster, &arns).await?);
-        self.known.lock().hosts.insert(cluster.clone(), registrations(&found).collect());
+        self.known.note_all_hosts(cluster, registrations(&found).collect());
         self.hosts_of(cluster, &found).await
     }
 
@@ -51,16 +51,13 @@ impl Aws {
     }
 
     async fn hosts_of(&self, cluster: &ClusterName, found: &[ContainerInstance]) -> Answer<Vec<Host>> {
-        all(found.iter().map(async |instance| {
-            let Some(mut host) = host(instance) else { return Ok(None) };
-            if host.status == HostStatus::Draining && host.task_count == 0 {
-                let arn = instance.container_instance_arn().unwrap_or_default();
-                host.task_count = self.still_stopping(cluster, arn).await?;
-            }
-            Ok(Some(host))
-        }))
-        .await
-        .map(|hosts| hosts.into_iter().flatten().collect())
+        let leftovers = self.leftovers(cluster, found).await?;
+        let of = |instance: &ContainerInstance| {
+            let left = instance.container_instance_arn().and_then(|arn| leftovers.get(arn));
+            let host = host(instance)?;
+            Some(Host { task_count: host.task_count + left.unwrap_or(&0), ..host })
+        };
+        Ok(found.iter().filter_map(of).collect())
     }
 
     /// Looks for hosts by their EC2 instances (ECS developer guide, "Cluster query language").
@@ -100,18 +97,6 @@ impl Aws {
             Ok(answer.container_instances.unwrap_or_default())
         }));
         Ok(pages.await?.into_iter().flatten().collect())
-    }
-
-    /// Tasks on a host that were told to stop and have not. `runningTasksCount` counts tasks whose *desired* status is
-    /// RUNNING (ECS API reference, ContainerInstance), and a host whose tasks still shut down is not empty. One call or
-    /// two, for hosts that drain and look empty only.
-    async fn still_stopping(&self, cluster: &ClusterName, arn: &str) -> Answer<u32> {
-        let list = self.ecs.list_tasks().cluster(cluster.as_str()).container_instance(arn);
-        let pages = list.desired_status(DesiredStatus::Stopped).into_paginator().items().send();
-        let arns: Vec<String> = pages.collect::<Result<_, _>>().await.map_err(port_error)?;
-        let tasks = self.describe_tasks(cluster, &self.known.not_stopped(cluster, arns)).await?;
-        let stopping = tasks.iter().filter(|task| task.last_status() != Some("STOPPED")).count();
-        Ok(u32::try_from(stopping).unwrap_or(u32::MAX))
     }
 
     /// The EC2 instances of these container instances; those that this process has not seen are asked for.
@@ -159,6 +144,15 @@ struct Registered {
 }
 
 impl Known {
+    /// Notes all hosts of a cluster; nothing is known any more of others.
+    fn note_all_hosts(&self, cluster: &ClusterName, hosts: BTreeMap<String, Registration>) {
+        let mut inner = self.lock();
+        if let Some(leftovers) = inner.leftovers.get_mut(cluster) {
+            leftovers.retain(|arn, _| hosts.contains_key(arn));
+        }
+        inner.hosts.insert(cluster.clone(), hosts);
+    }
+
     /// Where a host is registered, as far as this process knows; the registration with a connected agent counts.
     fn arn_of(&self, cluster: &ClusterName, host: &InstanceId) -> Option<Registered> {
         let inner = self.lock();
