@@ -93,6 +93,21 @@ async fn items_are_as_the_design_says() {
     assert_eq!(item, Some(expect));
 }
 
+#[tokio::test]
+async fn a_large_body_is_deflated_and_comes_back_whole() {
+    let (fake, dynamo) = table();
+    // Over DynamoDB's 400 KB as it is, as the view of some hundred hosts.
+    let host =
+        r#"{"id":"i-0123456789abcdef0","pool":"spot","status":"active","tasks":[{"service":"web"},{"service":"web"}]}"#;
+    let body = format!("[{}]", vec![host; 5_000].join(","));
+    fake.aws().write(vec![put("view#microscale", &body, Expect::Absent)]).await.unwrap();
+    let item = dynamo.lock().unwrap().item("fleet#shop", "view#microscale").cloned().unwrap();
+    let stored = item["body"]["B"].as_str().expect("bytes");
+    assert!(stored.len() < 100_000, "{} bytes are stored for {}", stored.len(), body.len());
+    let found = fake.aws().get(&[Key::only(&id("shop"), "view#microscale")]).await.unwrap();
+    assert_eq!(found[0].as_ref().map(|item| item.body.as_str()), Some(body.as_str()));
+}
+
 /// A script that answers the first call with `first` and lets the table answer the others; `taken` says whether the table
 /// takes the first one all the same.
 fn with_first(first: Reply, taken: bool) -> Fake {

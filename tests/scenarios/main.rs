@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use evenkeel_model::FunctionName;
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::view::{ServiceView, View};
 use evenkeel_world::clock::{MINUTE, SECOND};
@@ -73,6 +74,26 @@ fn a_quiet_fleet_is_left_alone() {
     }
     let after = world.report().api_calls.get("ecs:UpdateService").copied();
     assert!(after.unwrap_or(0) - before.unwrap_or(0) <= 6 && still >= 2, "{before:?} then {after:?}");
+}
+
+#[test]
+fn a_fleet_at_rest_writes_only_its_leases_and_is_shown_as_of_the_last_turn() {
+    let fleet = fleet(include_str!("../../infra/fleets/shop.toml"));
+    let functions = [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll];
+    let setup = Setup::for_fleet(&fleet);
+    let level = |service: &fleet::Service| service.demand.as_ref().map(|_| Source::Level(300.0));
+    let mut world = World::new(fleet, setup, 3, Faults::default(), level);
+    world.run_until(60 * MINUTE);
+    let versions = |world: &World, kind| functions.map(|function| world.item_version(kind, function).unwrap_or(0));
+    let before = ["state", "view", "lease"].map(|kind| versions(&world, kind));
+    world.run_until(80 * MINUTE);
+    let after = ["state", "view", "lease"].map(|kind| versions(&world, kind));
+    let writes = |kind: usize| [0, 1, 2].map(|function| after[kind][function] - before[kind][function]);
+    assert_eq!((writes(0), writes(1)), ([0; 3], [0; 3]), "states and views");
+    assert!(writes(2).iter().all(|&leases| leases >= 2 * 20), "{:?} leases", writes(2));
+    let seen = [view(&world).at, world.backfill_view().unwrap().at, world.patch_view().unwrap().at];
+    assert!(seen.iter().all(|at| *at > view(&world).at - Duration::from_secs(70)), "{seen:?}");
+    assert_eq!(world.report().invariant_violations, []);
 }
 
 #[test]

@@ -15,8 +15,8 @@ use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups, ReadSignals,
 };
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Summary, dry_run,
-    hold, look, retry, run,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON, Summary,
+    dry_run, hold, look, retry, run, wake,
 };
 use futures_util::future::{join, join_all, join3, try_join4};
 
@@ -80,7 +80,7 @@ impl Backfill {
             Asks::Turn(news) => news,
         };
         let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
-        self.look_again(ports, fleet, trigger, &summary).await;
+        summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary)).await;
         summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }
@@ -147,25 +147,22 @@ impl Backfill {
             | Trigger::Parameter(_) => Asks::Nothing,
         }
     }
+}
 
-    /// Asks to be woken between two ticks while a host drains. A wake-up that is not made is made up for by the tick.
-    async fn look_again<P: Ports>(&self, ports: &P, fleet: &Fleet, trigger: &Trigger, summary: &Summary) {
-        let waits = summary.report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::Draining { .. })));
-        let begins =
-            summary.decisions.iter().any(|decision| matches!(decision.step, Step::Host(HostStep::SetStatus { .. })));
-        let beats = u32::try_from(TICK.as_secs() / DRAIN_BEAT.as_secs()).unwrap_or(1);
-        let mut delays: Vec<Duration> = Vec::new();
-        if summary.unfinished {
-            delays.push(Duration::from_secs(1));
-        }
-        if begins || (waits && matches!(trigger, Trigger::Tick(_))) {
-            delays.extend((1..beats).map(|beat| DRAIN_BEAT * beat));
-        }
-        if !delays.is_empty() {
-            let deadline = ports.now() + TICK / 30;
-            let _made_up_for_by_the_tick = retry(ports, deadline, || ports.wake_after(&fleet.name, &delays)).await;
-        }
+/// When to look again between two ticks: while a host drains.
+fn looks_again(trigger: &Trigger, summary: &Summary) -> Vec<Duration> {
+    let waits = summary.report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::Draining { .. })));
+    let begins =
+        summary.decisions.iter().any(|decision| matches!(decision.step, Step::Host(HostStep::SetStatus { .. })));
+    let beats = u32::try_from(TICK.as_secs() / DRAIN_BEAT.as_secs()).unwrap_or(1);
+    let mut delays: Vec<Duration> = Vec::new();
+    if summary.unfinished {
+        delays.push(SOON);
     }
+    if begins || (waits && matches!(trigger, Trigger::Tick(_))) {
+        delays.extend((1..beats).map(|beat| DRAIN_BEAT * beat));
+    }
+    delays
 }
 
 impl<P: Ports> Function<P> for Backfill {
@@ -183,8 +180,9 @@ impl<P: Ports> Function<P> for Backfill {
         };
         let spot: Vec<InstanceId> =
             given.state.hosts.keys().filter(|id| of_kind(id, Purchase::Spot)).cloned().collect();
-        let leaves = !given.board.notices.is_empty()
-            || !given.state.notices.is_empty()
+        // EC2 tells of every instance of the account.
+        let noticed = || given.board.notices.hosts().chain(given.state.notices.hosts());
+        let leaves = noticed().any(|id| given.state.hosts.contains_key(id))
             || given.state.hosts.iter().any(|(id, memory)| {
                 memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, Purchase::OnDemand)
             });

@@ -35,6 +35,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     };
     state.notices.merge(&given.board.notices);
     state.notices.forget(given.now);
+    state.notices.keep_ours(&seen.groups, |host| given.state.hosts.contains_key(host));
     let hosts = Hosts::judge(given, seen, &mut state, &mut report);
     note_changes(&mut state, given.state, &hosts, given.now);
     let mut planning = Planning {

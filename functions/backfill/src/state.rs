@@ -7,7 +7,7 @@ use evenkeel_model::groups::RefusalKind;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::{InstanceId, PoolName, Timestamp};
 use evenkeel_turn::window::Window;
-use evenkeel_turn::{Applied, Notices};
+use evenkeel_turn::{Applied, Notices, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -261,6 +261,16 @@ pub struct Crew {
 impl Crew {
     fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl Remembers for State {
+    fn still(&mut self, at: Timestamp) {
+        self.needed.still(at);
+        if self.boost.level > 0 {
+            self.crew.most.still(at);
+            self.crew.least.still(at);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use evenkeel_model::fleet::Purchase;
 use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
-use evenkeel_turn::{Budget, Given, Outlook};
+use evenkeel_turn::{Budget, Dated, Given, Outlook};
 use serde::{Deserialize, Serialize};
 
 use crate::seen::Seen;
@@ -23,6 +23,12 @@ pub struct BackfillView {
     pub held: bool,
     /// What is waited for, in sentences.
     pub waits: Vec<String>,
+}
+
+impl Dated for BackfillView {
+    fn at(&mut self) -> &mut Timestamp {
+        &mut self.at
+    }
 }
 
 /// One host.

@@ -7,7 +7,8 @@ use evenkeel_model::view::{DecisionView, View};
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Item, Key};
 use evenkeel_turn::ports::Ledger;
-use evenkeel_turn::{feed_key, good_file_key, view_key};
+use evenkeel_turn::{feed_key, good_file_key, lease_key, shown, view_key};
+use serde_json::Value;
 
 use crate::{Source, SourceError};
 
@@ -38,34 +39,42 @@ impl<L: Ledger> FromLedger<L> {
     }
 
     async fn view_of(&self, function: FunctionName) -> Result<Option<Arc<str>>, SourceError> {
-        let found = self.get(&[view_key(&self.fleet, function)]).await?;
-        Ok(found.into_iter().flatten().next().map(|item| Arc::from(item.body)))
+        let found = self.get(&[view_key(&self.fleet, function), lease_key(&self.fleet, function)]).await?;
+        let [Some(item), lease] = found.as_slice() else { return Ok(None) };
+        let view = shown(item, lease.as_ref()).map_err(not_understood)?;
+        Ok(Some(Arc::from(view.to_string())))
     }
 }
 
 impl<L: Ledger + Send + 'static> Source for FromLedger<L> {
     async fn view(&self) -> Result<Arc<str>, SourceError> {
-        let keys = FUNCTIONS.map(|function| [view_key(&self.fleet, function), feed_key(&self.fleet, function)]);
-        let mut keys = keys.concat();
+        let of = |key: fn(&FleetName, FunctionName) -> Key| FUNCTIONS.map(|function| key(&self.fleet, function));
+        let mut keys = [of(view_key), of(lease_key), of(feed_key)].concat();
         keys.push(good_file_key(&self.fleet));
         let found = self.get(&keys).await?;
-        let [tasks, _, hosts, _, patch, _, file] = found.as_slice() else { return Err(SourceError::NothingYet) };
-        let mut view = match tasks {
-            Some(item) => parse(item)?,
+        let [views @ .., file] = found.as_slice() else { return Err(SourceError::NothingYet) };
+        let (views, others) = views.split_at(FUNCTIONS.len());
+        let (leases, feeds) = others.split_at(FUNCTIONS.len());
+        let view_of = |number: usize| {
+            let item = views[number].as_ref()?;
+            Some(shown(item, leases[number].as_ref()).map_err(not_understood))
+        };
+        let mut view = match view_of(0) {
+            Some(shown) => serde_json::from_value(shown?).map_err(not_understood)?,
             // A fleet without a cluster has no tasks to show, only hosts and decisions.
             None => {
-                let seen = [hosts, patch].into_iter().flatten().filter_map(seen_at).max();
+                let seen = (1..FUNCTIONS.len()).filter_map(view_of).flatten().filter_map(|view| seen_at(&view)).max();
                 let file = file.as_ref().and_then(|item| read(&item.body, Format::of(item.body.as_bytes())).ok());
                 let file = file.filter(|file| file.cluster.is_none());
                 file.zip(seen).map(|(file, at)| View::empty(&file, at)).ok_or(SourceError::NothingYet)?
             }
         };
-        for feed in found.iter().skip(1).step_by(2).take(FUNCTIONS.len()).flatten() {
-            view.decisions.extend(parse::<Vec<DecisionView>>(feed)?);
+        for feed in feeds.iter().flatten() {
+            view.decisions.extend(serde_json::from_str::<Vec<DecisionView>>(&feed.body).map_err(not_understood)?);
         }
         view.decisions.sort_by_key(|one| std::cmp::Reverse(one.decision.at));
         view.decisions.truncate(View::MOST_DECISIONS);
-        serde_json::to_string(&view).map(Arc::from).map_err(|error| SourceError::Unavailable(error.to_string()))
+        serde_json::to_string(&view).map(Arc::from).map_err(not_understood)
     }
 
     async fn backfill(&self) -> Result<Option<Arc<str>>, SourceError> {
@@ -82,11 +91,10 @@ impl<L: Ledger + Send + 'static> Source for FromLedger<L> {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(item: &Item) -> Result<T, SourceError> {
-    serde_json::from_str(&item.body).map_err(|error| SourceError::Unavailable(format!("not understood: {error}")))
+fn not_understood(error: serde_json::Error) -> SourceError {
+    SourceError::Unavailable(format!("not understood: {error}"))
 }
 
-fn seen_at(item: &Item) -> Option<Timestamp> {
-    let view: serde_json::Value = serde_json::from_str(&item.body).ok()?;
+fn seen_at(view: &Value) -> Option<Timestamp> {
     view["at"].as_str()?.parse().ok()
 }

@@ -12,8 +12,8 @@ use evenkeel_model::view::View;
 use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Tell, Told, dry_run,
-    push_demand, retry, run,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, SOON, Tell, Told,
+    dry_run, push_demand, retry, run, wake,
 };
 use futures_util::future::{Either, Ready, join, join3, ready, try_join3};
 
@@ -53,10 +53,14 @@ impl Microscale {
     ) -> Result<Handled, HandleError> {
         let in_force = fleets.in_force(ports).await?;
         let fleet = in_force.fleet.as_ref();
+        let mut not_woken = None;
         match self.asks(fleet, trigger) {
             Asks::Nothing => return Ok(Handled::NotForUs),
             Asks::Turn => {}
-            Asks::TurnAndBeats => self.ask_for_beats(ports, fleet).await,
+            // A tick that comes twice makes twice the beats, which costs a little and harms nothing.
+            Asks::TurnAndBeats => {
+                not_woken = wake(ports, &fleet.name, &beats_after(ports.now(), fleet.beat)).await;
+            }
             Asks::DryRun => {
                 let (outlook, view) = dry_run(self, ports, fleet, limits, |_| {}).await?;
                 let view = view.unwrap_or_else(|| View::empty(fleet, ports.now()));
@@ -71,6 +75,10 @@ impl Microscale {
         }
         let call = Call { holder, limits, news: &Notices::default() };
         let mut summary = run(self, ports, fleet, call).await?;
+        if summary.unfinished {
+            not_woken = not_woken.or(wake(ports, &fleet.name, &[SOON]).await);
+        }
+        summary.not_woken = not_woken;
         summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }
@@ -116,17 +124,6 @@ impl Microscale {
             | Trigger::Finding(_)
             | Trigger::Compliance(_)
             | Trigger::Parameter(_) => Asks::Nothing,
-        }
-    }
-
-    /// Fans a tick out into beats. A tick that comes twice makes twice the beats, which costs a little and harms nothing;
-    /// a tick without beats is made up for by the next, so a failure here does not stop the turn.
-    async fn ask_for_beats<P: Ports>(&self, ports: &P, fleet: &Fleet) {
-        let now = ports.now();
-        let delays = beats_after(now, fleet.beat);
-        if !delays.is_empty() {
-            let deadline = now + TICK / 30;
-            let _made_up_for_by_the_next = retry(ports, deadline, || ports.wake_after(&fleet.name, &delays)).await;
         }
     }
 }

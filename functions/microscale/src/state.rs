@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use evenkeel_model::decision::{Outcome, Step};
 use evenkeel_model::{ServiceName, Timestamp};
-use evenkeel_turn::Applied;
 use evenkeel_turn::window::Window;
+use evenkeel_turn::{Applied, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +33,12 @@ impl State {
             Outcome::Left(_) => memory.writing = None,
             Outcome::Failed(_) | Outcome::Undone => {}
         }
+    }
+}
+
+impl Remembers for State {
+    fn still(&mut self, at: Timestamp) {
+        self.services.values_mut().for_each(|memory| memory.window.still(at));
     }
 }
 

@@ -15,8 +15,8 @@ use evenkeel_turn::ports::{
     ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
 };
 use evenkeel_turn::{
-    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Tell,
-    dry_run, look, order, retry, run,
+    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON,
+    Tell, dry_run, look, order, retry, run, wake,
 };
 use futures_util::future::{join, join_all, try_join3, try_join4};
 
@@ -27,8 +27,6 @@ use crate::seen::{Bakery, LookAt, Looks, Seen};
 use crate::state::State;
 use crate::view::{PatchView, view};
 
-/// A wake-up that is not made is made up for by the tick; it must not hold the function up.
-const WAKING: Duration = Duration::from_secs(2);
 /// Backfill counts on a wish for three minutes.
 const ASKS_AGAIN: Duration = Duration::from_secs(50);
 
@@ -123,12 +121,9 @@ impl Patchroll {
         let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
         let mut wakes = std::mem::take(&mut summary.wakes);
         if summary.unfinished {
-            wakes.push(Duration::from_secs(1));
+            wakes.push(SOON);
         }
-        if !wakes.is_empty() {
-            let deadline = ports.now() + WAKING;
-            let _made_up_for_by_the_tick = retry(ports, deadline, || ports.wake_after(&fleet.name, &wakes)).await;
-        }
+        summary.not_woken = wake(ports, &fleet.name, &wakes).await;
         summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }

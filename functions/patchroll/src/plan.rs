@@ -31,6 +31,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     };
     state.notices.merge(&given.board.notices);
     state.notices.forget(given.now);
+    state.notices.keep_ours(&seen.groups, |host| given.state.hosts.contains_key(host));
     if seen.alarms.is_some() {
         state.alarms_read = given.now;
     }

@@ -6,7 +6,7 @@ use evenkeel_model::decision::{Halt, Stuck};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::templates::TemplateVersion;
 use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
-use evenkeel_turn::Notices;
+use evenkeel_turn::{Notices, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,6 +67,11 @@ pub struct State {
     /// Fields of later versions.
     #[serde(flatten)]
     pub rest: BTreeMap<String, Value>,
+}
+
+impl Remembers for State {
+    /// Nothing here is a sample.
+    fn still(&mut self, _at: Timestamp) {}
 }
 
 /// What is remembered of a host.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_model::fleet::Patch;
 use evenkeel_model::groups::Member;
 use evenkeel_model::{InstanceId, PoolName, RollId, Timestamp};
-use evenkeel_turn::{Given, Outlook};
+use evenkeel_turn::{Dated, Given, Outlook};
 use serde::{Deserialize, Serialize};
 
 use crate::gates::wave_size;
@@ -32,6 +32,12 @@ pub struct PatchView {
     pub next_window: Option<Timestamp>,
     /// What is waited for, in sentences.
     pub waits: Vec<String>,
+}
+
+impl Dated for PatchView {
+    fn at(&mut self) -> &mut Timestamp {
+        &mut self.at
+    }
 }
 
 /// One host.

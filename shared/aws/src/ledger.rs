@@ -1,7 +1,7 @@
 //! The ledger as a DynamoDB table: partition key `pk` (`fleet#NAME`), sort key `sk`, and the attributes `version`, `body`
 //! and `ttl`.
 //!
-//! Every put is an update expression, because only that can add one to a version without reading it. What has expired may
+//! A large `body` is deflated. Every put is an update expression, because only that can add one to a version without reading it. What has expired may
 //! still be there for days (DynamoDB developer guide, "Using time to live"): readers judge by time themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,7 @@ use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write, check};
 use evenkeel_turn::ports::{Answer, Clock, Ledger, PortError};
 
 use crate::Aws;
+use crate::body::{attribute_of, body_of};
 use crate::convert::all;
 use crate::error::{Kind, port_error, sort};
 
@@ -160,7 +161,7 @@ fn change(table: &str, write: &Write) -> Result<Change, LedgerError> {
         .expression_attribute_names("#body", "body")
         .expression_attribute_names("#version", "version")
         .expression_attribute_names("#ttl", "ttl")
-        .expression_attribute_values(":body", AttributeValue::S(body.clone()))
+        .expression_attribute_values(":body", attribute_of(body))
         .expression_attribute_values(":zero", number(0))
         .expression_attribute_values(":one", number(1));
     if let Some(expires) = write.expires {
@@ -197,7 +198,7 @@ fn item_of(found: &Attributes) -> Answer<(Key, Item)> {
     let read = || {
         let fleet = FleetName::new(text("pk")?.strip_prefix(PARTITION)?).ok()?;
         let version = found.get("version")?.as_n().ok()?.parse().ok()?;
-        Some((Key { fleet, sort: text("sk")?.clone() }, Item { version, body: text("body")?.clone() }))
+        Some((Key { fleet, sort: text("sk")?.clone() }, Item { version, body: body_of(found.get("body")?)? }))
     };
     read().ok_or_else(|| {
         let key = text("sk").map_or("without a sort key", String::as_str);

@@ -19,6 +19,8 @@ mod https;
 
 #[cfg(feature = "elb")]
 mod balancers;
+#[cfg(feature = "dynamodb")]
+mod body;
 #[cfg(feature = "ec2")]
 mod ec2;
 #[cfg(feature = "ecs")]

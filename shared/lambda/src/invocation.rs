@@ -7,7 +7,7 @@ use evenkeel_intake::{Item, MessageId, Reading, read};
 use evenkeel_model::Timestamp;
 use evenkeel_model::trigger::Trigger;
 use evenkeel_turn::ports::{Clock, DeadLetters, Ledger};
-use evenkeel_turn::{FleetCache, Limits, Summary, view_key};
+use evenkeel_turn::{FleetCache, Limits, Summary, lease_key, shown, view_key};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -177,9 +177,10 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
 
     /// How the fleet stands after a turn, for whoever asked for it; the turn is done whether that can be read or not.
     async fn view(&self, summary: &Summary) -> Option<Value> {
-        let key = view_key(&summary.fleet, summary.function);
-        let found = Box::pin(self.ports.get(std::slice::from_ref(&key))).await.ok()?;
-        serde_json::from_str(&found.into_iter().next()??.body).ok()
+        let keys = [view_key, lease_key].map(|key| key(&summary.fleet, summary.function));
+        let found = Box::pin(self.ports.get(&keys)).await.ok()?;
+        let [view, lease] = found.as_slice() else { return None };
+        shown(view.as_ref()?, lease.as_ref()).ok()
     }
 
     fn limits(&self, now: Timestamp) -> Limits {

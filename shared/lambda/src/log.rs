@@ -43,6 +43,7 @@ pub trait Log: Sync {
             ("Steps", steps as u64),
             ("Failed steps", failed as u64),
             ("Short tasks", u64::from(short)),
+            ("Not woken", u64::from(summary.not_woken.is_some())),
             ("Fleet file refused", u64::from(summary.fleet_file_refused.is_some())),
         ];
         let values: Vec<(&str, Value, &str)> = counts

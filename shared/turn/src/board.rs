@@ -1,9 +1,10 @@
 //! What functions, applications and events leave in the ledger for a later turn: read with every turn, in one call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_model::fleet::Refresh;
+use evenkeel_model::groups::Group;
 use evenkeel_model::report::Shortfall;
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{FleetName, InstanceId, PoolName, ServiceName, Timestamp};
@@ -169,6 +170,19 @@ impl Notices {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The hosts that there is a notice about.
+    pub fn hosts(&self) -> impl Iterator<Item = &InstanceId> {
+        self.0.keys()
+    }
+
+    /// Drops those about hosts that are in none of `groups` and not `known` either: EC2 tells of every instance of the
+    /// account.
+    pub fn keep_ours(&mut self, groups: &[Group], known: impl Fn(&InstanceId) -> bool) {
+        let members: BTreeSet<&InstanceId> =
+            groups.iter().flat_map(|group| &group.members).map(|member| &member.id).collect();
+        self.0.retain(|host, _| members.contains(host) || known(host));
     }
 
     /// When the newest notice of this kind about `host` was given, if it is no older than `most`.

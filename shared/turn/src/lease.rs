@@ -39,6 +39,24 @@ struct Stored {
     /// All looks so far are worth the steps until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     looks_until: Option<Timestamp>,
+    /// What the last turn left as it was.
+    #[serde(default)]
+    kept: Kept,
+}
+
+/// What a quiet turn says instead of writing again what is there already: a fleet at rest costs two small writes a turn,
+/// however large it is (DynamoDB charges by the kilobyte written).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seen: Option<Timestamp>,
+    /// The state that is stored still held then.
+    #[serde(default)]
+    pub(crate) state: bool,
+    /// The fingerprint of the view that is stored, its time aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) view: Option<u64>,
 }
 
 impl Stored {
@@ -82,6 +100,16 @@ impl Lease {
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.stored.epoch
+    }
+
+    /// What the item `found` says of the last turn.
+    pub(crate) fn kept(found: Option<&Item>) -> Result<Kept, LedgerError> {
+        Ok(parse(found)?.map(|stored| stored.kept).unwrap_or_default())
+    }
+
+    /// Notes what this turn leaves as it is.
+    pub(crate) const fn keep(&mut self, kept: Kept) {
+        self.stored.kept = kept;
     }
 
     /// Whether it was claimed at the first try from the item `found`: nobody else had it in between.
@@ -152,7 +180,8 @@ impl Lease {
                     epoch: old.as_ref().map_or(0, |stored| stored.epoch) + 1,
                     expires: now + length,
                     again: false,
-                    looks_until: old.and_then(|stored| stored.looks_until),
+                    looks_until: old.as_ref().and_then(|stored| stored.looks_until),
+                    kept: old.map(|stored| stored.kept).unwrap_or_default(),
                 },
             };
             match ledger.write(vec![Write::put(key.clone(), to_json(&stored)?, expect)]).await {
@@ -191,7 +220,8 @@ impl Lease {
                 return Ok(Handover::Done);
             }
             if stored.again {
-                let stored = Stored { again: false, looks_until: self.stored.looks_until, ..stored };
+                let Stored { looks_until, kept, .. } = self.stored;
+                let stored = Stored { again: false, looks_until, kept, ..stored };
                 let mut all = writes;
                 all.push(Write::put(self.key.clone(), to_json(&stored)?, Expect::Version(version)));
                 ledger.write(all).await?;

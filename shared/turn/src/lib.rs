@@ -18,6 +18,8 @@ mod retry;
 mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod view;
+mod wake;
 pub mod window;
 
 pub use board::{
@@ -31,4 +33,6 @@ pub use handled::Handled;
 pub use lease::Lease;
 pub use record::feed_key;
 pub use retry::retry;
-pub use run::{Applied, Call, Function, Given, Limits, Outlook, Summary, dry_run, run, state_key, view_key};
+pub use run::{Applied, Call, Function, Given, Limits, Outlook, Remembers, Summary, dry_run, run, state_key};
+pub use view::{Dated, fingerprint, lease_key, shown, view_key};
+pub use wake::{SOON, wake};

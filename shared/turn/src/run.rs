@@ -13,11 +13,12 @@ use serde::de::DeserializeOwned;
 use crate::board::{Board, Notices, Tell, borrow_key, held_key, leave, notices_key, orders_key, pushed_key, told_key};
 use crate::budget::Budget;
 use crate::error::TurnError;
-use crate::lease::{Claim, Handover, Lease, Pace};
+use crate::lease::{Claim, Handover, Kept, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Answer, Clock, Ledger, PortError};
 use crate::record::{Record, feed_key};
 use crate::retry;
+use crate::view::{Dated, fingerprint_but_at, view_key};
 
 /// A holder that is woken again and again gives the lease back after so many looks: a wake-up of its own takes over.
 const MOST_ROUNDS: usize = 10;
@@ -29,11 +30,11 @@ pub trait Function<P>: Sync {
     /// The function's name in ledger keys and decisions.
     const NAME: FunctionName;
     /// What it remembers from turn to turn. Unknown fields are kept, so that an older version loses nothing.
-    type State: Serialize + DeserializeOwned + Default + Send + Sync;
+    type State: Remembers + Clone + PartialEq + Serialize + DeserializeOwned + Default + Send + Sync;
     /// What it sees.
     type Seen: Send + Sync;
     /// What it shows.
-    type View: Serialize + Send;
+    type View: Dated + Send;
 
     /// Looks at the world with the fewest calls.
     fn observe(
@@ -64,6 +65,12 @@ pub trait Function<P>: Sync {
         seen: &Self::Seen,
         outlook: &Outlook<Self::State>,
     ) -> Option<Self::View>;
+}
+
+/// What a function remembers from turn to turn.
+pub trait Remembers {
+    /// It was not written again, because nothing but the times of its newest samples changed until `at`.
+    fn still(&mut self, at: Timestamp);
 }
 
 /// What a function is given to decide with, besides what it sees.
@@ -143,6 +150,9 @@ pub struct Summary {
     pub report: Report,
     /// When to look again, from now on, besides the ticks: what every round asked for.
     pub wakes: Vec<Duration>,
+    /// Why the function could not ask to be woken again, which the next tick makes up for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_woken: Option<String>,
     /// The fleet file's newest text was refused, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_file_refused: Option<String>,
@@ -171,6 +181,7 @@ where
         unfinished: false,
         report: Report::default(),
         wakes: Vec::new(),
+        not_woken: None,
         fleet_file_refused: None,
     };
     let Some(mut begun) = turn.begin(call.holder, call.limits.lease).await? else {
@@ -180,7 +191,7 @@ where
     loop {
         summary.rounds += 1;
         let may_go_again = summary.rounds < MOST_ROUNDS && ports.now() < turn.deadline;
-        let round = turn.round(&begun.found, begun.seen.take(), begun.lease.epoch(), &mut summary).await;
+        let round = turn.round(&begun.found, begun.seen.take(), &mut begun.lease, &mut summary).await;
         let writes = match round {
             // Another function took of the budget meanwhile: look again, as long as the lease is ours.
             Err(TurnError::Ledger(LedgerError::Conflict)) if may_go_again => {
@@ -359,7 +370,10 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
         let name = &self.fleet.name;
-        let state = parse(&state_key(name, F::NAME), found.state.as_ref())?.unwrap_or_default();
+        let mut state: F::State = parse(&state_key(name, F::NAME), found.state.as_ref())?.unwrap_or_default();
+        if let Kept { seen: Some(seen), state: true, .. } = Lease::kept(found.lease.as_ref())? {
+            state.still(seen);
+        }
         let mut notices: Notices = parse(&notices_key(name), found.notices.as_ref())?.unwrap_or_default();
         notices.merge(self.news);
         let board = Board {
@@ -379,7 +393,7 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         &self,
         found: &Found,
         seen: Option<F::Seen>,
-        epoch: u64,
+        lease: &mut Lease,
         summary: &mut Summary,
     ) -> Result<Vec<Write>, TurnError> {
         let name = &self.fleet.name;
@@ -394,8 +408,10 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         let mut outlook = self.function.plan(&given, &seen);
         let mut writes = Vec::new();
         let mut expect = Expect::same(found.state.as_ref());
+        let mut kept = Lease::kept(found.lease.as_ref())?;
+        let mut stored = found.state.as_ref().map(|_| known.state.clone());
         if !outlook.steps.is_empty() || outlook.budget.is_some() {
-            let record = Record::new(F::NAME, name, now, epoch, &outlook.steps);
+            let record = Record::new(F::NAME, name, now, lease.epoch(), &outlook.steps);
             let mut first = vec![Write::put(key.clone(), to_json(&key, &outlook.state)?, expect)];
             if let Some(budget) = &outlook.budget {
                 let key = Budget::key(name);
@@ -406,6 +422,7 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             }
             self.record(first).await?;
             expect = Expect::Version(found.state.as_ref().map_or(0, |item| item.version) + 1);
+            stored = None;
             if !outlook.steps.is_empty() {
                 let record = self.apply(record, &mut outlook).await;
                 writes.push(record.write(now)?);
@@ -415,10 +432,13 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
                 summary.decisions.extend(record.decisions);
             }
         }
-        if let Some(view) = self.function.view(&given, &seen, &outlook) {
+        if let Some(mut view) = self.function.view(&given, &seen, &outlook) {
             let key = view_key(name, F::NAME);
-            let body = to_json(&key, &view)?;
-            writes.push(Write::put(key, body, Expect::Anything));
+            let fingerprint = Some(fingerprint_but_at(&key, &mut view)?);
+            if kept.view != fingerprint {
+                writes.push(Write::put(key.clone(), to_json(&key, &view)?, Expect::Anything));
+            }
+            kept.view = fingerprint;
         }
         if let Some(tell) = self.function.tells(&given, &outlook) {
             let (key, body) = match tell {
@@ -427,7 +447,15 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             };
             writes.push(Write::put(key, body, Expect::Anything));
         }
-        writes.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
+        kept.state = stored.is_some_and(|mut stored| {
+            stored.still(now);
+            stored == outlook.state
+        });
+        if !kept.state {
+            writes.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
+        }
+        kept.seen = Some(now);
+        lease.keep(kept);
         summary.report = outlook.report;
         summary.wakes.extend(outlook.wakes);
         Ok(writes)
@@ -477,12 +505,6 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
 #[must_use]
 pub fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
     Key::of(fleet, "state", function)
-}
-
-/// The key of a function's snapshot, which the page shows.
-#[must_use]
-pub fn view_key(fleet: &FleetName, function: FunctionName) -> Key {
-    Key::of(fleet, "view", function)
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(key: &Key, item: Option<&Item>) -> Result<Option<T>, TurnError> {

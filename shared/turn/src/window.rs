@@ -47,6 +47,13 @@ impl Window {
         self.0.first().map(|(_, value)| *value)
     }
 
+    /// The newest sample was seen again, the last time at `at`.
+    pub fn still(&mut self, at: Timestamp) {
+        if let Some((newest, _)) = self.0.last_mut() {
+            *newest = at.max(*newest);
+        }
+    }
+
     /// When the sample that counts now is over, if nothing else happens.
     #[must_use]
     pub fn ends(&self, length: Duration) -> Option<Timestamp> {
@@ -70,6 +77,18 @@ mod tests {
             .map(|(second, want)| window.sample(at(second), want, dwell, Extreme::Largest))
             .to_vec();
         assert_eq!(seen, [3, 9, 9, 9, 9, 5, 4, 4]);
+    }
+
+    #[test]
+    fn a_sample_that_was_seen_again_counts_from_then() {
+        let mut window = Window::default();
+        let dwell = Duration::from_secs(60);
+        window.sample(at(0), 9, dwell, Extreme::Largest);
+        window.still(at(50));
+        window.still(at(40));
+        let seen = [(70, 4), (110, 4), (111, 4)]
+            .map(|(second, want)| window.sample(at(second), want, dwell, Extreme::Largest));
+        assert_eq!(seen, [9, 9, 4]);
     }
 
     #[test]

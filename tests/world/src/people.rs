@@ -9,7 +9,6 @@ use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{AlarmName, FunctionName, InstanceId, PoolName, Resources, Room, ServiceName};
 use evenkeel_patchroll::{PatchView, State};
 use evenkeel_turn::ledger::Key;
-use evenkeel_turn::view_key;
 use serde_json::json;
 
 use crate::clock::{Ms, timestamp};
@@ -251,8 +250,7 @@ impl World {
     /// What patchroll shows; none before its first turn.
     #[must_use]
     pub fn patch_view(&self) -> Option<PatchView> {
-        let key = view_key(&self.lock().fleet.name, FunctionName::Patchroll);
-        self.stored(&key)
+        self.shown(FunctionName::Patchroll)
     }
 
     /// What patchroll remembers.

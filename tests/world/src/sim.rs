@@ -17,7 +17,7 @@ use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, InstanceId, PoolName};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
-use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, view_key};
+use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, lease_key, shown, view_key};
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Interruption;
@@ -330,7 +330,7 @@ impl World {
         let file = Arc::clone(&self.lock().fleet);
         let fleet = file.name.clone();
         let mut view: View = if file.cluster.is_some() {
-            self.stored(&view_key(&fleet, FunctionName::Microscale))?
+            self.shown(FunctionName::Microscale)?
         } else {
             // Without a cluster there are no tasks to show, only hosts and decisions.
             let seen = self.backfill_view().map(|view| view.at).max(self.patch_view().map(|view| view.at));
@@ -349,8 +349,23 @@ impl World {
     /// What backfill shows; none before its first turn.
     #[must_use]
     pub fn backfill_view(&self) -> Option<BackfillView> {
-        let key = view_key(&self.lock().fleet.name, FunctionName::Backfill);
-        self.stored(&key)
+        self.shown(FunctionName::Backfill)
+    }
+
+    /// What a function shows, as of its last look.
+    pub(crate) fn shown<T: serde::de::DeserializeOwned>(&self, function: FunctionName) -> Option<T> {
+        let core = self.lock();
+        let found = core.table.get(&[view_key, lease_key].map(|key| key(&core.fleet.name, function)));
+        let [view, lease] = found.as_slice() else { return None };
+        serde_json::from_value(shown(view.as_ref()?, lease.as_ref()).ok()?).ok()
+    }
+
+    /// How often a function's item of this kind (`state`, `view`, `lease`) was written; none before its first time.
+    #[must_use]
+    pub fn item_version(&self, kind: &str, function: FunctionName) -> Option<u64> {
+        let core = self.lock();
+        let key = Key::of(&core.fleet.name, kind, function);
+        core.table.get(&[key]).pop().flatten().map(|item| item.version)
     }
 
     pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {

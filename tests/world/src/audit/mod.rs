@@ -397,6 +397,7 @@ mod tests {
             wakes: Vec::new(),
             decisions: Vec::new(),
             report: evenkeel_model::report::Report { waits, shortfall: Vec::new() },
+            not_woken: None,
             fleet_file_refused: None,
         };
         audit.turn_ended(1, &Under { seen, ..Under::default() }, Some(&summary), 0);
