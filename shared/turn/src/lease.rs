@@ -233,6 +233,17 @@ impl Lease {
         }
         Err(LedgerError::Conflict)
     }
+
+    /// Gives the lease back whatever was marked meanwhile. One that cannot be given back runs out.
+    pub(crate) async fn give_back<L: Ledger>(self, ledger: &L) {
+        let mut ours = self;
+        for _ in 0..MOST_TRIES {
+            match ours.hand_over(ledger, Vec::new()).await {
+                Ok(Handover::Again(again)) => ours = again,
+                Ok(Handover::Done | Handover::Lost) | Err(_) => return,
+            }
+        }
+    }
 }
 
 fn parse(item: Option<&Item>) -> Result<Option<Stored>, LedgerError> {

@@ -198,7 +198,12 @@ where
                 turn.read_again(&mut begun).await?;
                 continue;
             }
-            round => round?,
+            Err(error) => {
+                // Whoever is woken next must not wait for a turn that is over; this one's own trigger comes again.
+                begun.lease.give_back(ports).await;
+                return Err(error);
+            }
+            Ok(writes) => writes,
         };
         begun.lease = match begun.lease.hand_over(ports, writes).await? {
             Handover::Done => return Ok(summary),
@@ -207,10 +212,8 @@ where
         };
         if !may_go_again {
             summary.unfinished = true;
-            return match begun.lease.hand_over(ports, Vec::new()).await? {
-                Handover::Done | Handover::Again(_) => Ok(summary),
-                Handover::Lost => Err(TurnError::LeaseLost),
-            };
+            begun.lease.give_back(ports).await;
+            return Ok(summary);
         }
         turn.read_again(&mut begun).await?;
     }
