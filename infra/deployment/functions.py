@@ -31,12 +31,14 @@ def build(names, arch, repository, target_dir):
     command += ["--arm64" if arch == "arm64" else "--x86-64"]
     for name in names:
         command += ["--bin", name]
-    if target_dir:
-        command += ["--target-dir", str(target_dir)]
+    target_dir = Path(target_dir or repository / "target")
+    # `lambda` in there is where cargo itself puts what it builds with the profile of that name.
+    built = target_dir / "functions"
+    command += ["--target-dir", str(target_dir), "--lambda-dir", str(built)]
     done = subprocess.run(command, cwd=repository)
     if done.returncode != 0:
         raise Trouble(f"`{' '.join(command)}` ended with code {done.returncode}; nothing was deployed")
-    return Path(target_dir or repository / "target") / "lambda"
+    return built
 
 
 def bootstraps(names, folder, arch):
