@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zlib
+from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
 import boto3
+import faults
 from botocore.config import Config
 
 HERE = Path(__file__).resolve().parent
@@ -36,15 +39,17 @@ def free_port():
 
 
 class Cloud:
-    """Both emulators, and clients for them."""
+    """Both emulators, and clients for them; with faults, what the functions call goes through a proxy for each."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, with_faults=False):
         self.folder = folder
-        self.ports = {"world": free_port(), "ministack": free_port()}
+        self.with_faults = with_faults
+        names = ["world", "ministack"] + ["world-proxy", "ministack-proxy"] * with_faults
+        self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self.processes = []
 
-    def environment(self):
+    def environment(self, through=""):
         """What a process needs to find the emulators, and nothing of the account of whoever runs the tests."""
         foreign = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
         mine = {key: value for key, value in os.environ.items() if key not in foreign}
@@ -54,15 +59,15 @@ class Cloud:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL": self.urls["ministack"],
+            "AWS_ENDPOINT_URL": self.urls["ministack" + through],
             "PYTHONPATH": str(HERE),
         }
-        return mine | {f"AWS_ENDPOINT_URL_{service}": self.urls["world"] for service in PLAYED_BY_THE_WORLD}
+        return mine | {f"AWS_ENDPOINT_URL_{service}": self.urls["world" + through] for service in PLAYED_BY_THE_WORLD}
 
     def start(self):
         os.environ.update(self.environment())
         world = [sys.executable, "-m", "world.server", str(self.ports["world"]), self.urls["ministack"]]
-        self._run("world", world, {})
+        self._run("world", world, self.environment())
         emulator = {
             "GATEWAY_PORT": str(self.ports["ministack"]),
             "BIND_HOST": "127.0.0.1",
@@ -74,14 +79,34 @@ class Cloud:
             "CLOUDTRAIL_RECORDING": "1",
             "AUTH": "true",
         }
-        self._run("ministack", [sys.executable, "-m", "world.ministack"], emulator)
+        # Functions inherit this process's environment, and with it whom they call.
+        through = "-proxy" if self.with_faults else ""
+        self._run("ministack", [sys.executable, "-m", "world.ministack"], self.environment(through) | emulator)
         self._ready(f"{self.urls['ministack']}/_ministack/ready")
         self._ready(f"{self.urls['world']}/moto-api/data.json")
+        for name in ("world", "ministack") if self.with_faults else ():
+            self._start_proxy(name)
 
-    def _run(self, name, command, more):
+    def _start_proxy(self, name):
+        config = self.folder / f"{name}-faults.json"
+        config.write_text(json.dumps({"rules": faults.rules()}))
+        proxy = f"{name}-proxy"
+        command = [sys.executable, "-m", "world.proxy", "--host", "127.0.0.1", "--port", str(self.ports[proxy])]
+        self._run(proxy, [*command, "--upstream", self.urls[name], "--config", str(config), "--no-resign"], self.environment())
+        self._ready(f"{self.urls[proxy]}/_microburst/health")
+
+    def fired(self):
+        """How often each fault happened to each service."""
+        count = Counter()
+        for name in ("world-proxy", "ministack-proxy"):
+            with urllib.request.urlopen(f"{self.urls[name]}/_microburst/fired?limit=100000", timeout=10) as answer:
+                count.update(f"{one['service']} {one['action'].split(':')[0]}" for one in json.load(answer))
+        return count
+
+    def _run(self, name, command, environment):
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
-                command, env=self.environment() | more, stdout=log, stderr=log, cwd=HERE, start_new_session=True
+                command, env=environment, stdout=log, stderr=log, cwd=HERE, start_new_session=True
             )
         self.processes.append((name, process))
 
@@ -183,11 +208,16 @@ class Deployed:
         return {key_of(one): one["FunctionName"].removeprefix(f"{self.name}-") for one in mine}
 
     def invoke(self, function, payload):
-        """Calls a function and waits. Gives its error's kind, if it failed, and its answer."""
+        """Calls a function and waits. Gives its error's kind, if it failed, and its answer. Behind the fault proxy it asks
+        again, as a person would who is told that AWS was not reached."""
         body = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
-        answer = self.cloud.client("lambda").invoke(FunctionName=f"{self.name}-{function}", Payload=body)
-        said = json.loads(answer["Payload"].read() or b"null")
-        return (said["errorType"] if answer.get("FunctionError") else None), said
+        for _ in range(8 if self.cloud.with_faults else 1):
+            answer = self.cloud.client("lambda").invoke(FunctionName=f"{self.name}-{function}", Payload=body)
+            said = json.loads(answer["Payload"].read() or b"null")
+            error = said["errorType"] if answer.get("FunctionError") else None
+            if error != "Failed":
+                break
+        return error, said
 
     def tick(self):
         """What the rule of the tick does each minute, now: its targets are read off the rule."""
@@ -212,7 +242,7 @@ class Deployed:
                 ConsistentRead=True,
                 **more,
             )
-            found += [(item["sk"]["S"], read_body(item["body"]["S"])) for item in answer["Items"]]
+            found += [(item["sk"]["S"], read_body(item["body"])) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return found
             more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -242,8 +272,9 @@ class Deployed:
             sqs.purge_queue(QueueUrl=url)
 
 
-def read_body(text):
-    """Most bodies are JSON; the last good fleet file is kept as it was written."""
+def read_body(attribute):
+    """Large bodies are deflated. Most are JSON; the last good fleet file is kept as it was written."""
+    text = attribute.get("S") or zlib.decompress(attribute["B"]).decode()
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -320,6 +351,11 @@ class Played:
         elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[delay])
         return {"targetGroupArn": arn, "containerName": service, "containerPort": 80}
 
+    def behind_a_load_balancer(self, group):
+        """From now on the hosts of a group are targets, too."""
+        arn = self._target_group(group)["targetGroupArn"]
+        self.groups.attach_load_balancer_target_groups(AutoScalingGroupName=group, TargetGroupARNs=[arn])
+
     def desired(self):
         """Service to desired count."""
         found = self.ecs.describe_services(cluster=self.cluster, services=list(self.tasks))["services"]
@@ -379,8 +415,15 @@ class Played:
         self.ec2.create_launch_template_version(LaunchTemplateId=self.template, LaunchTemplateData=data)
 
 
+class Patience:
+    """How much longer than usual everything may take: behind the fault proxy calls and turns are repeated."""
+
+    factor = 1
+
+
 def eventually(check, within, what, every=0.3, meanwhile=None):
     """Waits until `check` gives something true, and gives it. `meanwhile` runs between two looks and may raise."""
+    within *= Patience.factor
     until = time.time() + within
     while True:
         seen = check()

@@ -9,6 +9,8 @@ from cloud import NAME, REPOSITORY, Deployed
 from conftest import DEPOT, SHOP, fleets_of
 from test_roles import allowed_to_call, called_on_ministack
 
+pytestmark = pytest.mark.calm
+
 EVERYTHING = {
     "lambda": ("list_functions", "Functions"),
     "sqs": ("list_queues", "QueueUrls"),

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.calm
+
 
 @pytest.fixture(autouse=True)
 def with_livefeed(functions):

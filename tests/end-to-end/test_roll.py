@@ -37,6 +37,23 @@ def ask(story, verb, **more):
     return said
 
 
+def all_new(story, old):
+    """Every host is of the new image, and the fleet is as full as before."""
+    shop = story.shop
+    story.until(lambda: not old & set(shop.members()) and len(shop.hosts()) == 5, 240, "five new hosts")
+    images = {
+        instance["ImageId"]
+        for page in shop.ec2.describe_instances(InstanceIds=list(shop.members()))["Reservations"]
+        for instance in page["Instances"]
+    }
+    assert images == {shop.images[1]}
+    story.until(lambda: shop.running() == {"web": 4, "reports": 16}, 60, "full again")
+    story.until(lambda: '"done"' in json.dumps(ask(story, "status")).lower(), 30, "the roll says that it is done")
+    assert not [host for host in shop.hosts().values() if host["status"] != "ACTIVE"]
+    story.until(lambda: shop.capacity("shop-burst") == 0, 120, "nobody stands in")
+    story.launched_and_ended(launched=10, ended=5)
+
+
 def test_five_hosts_are_rolled_by_hand(story):
     shop = story.shop
     story.shop_at_rest()
@@ -59,22 +76,47 @@ def test_five_hosts_are_rolled_by_hand(story):
         return len(members) == 5 and not old & set(members) and len(working) == 5
 
     story.until(watched, 240, "five new hosts")
-    images = {
-        instance["ImageId"]
-        for page in shop.ec2.describe_instances(InstanceIds=list(shop.members()))["Reservations"]
-        for instance in page["Instances"]
-    }
-    assert images == {shop.images[1]}
     assert fewest[0] >= 4, "never more than one out"
     assert most_leaving[0] <= 1
-    story.until(lambda: shop.running() == {"web": 4, "reports": 16}, 60, "full again")
+    all_new(story, old)
 
-    def ended():
-        return '"done"' in json.dumps(ask(story, "status")).lower()
 
-    story.until(ended, 30, "the roll says that it is done")
-    assert not [host for host in shop.hosts().values() if host["status"] != "ACTIVE"]
-    assert shop.capacity("shop-burst") == 0
+def test_a_roll_whose_launches_are_refused_says_so_and_goes_on(story):
+    """The first host's replacement is not to be had: the roll is halted with EC2's words, until there is room again."""
+    shop = story.shop
+    story.shop_at_rest()
+    old = set(shop.members())
+    shop.new_image()
+    for group in ("shop-base", "shop-spot", "shop-burst"):
+        story.cloud.world("drought", group=group, on=True)
+    ask(story, "start")
+    words = "launches are refused: Could not launch"
+    story.until(lambda: words in json.dumps(ask(story, "status")), 150, "the refusal is named")
+    assert len(old & set(shop.members())) == 4, "no other host was touched"
+    # On-demand hosts stay away, so that nobody stands in.
+    for group in ("shop-base", "shop-spot"):
+        story.cloud.world("drought", group=group, on=False)
+    story.until(lambda: len(shop.hosts()) == 5, 30, "the market gives again")
+    ask(story, "resume")
+    all_new(story, old)
+
+
+def test_a_roll_waits_until_new_hosts_pass_their_load_balancers_checks(story):
+    shop = story.shop
+    story.shop_at_rest()
+    shop.behind_a_load_balancer("shop-base")
+    old = set(shop.members("shop-base"))
+    shop.new_image()
+    story.cloud.world("sick", on=True)
+    ask(story, "start", pool="base")
+    story.until(lambda: len(old & set(shop.members("shop-base"))) == 2, 60, "the first host replaced")
+    story.until(lambda: len(shop.hosts()) == 5, 30, "its replacement is there")
+    for _ in range(6):
+        story.pause(2)
+    assert len(old & set(shop.members("shop-base"))) == 2, "the next host was ended before the first new one was healthy"
+    story.cloud.world("sick", on=False)
+    story.until(lambda: not old & set(shop.members("shop-base")), 120, "three new hosts")
+    story.until(lambda: '"done"' in json.dumps(ask(story, "status")).lower(), 60, "the roll says that it is done")
 
 
 def test_a_roll_is_paused_resumed_and_aborted(story):

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta, timezone
 
+from cloud import Patience
+
 # AWS gives 120 s; hosts here drain in about two.
 NOTICE = 30
 
@@ -17,7 +19,7 @@ def test_notice_to_drained_stood_in_for_and_given_back(story):
     story.shop_at_rest()
     story.cloud.world("drought", group="shop-spot", on=True)
     taken = sorted(shop.members("shop-spot"))[0]
-    story.cloud.world("reclaim", instance=taken, notice=NOTICE)
+    story.cloud.world("reclaim", instance=taken, notice=NOTICE * Patience.factor)
 
     story.until(lambda: shop.capacity("shop-burst") == 1, 20, "an on-demand host asked for")
     story.until(lambda: taken not in shop.hosts() or shop.hosts()[taken]["status"] == "DRAINING", 10, "DRAINING")
@@ -46,6 +48,8 @@ def test_notice_to_drained_stood_in_for_and_given_back(story):
     assert not shop.members("shop-burst")
     drained = [one for one in story.deployed.decisions("shop") if "set-status" in str(one["step"])]
     assert len(drained) >= 2, drained
+    # The stand-in and the new spot host came; the host that was taken and the stand-in went.
+    story.launched_and_ended(launched=7, ended=2)
 
 
 def test_a_doubled_and_a_late_warning_change_nothing_twice(story):
@@ -73,6 +77,7 @@ def test_a_doubled_and_a_late_warning_change_nothing_twice(story):
     assert len(launches(story)) == 1, launches(story)
     assert shop.capacity("shop-burst") == 1
     assert shop.hosts()[stays]["status"] == "ACTIVE"
+    story.launched_and_ended(launched=6, ended=1)
 
 
 def test_a_host_gone_without_a_word_is_noticed_by_the_tick(story):
@@ -124,5 +129,6 @@ def test_an_alarm_starts_hosts_up_to_the_maximum(story):
             story.deployed.tick()
             story.until(lambda: True, 1, "a tick")
         assert shop.capacity("shop-burst") == 2
+        story.launched_and_ended(launched=7, ended=0)
     finally:
         shop.cloudwatch.delete_alarms(AlarmNames=["shop-cpu-high"])

@@ -52,13 +52,14 @@ class Announce:
         detail = {"instance-id": instance, "instance-action": "terminate"}
         self.put("aws.ec2", "EC2 Spot Instance Interruption Warning", detail, [arn], at)
 
-    def activity(self, kind, group, instance):
+    def activity(self, kind, group, instance=""):
+        """A launch or an end; without an instance, a launch that was refused."""
         arn = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:0:autoScalingGroupName/{group}"
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         detail = {
             "AutoScalingGroupName": group,
             "EC2InstanceId": instance,
-            "StatusCode": "InProgress",
+            "StatusCode": "InProgress" if instance else "Failed",
             "Description": kind,
             "Cause": "",
             "StartTime": now,
@@ -66,8 +67,8 @@ class Announce:
             "Origin": "EC2",
             "Destination": "AutoScalingGroup",
         }
-        instance_arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"
-        self.put("aws.autoscaling", kind, detail, [arn, instance_arn])
+        instances = [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"] if instance else []
+        self.put("aws.autoscaling", kind, detail, [arn, *instances])
 
     def host(self, cluster, host, version, status=None):
         detail = {

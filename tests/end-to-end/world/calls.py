@@ -14,7 +14,9 @@ SERVICES = {"elasticloadbalancing": "elasticloadbalancing"}
 class Calls:
     """Every request to this server."""
 
-    def __init__(self):
+    def __init__(self, group_of):
+        """`group_of` gives the group that an instance is or was in, or none."""
+        self.group_of = group_of
         self.seen = []
         # Access key to the statements of the role that it stands for; keys that are not here may do everything.
         self.roles = {}
@@ -36,13 +38,13 @@ class Calls:
     def allowed(self, call):
         """Whether the caller's role allows the call; notes it."""
         statements = self.roles.get(call["key"])
-        resources, context = resources_of(call)
+        resources, context = resources_of(call, self.group_of)
         fine = statements is None or policies.allows(statements, call["action"], resources, context)
         self.seen.append({name: call[name] for name in ("at", "key", "action")} | {"resources": resources, "allowed": fine})
         return fine
 
 
-def resources_of(call):
+def resources_of(call, group_of):
     """The ARNs that a call is about, `*` where AWS knows none for it, and the condition keys that it fills in."""
     given, action = call["given"], call["action"].split(":")[1]
     if call["action"].startswith("ecs:"):
@@ -73,18 +75,10 @@ def resources_of(call):
     ):
         return [group_arn(given["AutoScalingGroupName"])], {}
     if call["action"] == "autoscaling:TerminateInstanceInAutoScalingGroup":
-        return [group_arn(group_of(given["InstanceId"]))], {}
+        return [group_arn(group_of(given["InstanceId"]) or "none")], {}
     return ["*"], {}
 
 
 def group_arn(name):
     return f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:0:autoScalingGroupName/{name}"
 
-
-def group_of(instance):
-    from moto.autoscaling.models import autoscaling_backends
-
-    for group in autoscaling_backends[ACCOUNT][REGION].autoscaling_groups.values():
-        if any(state.instance.id == instance for state in group.instance_states):
-            return group.name
-    return "none"

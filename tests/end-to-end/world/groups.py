@@ -1,6 +1,7 @@
 """Auto Scaling and EC2: launches that take time, terminations, spot droughts, launch template versions."""
 
 import time
+from datetime import datetime, timezone
 
 from moto.autoscaling.models import InstanceState, autoscaling_backends
 from moto.ec2.models import ec2_backends
@@ -27,7 +28,13 @@ class Groups:
         self.gone_from = {}
         self.drought = set()
         self.refill_at = {}
+        self.refused = []
         self.reclaims = {}
+        # Every instance that there ever was, and every one that is gone or going, with its group.
+        self.launched = []
+        self.ended = []
+        # Targets that came after this time fail their load balancer's checks; none: all pass.
+        self.sick_since = None
 
     @property
     def api(self):
@@ -42,6 +49,13 @@ class Groups:
             for state in group.instance_states:
                 yield group, state
 
+    def group_of(self, name):
+        """The group that an instance is or was in; none for an instance of nobody."""
+        return next((one["group"] for one in self.launched if one["instance"] == name), None)
+
+    def has(self, name):
+        return any(state.instance.id == name for _, state in self.members())
+
     def ready(self):
         """Instances whose agent runs, with their group."""
         return {state.instance.id: group for group, state in self.members() if state.lifecycle_state == "InService"}
@@ -51,9 +65,14 @@ class Groups:
         known = set()
         for group, state in list(self.members()):
             name = state.instance.id
-            known.add(name)
             if name in self.ready_at:
+                known.add(name)
                 continue
+            if group.name in self.drought:
+                self._refuse(group, state)
+                continue
+            known.add(name)
+            self.launched.append({"instance": name, "group": group.name, "at": time.time()})
             self.ready_at[name] = time.time() + self.pace.boot
             self.gone_from[name] = group.name
             state.lifecycle_state = "Pending"
@@ -61,7 +80,19 @@ class Groups:
             self.announce.instance_state(name, "pending")
         for name in [name for name in self.gone_from if name not in known and name not in self.ending]:
             self.ending[name] = time.time() + self.pace.terminate
+            self.ended.append({"instance": name, "group": self.gone_from[name], "at": time.time()})
             self.announce.instance_state(name, "shutting-down")
+
+    def _refuse(self, group, state):
+        """moto launched what the market does not give: it was never there."""
+        group.instance_states.remove(state)
+        self.ec2.terminate_instances([state.instance.id])
+        self._refused(group.name)
+
+    def _refused(self, group):
+        self.refused.append({"group": group, "at": datetime.now(timezone.utc)})
+        self.refill_at[group] = time.time() + self.pace.try_again
+        self.announce.activity("EC2 Instance Launch Unsuccessful", group)
 
     def _launched_from(self, group, instance):
         template = group.ec2_launch_template
@@ -98,12 +129,31 @@ class Groups:
         """A group launches what it misses, a moment later, unless the market gives nothing."""
         for group in self.api.autoscaling_groups.values():
             missing = (group.desired_capacity or 0) - len(group.instance_states)
-            if missing <= 0 or group.name in self.drought:
+            if missing <= 0:
                 self.refill_at.pop(group.name, None)
             elif now >= self.refill_at.setdefault(group.name, now + self.pace.replace):
                 del self.refill_at[group.name]
-                group.set_desired_capacity(group.desired_capacity)
-                self.notice()
+                if group.name in self.drought:
+                    self._refused(group.name)
+                else:
+                    group.set_desired_capacity(group.desired_capacity)
+                    self.notice()
+
+    def give_again(self, name):
+        """The market has room again: what is missing is launched at once."""
+        self.drought.discard(name)
+        self.refill_at.pop(name, None)
+
+    def health(self, target_group):
+        """The targets of a target group, as its load balancer sees them."""
+        now = time.time()
+        for group, state in self.members():
+            if target_group in group.target_group_arns:
+                name = state.instance.id
+                since = self.ready_at[name]
+                sick = self.sick_since is not None and since > self.sick_since
+                fine = state.lifecycle_state == "InService" and now >= since + self.pace.healthy and not sick
+                yield name, "healthy" if fine else "initial"
 
     def reclaim(self, name, notice):
         """EC2 takes a spot instance: a warning, then the end."""

@@ -1,6 +1,7 @@
 """ECS: agents that join and leave, a scheduler that places and stops tasks, hosts that drain."""
 
 import time
+from collections import Counter
 from math import ceil
 
 from moto.core.utils import utcnow
@@ -129,6 +130,11 @@ class Scheduler:
         placed = []
         definition = self.api.describe_task_definition(service.task_definition)
         need = self.api._calculate_task_resource_requirements(definition)
+        on = Counter(
+            task.container_instance_arn
+            for task in self.tasks(cluster).values()
+            if task.group == f"service:{service.name}" and task.desired_status == "RUNNING"
+        )
         for _ in range(missing):
             fits = [
                 host
@@ -146,7 +152,8 @@ class Scheduler:
                     service.events.insert(0, {"id": str(now), "createdAt": utcnow(), "message": message})
                     self.announce.placement_failure(cluster, service)
                 break
-            host = min(fits, key=lambda host: (self._count(cluster, host, service), host.ec2_instance_id))
+            host = min(fits, key=lambda host: (on[host.container_instance_arn], host.ec2_instance_id))
+            on[host.container_instance_arn] += 1
             group = f"service:{service.name}"
             started_by = f"ecs-svc/{service.name}"
             task = self.api.start_task(cluster, definition.arn, [host.id], {}, started_by, group=group)[0]
@@ -157,14 +164,6 @@ class Scheduler:
             self.running_at[task.id] = now + self.pace.start
             placed.append(task)
         return placed
-
-    def _count(self, cluster, host, service):
-        return sum(
-            task.container_instance_arn == host.container_instance_arn
-            and task.group == f"service:{service.name}"
-            and task.desired_status == "RUNNING"
-            for task in self.tasks(cluster).values()
-        )
 
     def _victims(self, tasks, count):
         """From the hosts with most of them, the newest first."""

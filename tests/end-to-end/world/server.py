@@ -32,7 +32,7 @@ class World:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.announce = Announce(endpoint)
         self.pace = Pace()
-        self.calls = Calls()
+        self.calls = Calls(lambda instance: self.groups.group_of(instance))
         self.paused = True
         self.faults = []
         self.begin()
@@ -50,19 +50,37 @@ class World:
             call = self.calls.read(environment, body)
             if call and not self.calls.allowed(call):
                 return refused(call, start)
-            if call and call["action"] == "ecs:GetTaskProtection":
-                return answer(start, self.protection(call["given"]))
-            if call and call["action"] == "autoscaling:DescribeInstanceRefreshes":
-                return no_refreshes(start)
+            played = call and self.play(call["action"], call["given"], start)
+            if played:
+                return played
             environment["wsgi.input"] = io.BytesIO(body)
             done = list(self.moto(environment, start))
             self.groups.notice()
             return done
 
-    def protection(self, given):
-        """moto has no task protection: nothing is protected."""
-        tasks = [{"taskArn": arn, "protectionEnabled": False} for arn in given.get("tasks", [])]
-        return {"protectedTasks": tasks, "failures": []}
+    def play(self, action, given, start):
+        """The answer to what moto does not know, or says otherwise than AWS; none for all the rest."""
+        match action:
+            case "ecs:GetTaskProtection":
+                # Nothing is protected.
+                tasks = [{"taskArn": arn, "protectionEnabled": False} for arn in given.get("tasks", [])]
+                return answer(start, {"protectedTasks": tasks, "failures": []})
+            case "autoscaling:DescribeInstanceRefreshes":
+                # There never was one.
+                return queried(start, action, "<InstanceRefreshes/>")
+            case "autoscaling:DescribeScalingActivities":
+                group = given["AutoScalingGroupName"]
+                refused = [one for one in reversed(self.groups.refused) if one["group"] == group]
+                members = "".join(member(REFUSED.format(**one, time=f"{one['at']:%Y-%m-%dT%H:%M:%SZ}")) for one in refused)
+                return queried(start, action, f"<Activities>{members}</Activities>")
+            case "autoscaling:TerminateInstanceInAutoScalingGroup" if not self.groups.has(given["InstanceId"]):
+                words = f"Instance Id not found - No managed instance found for instance ID: {given['InstanceId']}"
+                return error(start, action, "ValidationError", words, "400 Bad Request")
+            case "elasticloadbalancing:DescribeTargetHealth":
+                health = self.groups.health(given["TargetGroupArn"])
+                members = "".join(member(TARGET.format(instance=name, state=state)) for name, state in health)
+                return queried(start, action, f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>")
+        return None
 
     def told(self, command, given, start):
         """What a test tells the world, or asks it."""
@@ -92,7 +110,15 @@ class World:
         self.groups.lose(instance)
 
     def do_drought(self, group, on):
-        (self.groups.drought.add if on else self.groups.drought.discard)(group)
+        (self.groups.drought.add if on else self.groups.give_again)(group)
+
+    def do_sick(self, on):
+        """New targets of load balancers fail their checks from now on."""
+        self.groups.sick_since = time.time() if on else None
+
+    def do_instances(self):
+        """Every instance that was ever launched, and every one that was ended by whomever."""
+        return {"launched": self.groups.launched, "ended": self.groups.ended}
 
     def do_mute(self, kinds):
         """Events of these kinds are lost from now on."""
@@ -129,22 +155,45 @@ def answer(start, value, status="200 OK"):
     return [json.dumps(value).encode()]
 
 
-def no_refreshes(start):
-    """moto has no instance refreshes: there never was one."""
+# A launch that EC2 refused (Auto Scaling user guide, "Troubleshoot launch failures").
+REFUSED = """<ActivityId>{time}</ActivityId><AutoScalingGroupName>{group}</AutoScalingGroupName>
+<Description>Launching a new EC2 instance.  Status Reason: no capacity</Description><Cause>a story says so</Cause>
+<StartTime>{time}</StartTime><EndTime>{time}</EndTime><StatusCode>Failed</StatusCode><Progress>100</Progress><Details/>
+<StatusMessage>Could not launch On-Demand Instances. InsufficientInstanceCapacity - We currently do not have sufficient
+m7i.large capacity in the Availability Zone you requested (us-east-1a). Launching EC2 instance failed.</StatusMessage>"""
+TARGET = """<Target><Id>{instance}</Id><Port>80</Port></Target><TargetHealth><State>{state}</State></TargetHealth>"""
+# The query protocol's namespaces.
+SPACES = {
+    "autoscaling": "http://autoscaling.amazonaws.com/doc/2011-01-01/",
+    "elasticloadbalancing": "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+}
+
+
+def member(inner):
+    return f"<member>{inner}</member>"
+
+
+def queried(start, action, inner):
+    """An answer in the query protocol."""
+    service, name = action.split(":")
     start("200 OK", [("content-type", "text/xml")])
-    name = "DescribeInstanceRefreshes"
-    space = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
-    text = f'<{name}Response xmlns="{space}"><{name}Result><InstanceRefreshes/></{name}Result></{name}Response>'
+    text = f'<{name}Response xmlns="{SPACES[service]}"><{name}Result>{inner}</{name}Result></{name}Response>'
     return [text.encode()]
 
 
 def refused(call, start):
-    message = f"not authorized to perform: {call['action']}"
-    if call["action"].startswith(("ecs:", "application-autoscaling:")):
+    action = call["action"]
+    message = f"not authorized to perform: {action}"
+    if action.startswith(("ecs:", "application-autoscaling:")):
         return answer(start, {"__type": "AccessDeniedException", "message": message}, "400 Bad Request")
-    code = "UnauthorizedOperation" if call["action"].startswith("ec2:") else "AccessDenied"
-    start("403 Forbidden", [("content-type", "text/xml")])
-    if call["action"].startswith("ec2:"):
+    code = "UnauthorizedOperation" if action.startswith("ec2:") else "AccessDenied"
+    return error(start, action, code, message, "403 Forbidden")
+
+
+def error(start, action, code, message, status):
+    """An error in EC2's protocol or in the query protocol."""
+    start(status, [("content-type", "text/xml")])
+    if action.startswith("ec2:"):
         text = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>"
     else:
         text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
