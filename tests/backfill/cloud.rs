@@ -79,17 +79,17 @@ fn a_refused_launch_is_not_taken_back_below_the_minimum_size() {
 
 #[test]
 fn a_launch_hook_that_nobody_completes_ends_with_its_default_result() {
-    // Continued after two timeouts: one boot and 40 s later there is a host.
+    // Continued after two timeouts. Its agent joins long before, and nobody takes it for missing and asks for another.
     let hook = "launch_hook = { heartbeat_seconds = 60, heartbeats = 1, default_result = \"continue\" }";
     let mut world = shop_with(&format!("[pool.burst]\n{hook}"), 3);
     world.run_until(5 * MINUTE);
     world.starve(&pool("spot"), 60 * MINUTE);
     world.interrupt(Interruption::Unwarned);
-    world.run_until(7 * MINUTE);
-    assert_eq!(world.working(Purchase::OnDemand), 0);
     world.run_until(8 * MINUTE);
     assert_eq!(world.working(Purchase::OnDemand), 1, "{:?}", world.backfill_view());
-    quiet(&world.report());
+    let report = world.report();
+    quiet(&report);
+    assert_eq!(report.backfill.launches, 1);
 
     // Abandoned: the group tries again and again, and backfill asks for no more than the one.
     let hook = "launch_hook = { heartbeat_seconds = 60 }";
@@ -101,7 +101,7 @@ fn a_launch_hook_that_nobody_completes_ends_with_its_default_result() {
     let report = world.report();
     quiet(&report);
     assert!(report.backfill.launches > 5, "{:?}", report.backfill);
-    assert_eq!(world.working(Purchase::OnDemand), 0);
+    assert!(world.working(Purchase::OnDemand) <= 1);
     world.run_until(90 * MINUTE);
     assert_eq!((world.working(Purchase::Spot), world.working(Purchase::OnDemand)), (2, 0));
     quiet(&world.report());

@@ -102,6 +102,19 @@ fn hosts_that_are_protected_from_scale_in_are_rolled_too() {
 }
 
 #[test]
+fn a_host_that_a_launch_hook_holds_when_its_agent_is_there_is_not_missing() {
+    let setup = SHOP_SETUP.replace("[pool.base]\n", "[pool.base]\nlaunch_hook_seconds = 150\n");
+    assert_ne!(setup, SHOP_SETUP);
+    for seed in 1..=5 {
+        let mut world = world(fleet(SHOP), &setup, seed, Faults::default(), 300.0);
+        start(&mut world);
+        world.run_until(70 * MINUTE);
+        all_new(&world);
+        assert_eq!(world.report().hosts.on_demand_hours, 0.0, "seed {seed}: {:#?}", feed(&world));
+    }
+}
+
+#[test]
 fn a_new_version_in_the_middle_of_a_roll_is_rolled_as_well() {
     let mut world = site("wave = 1", "wave = 1", 5);
     start(&mut world);

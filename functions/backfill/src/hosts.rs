@@ -211,7 +211,8 @@ impl Case<'_> {
         }
         let waited = now.duration_since(memory.since).unsigned_abs();
         let status = self.host.map(|host| host.status);
-        if waited < patience(self.given.fleet) && status.is_none() {
+        // Its agent may be there before its group has it in service: a launch hook holds it, or it was looked at just then.
+        if waited < patience(self.given.fleet) && status.is_none_or(|status| status == HostStatus::Active) {
             return Standing::Coming;
         }
         if status.is_none() {

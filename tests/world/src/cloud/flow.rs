@@ -215,7 +215,8 @@ impl Core {
         let updates = boot
             + if warm { 0 } else { self.updates_of(&image, each_day) }
             + if let HostKind::Slow(longer) = kind { longer } else { 0 };
-        let joins = (usable + updates).max(in_service);
+        // An agent does not wait for a launch hook.
+        let joins = usable + updates;
         let clustered = self.fleet.cluster.is_some();
         let works = if clustered { joins } else { in_service + updates + check };
         let group = &self.cloud.groups[number];
@@ -255,12 +256,8 @@ impl Core {
         if warm {
             self.after(WARM_REFILL, Event::WarmsUp(number));
         }
-        if result == HookResult::Abandon {
-            self.after(in_service, Event::Abandoned(host));
-            self.announce_state(host, "pending");
-            return;
-        }
-        self.after(in_service, Event::InService(host));
+        let held = if result == HookResult::Abandon { Event::Abandoned(host) } else { Event::InService(host) };
+        self.after(in_service, held);
         if joins {
             self.after(works, Event::Works(host));
         }
