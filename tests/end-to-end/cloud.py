@@ -23,7 +23,7 @@ REPOSITORY = HERE.parent.parent
 sys.path.insert(0, str(REPOSITORY / "infra"))
 
 from deployment.fleet import Fleet  # noqa: E402
-from deployment.functions import ALL  # noqa: E402, F401
+from deployment.functions import ALL, bootstraps  # noqa: E402, F401
 from world.where import ACCOUNT, REGION  # noqa: E402
 
 PLAYED_BY_THE_WORLD = ("ECS", "EC2", "AUTO_SCALING", "APPLICATION_AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2")
@@ -294,14 +294,16 @@ def document(given):
 class Played:
     """A fleet as it is in the world: hosts, services and demand, and what a story does to them."""
 
-    def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=()):
+    def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=(), versions=None, profile=None):
+        """`sizes` and `versions` of the launch template are by group, `tasks` by service; `profile` is that of the hosts."""
         self.cloud = cloud
         self.fleet = fleet
         self.cluster = fleet.data["cluster"]
         self.ecs, self.groups, self.ec2 = (cloud.client(name) for name in ("ecs", "autoscaling", "ec2"))
         self.cloudwatch = cloud.client("cloudwatch")
         self.events = cloud.client("events")
-        self.sizes, self.tasks, self.balanced = sizes, tasks, balanced
+        self.sizes, self.tasks, self.balanced, self.versions = sizes, tasks, balanced, versions or {}
+        self.hardware = {"InstanceType": "m7i.large"} | ({"IamInstanceProfile": {"Name": profile}} if profile else {})
         # AWS never uses the ARN of a task definition again, and functions count on that.
         self.revision = f"{time.time():.0f}"
 
@@ -311,7 +313,7 @@ class Played:
         self.images = images
         self.ecs.create_cluster(clusterName=self.cluster)
         made = self.ec2.create_launch_template(
-            LaunchTemplateName=self.cluster, LaunchTemplateData={"ImageId": images[0], "InstanceType": "m7i.large"}
+            LaunchTemplateName=self.cluster, LaunchTemplateData=self.hardware | {"ImageId": images[0]}
         )
         self.template = made["LaunchTemplate"]["LaunchTemplateId"]
         for pool in self.fleet.data["pool"]:
@@ -322,7 +324,7 @@ class Played:
                 MinSize=0,
                 MaxSize=10,
                 DesiredCapacity=self.sizes.get(group, 0),
-                LaunchTemplate={"LaunchTemplateId": self.template, "Version": "$Latest"},
+                LaunchTemplate={"LaunchTemplateId": self.template, "Version": self.versions.get(group, "$Latest")},
                 AvailabilityZones=[f"{REGION}a"],
                 Tags=[tag | {"ResourceId": group, "ResourceType": "auto-scaling-group"}],
             )
@@ -411,8 +413,30 @@ class Played:
 
     def new_image(self):
         """A new version of the launch template, which the groups launch from now on."""
-        data = {"ImageId": self.images[1], "InstanceType": "m7i.large"}
+        data = self.hardware | {"ImageId": self.images[1]}
         self.ec2.create_launch_template_version(LaunchTemplateId=self.template, LaunchTemplateData=data)
+
+    def launched_from(self):
+        """The images of the hosts that are there."""
+        pages = self.ec2.describe_instances(InstanceIds=list(self.members()))["Reservations"]
+        return {instance["ImageId"] for page in pages for instance in page["Instances"]}
+
+
+def alarm(cloud, name, state="OK"):
+    """An alarm whose state is what stories set: there is nothing to measure."""
+    watch = cloud.client("cloudwatch")
+    watch.put_metric_alarm(
+        AlarmName=name,
+        Namespace="stories",
+        MetricName=name,
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=10,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="ignore",
+    )
+    watch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a story says so")
 
 
 class Patience:

@@ -1,19 +1,29 @@
 """One account for all stories; each begins with the fleets as they were built, an empty ledger and empty queues."""
 
+import json
 import os
 import random
 import shutil
+import signal
+import subprocess
 import time
 import tomllib
-import urllib.request
 from pathlib import Path
 
 import pytest
-from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, Played, eventually
+from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, Played, bootstraps, eventually
 
 SHOP = HERE / "fleets" / "shop.toml"
 DEPOT = HERE / "fleets" / "depot.toml"
+YARD = HERE / "fleets" / "yard.toml"
+FLEETS = (SHOP, DEPOT, YARD)
 ROOM = {"cpu": 1024, "memory": 1500}  # four tasks to a host
+# The role of the yard's hosts, and their instance profile.
+HOSTS = "yard-hosts"
+BY_EC2 = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 
 
 def pytest_addoption(parser):
@@ -29,6 +39,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "calm: not behind the fault proxy, because it is not about what functions do to a fleet")
     if config.option.faults:
         Patience.factor = 4
+    # Who ends the tests ends what they started: as if it had been interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(session, config, items):
@@ -74,7 +86,11 @@ def cloud(request, tmp_path_factory):
 def fleets_of(cloud):
     shop = Played(cloud, read(SHOP), {"shop-base": 3, "shop-spot": 2}, {"web": ROOM, "reports": ROOM}, ["web"])
     depot = Played(cloud, read(DEPOT), {"depot-base": 2}, {"pick": ROOM, "pack": ROOM})
-    return shop, depot
+    # The ways in which groups may name a version of their template, but for "$Latest", which the others use.
+    versions = {"yard-base": "$Default", "yard-spot": "1"}
+    sizes = {"yard-base": 2, "yard-spot": 1}
+    yard = Played(cloud, read(YARD), sizes, {"sort": ROOM}, versions=versions, profile=HOSTS)
+    return shop, depot, yard
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +102,27 @@ def functions(request):
     return found
 
 
+@pytest.fixture
+def with_patchroll(functions):
+    if "patchroll" not in functions:
+        pytest.skip("patchroll is not built")
+
+
 @pytest.fixture(scope="session")
-def options(request, functions):
-    bins = Path(request.config.getoption("--bins")).resolve()
+def bins(request, functions, tmp_path_factory):
+    """The functions without debug information, where there is a tool that takes it away: it is most of a test build, and
+    each deployment would pack it."""
+    given = Path(request.config.getoption("--bins")).resolve()
+    if not shutil.which("strip"):
+        return given
+    folder = tmp_path_factory.mktemp("bins")
+    for name, binary in bootstraps(functions, given, request.config.getoption("--arch")).items():
+        subprocess.run(["strip", "-o", folder / name, binary], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def options(request, functions, bins):
     evenkeel = Path(request.config.getoption("--evenkeel")).resolve()
     arch = request.config.getoption("--arch")
     # The stories make their own demand; the random one is another deployment's.
@@ -99,23 +133,25 @@ def options(request, functions):
 @pytest.fixture(scope="session")
 def deployed(cloud, options):
     """`infra/deploy`, run once; stories that change the deployment put it back."""
+    iam = cloud.client("iam")
+    iam.create_role(RoleName=HOSTS, AssumeRolePolicyDocument=json.dumps(BY_EC2))
+    iam.create_instance_profile(InstanceProfileName=HOSTS)
+    iam.add_role_to_instance_profile(InstanceProfileName=HOSTS, RoleName=HOSTS)
     for fleet in fleets_of(cloud):
         fleet.build()
     deployed = Deployed(cloud, options)
-    done = deployed.deploy(SHOP, DEPOT)
+    done = deployed.deploy(*FLEETS)
     assert done.returncode == 0, done.stderr + done.stdout
     return deployed
 
 
 @pytest.fixture
 def story(cloud, deployed):
-    """Both fleets, built anew, and nothing in the ledger."""
-    shop, depot = fleets_of(cloud)
-    story = Story(cloud, deployed, shop, depot)
+    """All fleets, built anew, and nothing in the ledger."""
+    story = Story(cloud, deployed, *fleets_of(cloud))
     story.forget_clusters()
     deployed.forget()
-    for fleet in (shop, depot):
-        fleet.build()
+    story.build()
     yield story
     problems = cloud.world("failures")["faults"] + [one for one in cloud.world("sent") if one["problem"]]
     refused = cloud.denied() + [call for call in cloud.world("calls") if not call["allowed"]]
@@ -124,13 +160,15 @@ def story(cloud, deployed):
 
 
 METRIC = "shop/RequestsPerSecond"
+# AWS's is a minute; seconds.
+TICK = 2.5
 
 
 class Story:
     """What a story is told with."""
 
-    def __init__(self, cloud, deployed, shop, depot):
-        self.cloud, self.deployed, self.shop, self.depot = cloud, deployed, shop, depot
+    def __init__(self, cloud, deployed, shop, depot, yard):
+        self.cloud, self.deployed, self.shop, self.depot, self.yard = cloud, deployed, shop, depot, yard
         self.began = time.time()
         self.load = 0
         self.ticked = 0.0
@@ -138,12 +176,15 @@ class Story:
     def forget_clusters(self):
         """ECS, EC2 and Auto Scaling as if there had never been anything."""
         self.cloud.world("reset")
-        urllib.request.urlopen(f"{self.cloud.urls['world']}/moto-api/reset", data=b"", timeout=10).close()
+
+    def build(self):
+        for fleet in (self.shop, self.depot, self.yard):
+            fleet.build()
 
     def lives(self):
-        """What goes on while a story waits: demand is measured, and the tick comes, every five seconds here."""
+        """What goes on while a story waits: demand is measured, and the tick comes."""
         self.shop.demand(METRIC, self.load)
-        if time.time() - self.ticked >= 5:
+        if time.time() - self.ticked >= TICK:
             self.ticked = time.time()
             self.deployed.tick()
 
@@ -155,11 +196,11 @@ class Story:
         over = time.time() + seconds
         self.until(lambda: time.time() >= over, seconds + 5, "time")
 
-    def launched_and_ended(self, launched, ended):
-        """Nothing was launched or ended twice: as many as there have to be for what the story tells, its first hosts
-        included. The depot's two are not the shop's."""
+    def launched_and_ended(self, launched, ended, fleet="shop"):
+        """Nothing was launched or ended twice: as many as there have to be for what the story tells, the fleet's first
+        hosts included."""
         seen = self.cloud.world("instances")
-        count = {what: [one for one in seen[what] if one["group"].startswith("shop-")] for what in seen}
+        count = {what: [one for one in seen[what] if one["group"].startswith(f"{fleet}-")] for what in seen}
         assert len(count["launched"]) == launched, count["launched"]
         assert len(count["ended"]) == ended, count["ended"]
 

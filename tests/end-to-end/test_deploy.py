@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 from cloud import NAME, REPOSITORY, Deployed
-from conftest import DEPOT, SHOP, fleets_of
+from conftest import DEPOT, FLEETS, SHOP, fleets_of
 from test_roles import allowed_to_call, called_on_ministack
 
 pytestmark = pytest.mark.calm
@@ -35,13 +35,21 @@ def there(cloud):
     return found
 
 
+def build_once(cloud):
+    """The fleets, as whichever story came before has left them."""
+    fleets = fleets_of(cloud)
+    if not fleets[0].members():
+        for fleet in fleets:
+            fleet.build()
+
+
 def test_a_second_run_and_a_dry_run_change_nothing(cloud, deployed):
     def code():
         functions = cloud.client("lambda").list_functions()["Functions"]
         return {one["FunctionName"]: (one["LastModified"], one["CodeSha256"]) for one in functions}
 
     before = code()
-    again = deployed.deploy(SHOP, DEPOT)
+    again = deployed.deploy(*FLEETS)
     assert again.returncode == 0, again.stderr
     assert f"{NAME}: nothing to change" in again.stdout
     assert "unchanged" in again.stdout and ": add " not in again.stdout
@@ -51,7 +59,7 @@ def test_a_second_run_and_a_dry_run_change_nothing(cloud, deployed):
     assert dry.returncode == 0, dry.stderr
     assert "fleet depot is not served any more" in dry.stdout
     assert "dry run, nothing was changed" in dry.stdout
-    assert deployed.deploy(SHOP, DEPOT).stdout.count("unchanged") == again.stdout.count("unchanged")
+    assert deployed.deploy(*FLEETS).stdout.count("unchanged") == again.stdout.count("unchanged")
 
 
 @pytest.mark.parametrize(
@@ -65,16 +73,13 @@ def test_a_second_run_and_a_dry_run_change_nothing(cloud, deployed):
     ],
 )
 def test_a_wrong_fleet_file_is_refused_with_its_place(cloud, deployed, tmp_path, change, says):
-    shop, depot = fleets_of(cloud)
-    if not shop.members():
-        shop.build()
-        depot.build()
+    build_once(cloud)
     text = SHOP.read_text()
     assert change[0] in text
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(text.replace(change[0], change[1], 1))
     before = cloud.client("ssm").get_parameter(Name="/evenkeel/fleets/shop")["Parameter"]["Version"]
-    done = deployed.deploy(wrong, DEPOT)
+    done = deployed.deploy(wrong, *FLEETS[1:])
     assert done.returncode == 1
     assert says in done.stderr, done.stderr
     assert "nothing was changed before that" in done.stderr
@@ -103,10 +108,7 @@ def test_wrong_options_are_refused(deployed, options, arguments, says):
 @pytest.fixture
 def beside(cloud, deployed, functions, options):
     """A deployment of its own beside that of the stories, for a third fleet on the depot's hosts, with random demand."""
-    shop, depot = fleets_of(cloud)
-    if not shop.members():
-        shop.build()
-        depot.build()
+    build_once(cloud)
     text = DEPOT.read_text().replace('name = "depot"', 'name = "third"', 1)
     manual = 'demand = { manual = true, per_task = 10, valid_for = "1m" }'
     assert manual in text

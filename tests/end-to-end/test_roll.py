@@ -3,55 +3,35 @@
 import json
 
 import pytest
+from cloud import alarm
 
 
-@pytest.fixture(autouse=True)
-def with_patchroll(functions):
-    if "patchroll" not in functions:
-        pytest.skip("patchroll is not built")
+pytestmark = pytest.mark.usefixtures("with_patchroll")
 
 
 @pytest.fixture(autouse=True)
 def quiet_halt_alarm(cloud):
     """It is there and says OK: an alarm that nobody knows holds a roll back."""
-    watch = cloud.client("cloudwatch")
-    watch.put_metric_alarm(
-        AlarmName="shop-5xx",
-        Namespace="shop",
-        MetricName="Errors",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=10,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="notBreaching",
-    )
-    watch.set_alarm_state(AlarmName="shop-5xx", StateValue="OK", StateReason="a story says so")
+    alarm(cloud, "shop-5xx")
     yield
-    watch.delete_alarms(AlarmNames=["shop-5xx"])
+    cloud.client("cloudwatch").delete_alarms(AlarmNames=["shop-5xx"])
 
 
-def ask(story, verb, **more):
-    error, said = story.deployed.invoke("patchroll", {"fleet": "shop", "roll": verb, **more})
+def ask(story, verb, fleet="shop", **more):
+    error, said = story.deployed.invoke("patchroll", {"fleet": fleet, "roll": verb, **more})
     assert error is None, said
     return said
 
 
-def all_new(story, old):
-    """Every host is of the new image, and the fleet is as full as before."""
+def says(story, words, fleet="shop"):
+    return words in json.dumps(ask(story, "status", fleet)).lower()
+
+
+def base_is_new(story, old):
+    """The three reserved hosts are of the new image, and the roll knows."""
     shop = story.shop
-    story.until(lambda: not old & set(shop.members()) and len(shop.hosts()) == 5, 240, "five new hosts")
-    images = {
-        instance["ImageId"]
-        for page in shop.ec2.describe_instances(InstanceIds=list(shop.members()))["Reservations"]
-        for instance in page["Instances"]
-    }
-    assert images == {shop.images[1]}
-    story.until(lambda: shop.running() == {"web": 4, "reports": 16}, 60, "full again")
-    story.until(lambda: '"done"' in json.dumps(ask(story, "status")).lower(), 30, "the roll says that it is done")
-    assert not [host for host in shop.hosts().values() if host["status"] != "ACTIVE"]
-    story.until(lambda: shop.capacity("shop-burst") == 0, 120, "nobody stands in")
-    story.launched_and_ended(launched=10, ended=5)
+    story.until(lambda: not old & set(shop.members("shop-base")), 120, "three new hosts")
+    story.until(lambda: says(story, '"done"'), 60, "the roll says that it is done")
 
 
 def test_five_hosts_are_rolled_by_hand(story):
@@ -78,27 +58,31 @@ def test_five_hosts_are_rolled_by_hand(story):
     story.until(watched, 240, "five new hosts")
     assert fewest[0] >= 4, "never more than one out"
     assert most_leaving[0] <= 1
-    all_new(story, old)
+    assert shop.launched_from() == {shop.images[1]}
+    story.until(lambda: shop.running() == {"web": 4, "reports": 16}, 60, "full again")
+    story.until(lambda: says(story, '"done"'), 30, "the roll says that it is done")
+    assert not [host for host in shop.hosts().values() if host["status"] != "ACTIVE"]
+    story.until(lambda: shop.capacity("shop-burst") == 0, 120, "nobody stands in")
+    story.launched_and_ended(launched=10, ended=5)
 
 
 def test_a_roll_whose_launches_are_refused_says_so_and_goes_on(story):
     """The first host's replacement is not to be had: the roll is halted with EC2's words, until there is room again."""
     shop = story.shop
     story.shop_at_rest()
-    old = set(shop.members())
+    old = set(shop.members("shop-base"))
     shop.new_image()
-    for group in ("shop-base", "shop-spot", "shop-burst"):
+    # On-demand hosts are not to be had either, so nobody stands in.
+    for group in ("shop-base", "shop-burst"):
         story.cloud.world("drought", group=group, on=True)
-    ask(story, "start")
-    words = "launches are refused: Could not launch"
-    story.until(lambda: words in json.dumps(ask(story, "status")), 150, "the refusal is named")
-    assert len(old & set(shop.members())) == 4, "no other host was touched"
-    # On-demand hosts stay away, so that nobody stands in.
-    for group in ("shop-base", "shop-spot"):
-        story.cloud.world("drought", group=group, on=False)
+    ask(story, "start", pool="base")
+    story.until(lambda: says(story, "launches are refused: could not launch"), 150, "the refusal is named")
+    assert len(old & set(shop.members("shop-base"))) == 2, "no other host was touched"
+    story.cloud.world("drought", group="shop-base", on=False)
     story.until(lambda: len(shop.hosts()) == 5, 30, "the market gives again")
     ask(story, "resume")
-    all_new(story, old)
+    base_is_new(story, old)
+    story.launched_and_ended(launched=8, ended=3)
 
 
 def test_a_roll_waits_until_new_hosts_pass_their_load_balancers_checks(story):
@@ -115,8 +99,7 @@ def test_a_roll_waits_until_new_hosts_pass_their_load_balancers_checks(story):
         story.pause(2)
     assert len(old & set(shop.members("shop-base"))) == 2, "the next host was ended before the first new one was healthy"
     story.cloud.world("sick", on=False)
-    story.until(lambda: not old & set(shop.members("shop-base")), 120, "three new hosts")
-    story.until(lambda: '"done"' in json.dumps(ask(story, "status")).lower(), 60, "the roll says that it is done")
+    base_is_new(story, old)
 
 
 def test_a_roll_is_paused_resumed_and_aborted(story):

@@ -19,9 +19,8 @@ MOST_MEMORY = 40_000_000
 
 
 @pytest.fixture
-def large(cloud, deployed, functions, options):
+def large(cloud, story, functions, options):
     """A deployment of its own, beside that of the stories."""
-    cloud.world("reset")
     fleet = read(LARGE)
     services = [service["name"] for service in fleet.data["service"]]
     large = Played(cloud, fleet, {"large-base": 60, "large-spot": 40}, dict.fromkeys(services, ROOM))

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from cloud import Patience
+from cloud import Patience, alarm
 
 # AWS gives 120 s; hosts here drain in about two.
 NOTICE = 30
@@ -103,18 +103,8 @@ def test_an_alarm_starts_hosts_up_to_the_maximum(story):
     """While it fires, one host each cooldown, and never more than seven in all."""
     shop = story.shop
     story.shop_at_rest()
-    shop.cloudwatch.put_metric_alarm(
-        AlarmName="shop-cpu-high",
-        Namespace="shop",
-        MetricName="Cpu",
-        Statistic="Average",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=80,
-        ComparisonOperator="GreaterThanThreshold",
-    )
     try:
-        shop.cloudwatch.set_alarm_state(AlarmName="shop-cpu-high", StateValue="ALARM", StateReason="a story says so")
+        alarm(story.cloud, "shop-cpu-high", "ALARM")
         detail = {
             "alarmName": "shop-cpu-high",
             "state": {"value": "ALARM", "reason": "a story says so", "timestamp": "2026-01-05T09:00:00.000+0000"},

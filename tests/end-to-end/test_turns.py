@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from cloud import NAME, eventually
-from conftest import DEPOT, SHOP
+from conftest import FLEETS, SHOP
 
 PARAMETER = "/evenkeel/fleets/depot"
 
@@ -88,8 +88,7 @@ def test_a_turn_that_fails_gives_its_lease_back(story):
     error, said = push(story, 20)
     assert error == "Failed" and "Cluster" in said["errorMessage"], said
     eventually(lambda: lease_of_depot(story)["holder"] is None, 3, "the lease is free")
-    for fleet in (story.shop, story.depot):
-        fleet.build()
+    story.build()
     # Its counts went with it, which looks as if somebody else had set them: they are left alone for a while.
     eventually(lambda: push(story, 20)[1].get("held"), 10, "a turn", every=1)
 
@@ -149,7 +148,7 @@ def test_a_fleet_file_is_broken_and_mended(story):
         eventually(want(5), 30, "five, as the new file says", every=1, meanwhile=mended)
     finally:
         # Put back as everybody would: deploy again.
-        done = story.deployed.deploy(SHOP, DEPOT)
+        done = story.deployed.deploy(*FLEETS)
         assert done.returncode == 0, done.stderr
         assert f"{PARAMETER}: written" in done.stdout
 

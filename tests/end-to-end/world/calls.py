@@ -6,9 +6,7 @@ import time
 from urllib.parse import parse_qs
 
 from . import policies
-from .where import ACCOUNT, REGION
-
-SERVICES = {"elasticloadbalancing": "elasticloadbalancing"}
+from .authorize import checks
 
 
 class Calls:
@@ -36,49 +34,15 @@ class Calls:
         return {"at": time.time(), "key": key, "action": f"{service}:{action}", "given": given}
 
     def allowed(self, call):
-        """Whether the caller's role allows the call; notes it."""
+        """Whether the caller's role allows all that the call is; notes each action of it."""
         statements = self.roles.get(call["key"])
-        resources, context = resources_of(call, self.group_of)
-        fine = statements is None or policies.allows(statements, call["action"], resources, context)
-        self.seen.append({name: call[name] for name in ("at", "key", "action")} | {"resources": resources, "allowed": fine})
-        return fine
-
-
-def resources_of(call, group_of):
-    """The ARNs that a call is about, `*` where AWS knows none for it, and the condition keys that it fills in."""
-    given, action = call["given"], call["action"].split(":")[1]
-    if call["action"].startswith("ecs:"):
-        cluster = given.get("cluster", "default").rsplit("/", 1)[-1]
-        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
-        context = {"ecs:cluster": f"{arn}:cluster/{cluster}"}
-        several = {
-            "DescribeContainerInstances": ("containerInstances", "container-instance"),
-            "UpdateContainerInstancesState": ("containerInstances", "container-instance"),
-            "DescribeTasks": ("tasks", "task"),
-            "GetTaskProtection": ("tasks", "task"),
-            "DescribeServices": ("services", "service"),
-        }
-        if action in several:
-            field, kind = several[action]
-            return [f"{arn}:{kind}/{cluster}/{one.rsplit('/', 1)[-1]}" for one in given.get(field, [])], context
-        if action == "UpdateService":
-            return [f"{arn}:service/{cluster}/{given['service'].rsplit('/', 1)[-1]}"], context
-        if action in ("PutAttributes", "DeleteAttributes"):
-            targets = [one["targetId"].rsplit("/", 1)[-1] for one in given.get("attributes", [])]
-            return [f"{arn}:container-instance/{cluster}/{one}" for one in targets], context
-        if action == "ListContainerInstances":
-            return [context["ecs:cluster"]], context
-        return ["*"], context
-    if call["action"] in (
-        "autoscaling:SetDesiredCapacity",
-        "autoscaling:UpdateAutoScalingGroup",
-    ):
-        return [group_arn(given["AutoScalingGroupName"])], {}
-    if call["action"] == "autoscaling:TerminateInstanceInAutoScalingGroup":
-        return [group_arn(group_of(given["InstanceId"]) or "none")], {}
-    return ["*"], {}
-
-
-def group_arn(name):
-    return f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:0:autoScalingGroupName/{name}"
+        actions = {}
+        for action, resource, context in checks(call, self.group_of):
+            fine = statements is None or policies.allows(statements, action, resource, context)
+            noted = {"at": call["at"], "key": call["key"], "action": action, "resources": [], "allowed": True}
+            noted = actions.setdefault(action, noted)
+            noted["resources"].append(resource)
+            noted["allowed"] &= fine
+        self.seen += actions.values()
+        return all(noted["allowed"] for noted in actions.values())
 

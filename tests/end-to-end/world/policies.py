@@ -3,9 +3,9 @@
 import re
 
 
-def allows(statements, action, resources, context):
-    """Every resource of the call has to be allowed by a statement (IAM user guide, "Policy evaluation logic")."""
-    return all(any(covers(one, action, resource, context) for one in statements) for resource in resources or ["*"])
+def allows(statements, action, resource, context):
+    """Some statement has to allow the action on the resource (IAM user guide, "Policy evaluation logic")."""
+    return any(covers(one, action, resource, context) for one in statements)
 
 
 def covers(statement, action, resource, context):

@@ -11,10 +11,12 @@ import time
 import traceback
 
 from moto.moto_api import state_manager
+from moto.moto_api._internal import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from .announce import Announce
+from .bakery import Bakery
 from .calls import Calls
 from .groups import Groups
 from .pace import Pace
@@ -40,6 +42,7 @@ class World:
     def begin(self):
         self.groups = Groups(self.pace, self.announce)
         self.scheduler = Scheduler(self.pace, self.groups, self.announce)
+        self.bakery = Bakery(self.pace)
 
     def __call__(self, environment, start):
         length = int(environment.get("CONTENT_LENGTH") or 0)
@@ -53,10 +56,20 @@ class World:
             played = call and self.play(call["action"], call["given"], start)
             if played:
                 return played
-            environment["wsgi.input"] = io.BytesIO(body)
-            done = list(self.moto(environment, start))
+            again = call and self.bakery.answered(call)
+            status, headers, answered = again or self.ask_moto(environment, body)
+            if call and not again and status.startswith("200"):
+                self.bakery.done(call, (status, headers, answered))
             self.groups.notice()
-            return done
+            start(status, headers)
+            return answered
+
+    def ask_moto(self, environment, body):
+        """Status, headers and body of moto's answer."""
+        environment["wsgi.input"] = io.BytesIO(body)
+        begun = []
+        answered = list(self.moto(environment, lambda status, headers, *_: begun.extend((status, headers))))
+        return *begun, answered
 
     def play(self, action, given, start):
         """The answer to what moto does not know, or says otherwise than AWS; none for all the rest."""
@@ -94,7 +107,9 @@ class World:
         self.paused = paused
 
     def do_reset(self):
+        """As if there had never been anything; at once, so that no call sees one half of it."""
         self.paused = True
+        moto_api_backend.reset()
         self.begin()
         self.announce.sent.clear()
         self.announce.muted.clear()
@@ -145,6 +160,7 @@ class World:
                 try:
                     self.groups.tick()
                     self.scheduler.tick()
+                    self.bakery.tick()
                 except Exception:
                     self.faults.append(traceback.format_exc())
                     traceback.print_exc()
