@@ -12,6 +12,7 @@ import urllib.request
 import zlib
 from collections import Counter
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 import boto3
@@ -147,6 +148,7 @@ class Cloud:
         lines = (self.folder / "ministack.log").read_text().splitlines()
         return [line for line in lines if line.startswith("DENIED")]
 
+    @cache  # noqa: B019 (one cloud a run, and a client takes a while to make)
     def client(self, service):
         # A turn is waited for, and an answer is looked at once: what fails is the story's business.
         return boto3.client(service, region_name=REGION, config=Config(read_timeout=40, retries={"max_attempts": 1}))
@@ -262,11 +264,15 @@ class Deployed:
         """Empties the ledger and the queues, as if nothing had happened yet. The last good fleet file stays: functions
         that run already have it, and do not write it again."""
         table = self.cloud.client("dynamodb")
-        for page in table.get_paginator("scan").paginate(TableName=self.name):
-            for item in page["Items"]:
-                if item["sk"]["S"] == "good-file":
-                    continue
-                table.delete_item(TableName=self.name, Key={"pk": item["pk"], "sk": item["sk"]})
+        keys = {"ProjectionExpression": "pk, sk"}
+        for page in table.get_paginator("scan").paginate(TableName=self.name, PaginationConfig={"PageSize": 25}, **keys):
+            gone = [{"DeleteRequest": {"Key": key}} for key in page["Items"] if key["sk"]["S"] != "good-file"]
+            if gone:
+                table.batch_write_item(RequestItems={self.name: gone})
+        self.purge()
+
+    def purge(self):
+        """Empties the queues."""
         sqs = self.cloud.client("sqs")
         for url in sqs.list_queues(QueueNamePrefix=f"{self.name}-").get("QueueUrls", []):
             sqs.purge_queue(QueueUrl=url)

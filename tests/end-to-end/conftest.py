@@ -152,6 +152,8 @@ def story(cloud, deployed):
     story.forget_clusters()
     deployed.forget()
     story.build()
+    # What was on its way while no cluster was there has failed.
+    deployed.purge()
     yield story
     problems = cloud.world("failures")["faults"] + [one for one in cloud.world("sent") if one["problem"]]
     refused = cloud.denied() + [call for call in cloud.world("calls") if not call["allowed"]]

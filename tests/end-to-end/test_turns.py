@@ -153,13 +153,17 @@ def test_a_fleet_file_is_broken_and_mended(story):
         assert f"{PARAMETER}: written" in done.stdout
 
 
+def dead_letters(story, words):
+    """Those that say so. Others may be there: of events that came while a story before had no cluster."""
+    return [letter for letter in story.deployed.dead_letters() if words in json.dumps(letter).lower()]
+
+
 def test_dead_letters_are_kept_and_alarmed(story):
     """What can never be used goes to the dead-letter queue with the reason, and the alarm sees it there."""
-    assert story.deployed.dead_letters() == []
+    assert not dead_letters(story, "malformed")
     story.depot.put("aws.ec2", "EC2 Spot Instance Interruption Warning", {"instance-action": "terminate"})
-    letters = eventually(story.deployed.dead_letters, 60, "a dead letter")
-    words = json.dumps(letters)
-    assert "malformed" in words.lower() and "instance-id" in words, words
+    letters = eventually(lambda: dead_letters(story, "malformed"), 60, "a dead letter")
+    assert "instance-id" in str(letters), letters
 
     # CloudWatch counts queues by itself; here the test carries the number over, and the alarm judges it.
     sqs, watch = story.cloud.client("sqs"), story.cloud.client("cloudwatch")
@@ -192,8 +196,7 @@ def test_a_bad_message_does_not_stop_a_good_one(story):
         entries = [{"Id": "good", "MessageBody": beat}, {"Id": "bad", "MessageBody": '{"fleet": "depot", "beat": "soon"}'}]
         sqs.send_message_batch(QueueUrl=url, Entries=entries)
         eventually(lambda: story.depot.desired()["pick"] == 1, 30, "the turn of the beat")
-        letters = eventually(story.deployed.dead_letters, 60, "a dead letter")
-        assert "soon" in json.dumps(letters), letters
+        eventually(lambda: dead_letters(story, "soon"), 60, "a dead letter")
         left = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
         assert left["ApproximateNumberOfMessages"] == "0"
     finally:
@@ -205,4 +208,4 @@ def test_an_event_that_says_nothing_is_a_success(story):
     kind = (SHOP.parent.parent.parent.parent / "events" / "unknown-kind.json").read_text()
     error, said = story.deployed.invoke("microscale", kind)
     assert error is None, said
-    assert story.deployed.dead_letters() == []
+    assert not dead_letters(story, json.loads(kind)["detail-type"].lower())
