@@ -1,6 +1,7 @@
 //! What a function's handler answers.
 
-use crate::run::{Outlook, Summary};
+use crate::function::Outlook;
+use crate::run::Summary;
 
 /// What a trigger led to, for a function with state `S` that shows `V`.
 #[derive(Debug, Clone, PartialEq)]
