@@ -33,13 +33,13 @@ class World:
         self.lock = threading.RLock()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.announce = Announce(endpoint)
-        self.pace = Pace()
         self.calls = Calls(lambda instance: self.groups.group_of(instance))
         self.paused = True
         self.faults = []
         self.begin()
 
     def begin(self):
+        self.pace = Pace()
         self.groups = Groups(self.pace, self.announce)
         self.scheduler = Scheduler(self.pace, self.groups, self.announce)
         self.bakery = Bakery(self.pace)
