@@ -45,4 +45,3 @@ class Calls:
             noted["allowed"] &= fine
         self.seen += actions.values()
         return all(noted["allowed"] for noted in actions.values())
-
