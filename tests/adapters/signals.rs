@@ -50,16 +50,21 @@ async fn the_newest_period_that_is_over_counts() {
         let next = if first { json!("more") } else { Value::Null };
         Reply::Cbor(json!({ "MetricDataResults": results, "NextToken": next }))
     });
-    let sources = [source("shop/Requests", 10), source("AWS/ELB/Requests", 60), source("a/b", 10), source("c/d", 10)];
+    let mut sources =
+        vec![source("shop/Requests", 10), source("AWS/ELB/Requests", 60), source("a/b", 10), source("c/d", 10)];
+    // Two services that follow one metric pay for it once.
+    sources.push(source("shop/Requests", 10));
     let found = fake.aws().metrics(&sources).await.unwrap();
     let expect = [
         Signal::Value { value: 50.0, at: at("2026-01-05T00:10:00Z") },
         Signal::Value { value: 7.5, at: at("2026-01-05T00:09:00Z") },
         Signal::Unknown("metric a/b: InternalError".to_owned()),
         Signal::Unknown("no data of metric c/d".to_owned()),
+        Signal::Value { value: 50.0, at: at("2026-01-05T00:10:00Z") },
     ];
     assert_eq!(found, expect);
     let asked = &fake.asked("GetMetricData")[0].body;
+    assert_eq!(asked["MetricDataQueries"].as_array().unwrap().len(), 4);
     let stat = &asked["MetricDataQueries"][1]["MetricStat"];
     assert_eq!((&stat["Metric"]["Namespace"], &stat["Metric"]["MetricName"]), (&json!("AWS/ELB"), &json!("Requests")));
     assert_eq!((&stat["Period"], &stat["Stat"]), (&json!(60), &json!("Sum")));

@@ -59,13 +59,22 @@ impl evenkeel_turn::ports::ReadSignals for Aws {
 #[cfg_attr(not(feature = "sqs"), expect(dead_code, reason = "the port needs both services"))]
 impl Aws {
     async fn cloudwatch_metrics(&self, sources: &[MetricSource]) -> Answer<Vec<Signal>> {
-        let asks = sources.iter().map(|source| Asks { stat: stat(source), period: source.period }).collect();
-        let signal = |(source, newest): (&MetricSource, Newest)| match newest {
-            Ok(Point { begin, value }) => Signal::Value { value, at: begin + source.period },
-            Err(Some(code)) => Signal::Unknown(format!("metric {}: {}", source.metric, code.as_str())),
-            Err(None) => Signal::Unknown(format!("no data of metric {}", source.metric)),
+        // What several services follow is asked for once: every metric that is asked for is paid (CloudWatch pricing).
+        let mut places: BTreeMap<&MetricSource, usize> = BTreeMap::new();
+        let mut asks = Vec::new();
+        for source in sources {
+            places.entry(source).or_insert_with(|| {
+                asks.push(Asks { stat: stat(source), period: source.period });
+                asks.len() - 1
+            });
+        }
+        let newest = self.newest(asks).await?;
+        let signal = |source: &MetricSource| match places.get(source).and_then(|&place| newest.get(place)) {
+            Some(Ok(Point { begin, value })) => Signal::Value { value: *value, at: *begin + source.period },
+            Some(Err(Some(code))) => Signal::Unknown(format!("metric {}: {}", source.metric, code.as_str())),
+            Some(Err(None)) | None => Signal::Unknown(format!("no data of metric {}", source.metric)),
         };
-        Ok(sources.iter().zip(self.newest(asks).await?).map(signal).collect())
+        Ok(sources.iter().map(signal).collect())
     }
 
     /// The newest complete period of each metric, in the order of `asks`.
