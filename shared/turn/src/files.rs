@@ -83,13 +83,15 @@ impl FleetCache {
         &self.name
     }
 
-    /// The file in force, read again when it is older than a minute.
+    /// The file in force, read again when it is older than a minute, and with every turn while the newest one is refused:
+    /// somebody is mending it.
     ///
     /// # Errors
     /// [`FleetError`] where there is no good file, now or earlier.
     pub async fn in_force<P: Clock + FleetFiles + Ledger>(&self, ports: &P) -> Result<InForce, FleetError> {
         let now = ports.now();
         if let Some(cached) = self.lock().as_ref()
+            && cached.in_force.refused.is_none()
             && now.duration_since(cached.read_at).unsigned_abs() < REFRESH
         {
             return Ok(cached.in_force.clone());
@@ -150,4 +152,87 @@ pub fn good_file_key(fleet: &FleetName) -> Key {
 
 fn read(text: &str) -> Result<Fleet, Problems> {
     fleet::read(text, Format::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::ledger::Item;
+    use crate::ports::Answer;
+
+    const GOOD: &str = include_str!("../../../infra/fleets/demo.toml");
+
+    /// A parameter that is read and counted, a clock that is set, and a ledger with one item.
+    struct Desk {
+        text: Mutex<String>,
+        reads: Mutex<u32>,
+        now: Mutex<Timestamp>,
+        kept: Mutex<Option<String>>,
+    }
+
+    impl Clock for Desk {
+        fn now(&self) -> Timestamp {
+            *self.now.lock().unwrap()
+        }
+
+        fn sleep(&self, _: Duration) -> impl Future<Output = ()> + Send {
+            ready(())
+        }
+    }
+
+    impl FleetFiles for Desk {
+        async fn text(&self, _: &FleetName) -> Answer<String> {
+            *self.reads.lock().unwrap() += 1;
+            Ok(self.text.lock().unwrap().clone())
+        }
+    }
+
+    impl Ledger for Desk {
+        async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
+            let kept = self.kept.lock().unwrap().clone();
+            Ok(keys.iter().map(|_| kept.clone().map(|body| Item { version: 1, body })).collect())
+        }
+
+        async fn write(&self, mut writes: Vec<Write>) -> Result<(), LedgerError> {
+            *self.kept.lock().unwrap() = writes.pop().and_then(|write| write.body);
+            Ok(())
+        }
+    }
+
+    impl Desk {
+        /// Whether the newest text is refused, some seconds later, and how often it was read until then.
+        fn look(&self, cache: &FleetCache, seconds: u64) -> (bool, u32) {
+            *self.now.lock().unwrap() += Duration::from_secs(seconds);
+            let in_force = cache.in_force(self).now_or_never().unwrap().unwrap();
+            assert_eq!(in_force.fleet.name.as_str(), "demo");
+            (in_force.refused.is_some(), *self.reads.lock().unwrap())
+        }
+
+        fn edit(&self, text: &str) {
+            text.clone_into(&mut self.text.lock().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_once_a_minute_and_a_broken_one_until_it_is_mended() {
+        let desk = Desk {
+            text: Mutex::new(GOOD.to_owned()),
+            reads: Mutex::new(0),
+            now: Mutex::new(Timestamp::UNIX_EPOCH),
+            kept: Mutex::new(None),
+        };
+        let cache = FleetCache::new(FleetName::new("demo").unwrap());
+        assert_eq!(desk.look(&cache, 0), (false, 1));
+        desk.edit("name = \"demo\"\n");
+        assert_eq!(desk.look(&cache, 59), (false, 1), "not looked at yet");
+        assert_eq!(desk.look(&cache, 1), (true, 2), "refused, and the last good one is in force");
+        assert_eq!(desk.look(&cache, 1), (true, 3));
+        desk.edit(GOOD);
+        assert_eq!(desk.look(&cache, 1), (false, 4), "mended at once");
+        assert_eq!(desk.look(&cache, 59), (false, 4));
+    }
 }
