@@ -97,6 +97,11 @@ class Fleet:
         return self.data.get("patch", {}).get("bake", {}).get("base_image_parameter")
 
     @property
+    def beats(self):
+        """Whether microscale has turns between two ticks."""
+        return self.data.get("beat", "1m") not in ("1m", "60s")
+
+    @property
     def functions(self):
         """The functions that have something to do for this fleet."""
         found = []

@@ -32,6 +32,7 @@ def foundation(options, fleets, functions, account):
             "TaskArns": [account.arn("ecs", f"task/{name}/*") for name in clusters],
             "GroupArns": [group(name) for name in split(fleets, "groups")],
             "CapacityGroupArns": [group(name) for name in split(fleets, "capacity_groups")],
+            "Beats": yes(any(fleet.beats for fleet in fleets)),
             "MetricDemand": yes(any(fleet.metrics for fleet in fleets)),
             "DemandQueueArns": [account.arn("sqs", name) for name in split(fleets, "queues")],
             "DemandNamespaces": list(dict.fromkeys(namespace(metric) for metric in split(fleets, "metrics"))),
@@ -64,7 +65,7 @@ def triggers(options, fleets, functions, account, dead_letters):
         }
     ) | {
         key: all_of_them[key]
-        for key in ("ClusterArns", "ServiceArns", "MicroscaleAlarms", "BackfillAlarms", "PatchrollAlarms")
+        for key in ("Beats", "ClusterArns", "ServiceArns", "MicroscaleAlarms", "BackfillAlarms", "PatchrollAlarms")
     }
 
 

@@ -1,4 +1,4 @@
-//! A DynamoDB of four calls, which knows the expressions that the ledger writes and no others.
+//! A DynamoDB of five calls, which knows the expressions that the ledger writes and no others.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::fake::{Asked, Reply};
 #[derive(Debug, Default)]
 pub(crate) struct Dynamo {
     items: BTreeMap<(String, String), Value>,
-    /// BatchGetItem leaves over what is more than this.
+    /// BatchGetItem leaves over what is more than this, and Query has it on its next page.
     pub(crate) page: Option<usize>,
 }
 
@@ -18,6 +18,7 @@ impl Dynamo {
     pub(crate) fn answer(&mut self, asked: &Asked) -> Reply {
         match asked.action.as_str() {
             "BatchGetItem" => self.batch_get(&asked.body["RequestItems"]["evenkeel"]),
+            "Query" => self.query(&asked.body),
             "UpdateItem" | "DeleteItem" => {
                 let call = if asked.action == "UpdateItem" { "Update" } else { "Delete" };
                 if !self.holds(&asked.body) {
@@ -40,6 +41,22 @@ impl Dynamo {
         let left =
             if later.is_empty() { json!({}) } else { json!({ "evenkeel": { "Keys": later, "ConsistentRead": true } }) };
         Reply::Json(json!({ "Responses": { "evenkeel": found }, "UnprocessedKeys": left }))
+    }
+
+    fn query(&self, asked: &Value) -> Reply {
+        assert_eq!((&asked["TableName"], &asked["ConsistentRead"]), (&json!("evenkeel"), &json!(true)));
+        assert_eq!(asked["KeyConditionExpression"], "pk = :pk AND begins_with(sk, :begins)");
+        let value = |name: &str| asked["ExpressionAttributeValues"][name]["S"].as_str().unwrap();
+        let after = asked.get("ExclusiveStartKey").map(place);
+        let ours = self.items.iter().filter(|((pk, sk), _)| pk == value(":pk") && sk.starts_with(value(":begins")));
+        let left: Vec<&Value> =
+            ours.filter(|(place, _)| after.as_ref().is_none_or(|after| *place > after)).map(|(_, item)| item).collect();
+        let (now, later) = left.split_at(self.page.unwrap_or(left.len()).min(left.len()));
+        let last = now.last().filter(|_| !later.is_empty());
+        let last = last.map(|item| json!({ "LastEvaluatedKey": { "pk": item["pk"], "sk": item["sk"] } }));
+        let mut answer = last.unwrap_or_else(|| json!({}));
+        answer["Items"] = json!(now);
+        Reply::Json(answer)
     }
 
     fn transact(&mut self, body: &Value) -> Reply {
@@ -94,6 +111,11 @@ impl Dynamo {
             other => panic!("update {other:?}"),
         }
         self.items.insert(place, Value::Object(item));
+    }
+
+    /// Leaves an item without what its body is read from.
+    pub(crate) fn spoil(&mut self, pk: &str, sk: &str) {
+        self.items.get_mut(&(pk.to_owned(), sk.to_owned())).unwrap()["body"] = json!({ "N": "1" });
     }
 
     pub(crate) fn item(&self, pk: &str, sk: &str) -> Option<&Value> {

@@ -79,15 +79,36 @@ async fn what_batch_get_leaves_over_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_kind_is_read_page_by_page_and_only_what_was_asked_for_is_understood() {
+    let (fake, dynamo) = table();
+    let aws = fake.aws();
+    for sort in ["turn#b", "turn#a", "turn#c", "view#a"] {
+        aws.write(vec![put(sort, sort, Expect::Absent)]).await.unwrap();
+    }
+    dynamo.lock().unwrap().page = Some(2);
+    // Written by a later version, in a way that this one cannot read.
+    dynamo.lock().unwrap().spoil("fleet#shop", "turn#b");
+    let turn = |sorts: &[&str]| sorts.iter().map(|sort| Key::only(&id("shop"), sort)).collect::<Vec<Key>>();
+    let found = aws.get_together(&turn(&["turn#c", "turn#x", "turn#a"])).await.unwrap();
+    let bodies: Vec<Option<&str>> = found.iter().map(|item| item.as_ref().map(|item| item.body.as_str())).collect();
+    assert_eq!(bodies, [Some("turn#c"), None, Some("turn#a")]);
+    assert_eq!(fake.asked("Query").len(), 2);
+    let spoiled = aws.get_together(&turn(&["turn#a", "turn#b"])).await;
+    assert!(matches!(&spoiled, Err(PortError::Refused(words)) if words.contains("turn#b")), "{spoiled:?}");
+    let mixed = aws.get_together(&turn(&["turn#a", "view#a"])).await;
+    assert!(matches!(mixed, Err(PortError::Refused(_))), "{mixed:?}");
+}
+
+#[tokio::test]
 async fn items_are_as_the_design_says() {
     let (fake, dynamo) = table();
     let expires = Some(now() + Duration::from_millis(1500));
-    fake.aws().write(vec![Write { expires, ..put("lease#microscale", "{}", Expect::Absent) }]).await.unwrap();
-    let item = dynamo.lock().unwrap().item("fleet#shop", "lease#microscale").cloned();
+    fake.aws().write(vec![Write { expires, ..put("turn#lease#microscale", "{}", Expect::Absent) }]).await.unwrap();
+    let item = dynamo.lock().unwrap().item("fleet#shop", "turn#lease#microscale").cloned();
     // In whole seconds, and not before the time.
     let ttl = (now().as_second() + 2).to_string();
     let expect = json!({
-        "pk": { "S": "fleet#shop" }, "sk": { "S": "lease#microscale" }, "body": { "S": "{}" },
+        "pk": { "S": "fleet#shop" }, "sk": { "S": "turn#lease#microscale" }, "body": { "S": "{}" },
         "version": { "N": "1" }, "ttl": { "N": ttl },
     });
     assert_eq!(item, Some(expect));

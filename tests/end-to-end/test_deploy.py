@@ -142,6 +142,29 @@ def test_destroy_leaves_nothing_behind(cloud, beside):
     assert "there was nothing" in beside.run("destroy", "--yes").stdout
 
 
+def test_microscale_is_woken_by_its_queue_only_where_a_fleet_asks_for_beats(cloud, beside):
+    """Pollers of its queue cost more than the ticks of a month, so they come and go with `beat` in the fleet file."""
+    third = cloud.folder / "third.toml"
+    without = third.read_text()
+    assert "beat" not in without
+    third.write_text(without.replace('name = "third"', 'name = "third"\nbeat = "10s"', 1))
+
+    def beats():
+        """Whether the queue is polled, the function knows it, and may send to it."""
+        made = beside.deploy()
+        assert made.returncode == 0, made.stderr
+        api = cloud.client("lambda")
+        found = api.get_function_configuration(FunctionName="beside-microscale")
+        mappings = api.list_event_source_mappings()["EventSourceMappings"]
+        mapping = next(one for one in mappings if one["EventSourceArn"].endswith(":beside-microscale-beats"))
+        may = "sqs:SendMessage" in allowed_to_call(beside.statements(found["Role"]))
+        return mapping["State"] == "Enabled", "EVENKEEL_BEAT_QUEUE" in found["Environment"]["Variables"], may
+
+    assert beats() == (True, True, True)
+    third.write_text(without)
+    assert beats() == (False, False, False)
+
+
 def test_random_demand_is_published_where_the_fleet_file_says(cloud, beside, functions):
     if "demand" not in functions:
         pytest.skip("demand is not built")

@@ -20,7 +20,7 @@ def two_hosts(story):
     eventually(lambda: len(story.depot.hosts()) == 2, 30, "two hosts")
 
 
-LEASE = {"TableName": NAME, "Key": {"pk": {"S": "fleet#depot"}, "sk": {"S": "lease#microscale"}}}
+LEASE = {"TableName": NAME, "Key": {"pk": {"S": "fleet#depot"}, "sk": {"S": "turn#lease#microscale"}}}
 
 
 def lease_of_depot(story):
@@ -99,7 +99,7 @@ def test_the_tick_comes_by_itself(story):
 
     def epoch(function):
         """One more with each turn."""
-        return dict(story.deployed.items("shop", "lease#"))[f"lease#{function}"]["epoch"]
+        return dict(story.deployed.items("shop", "turn#lease#"))[f"turn#lease#{function}"]["epoch"]
 
     # What the story did itself has to be over: backfill has no beats of its own while no host drains.
     quiet = [time.time(), epoch("backfill")]
@@ -144,7 +144,8 @@ def test_a_fleet_file_is_broken_and_mended(story):
             assert error is None, said
             return not said.get("fleet_file_refused")
 
-        eventually(mended, 90, "the mended file is in force", every=3)
+        # While a file is refused, every turn looks for a better one.
+        eventually(mended, 10, "the mended file is in force", every=1)
         eventually(want(5), 30, "five, as the new file says", every=1, meanwhile=mended)
     finally:
         # Put back as everybody would: deploy again.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use evenkeel_model::FunctionName;
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::view::{ServiceView, View};
+use evenkeel_turn::{lease_key, state_key, view_key};
 use evenkeel_world::clock::{MINUTE, SECOND};
 use evenkeel_world::demand::{Walk, per_task, read};
 use evenkeel_world::setup::{Setup, room_for};
@@ -79,15 +80,18 @@ fn a_quiet_fleet_is_left_alone() {
 #[test]
 fn a_fleet_at_rest_writes_only_its_leases_and_is_shown_as_of_the_last_turn() {
     let fleet = fleet(include_str!("../../infra/fleets/shop.toml"));
+    let name = fleet.name.clone();
     let functions = [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll];
+    let keys = [state_key, view_key, lease_key].map(|key| functions.map(|function| key(&name, function)));
     let setup = Setup::for_fleet(&fleet);
     let level = |service: &fleet::Service| service.demand.as_ref().map(|_| Source::Level(300.0));
     let mut world = World::new(fleet, setup, 3, Faults::default(), level);
     world.run_until(60 * MINUTE);
-    let versions = |world: &World, kind| functions.map(|function| world.item_version(kind, function).unwrap_or(0));
-    let before = ["state", "view", "lease"].map(|kind| versions(&world, kind));
+    let versions =
+        |world: &World| keys.each_ref().map(|kind| kind.each_ref().map(|key| world.item_version(key).unwrap_or(0)));
+    let before = versions(&world);
     world.run_until(80 * MINUTE);
-    let after = ["state", "view", "lease"].map(|kind| versions(&world, kind));
+    let after = versions(&world);
     let writes = |kind: usize| [0, 1, 2].map(|function| after[kind][function] - before[kind][function]);
     assert_eq!((writes(0), writes(1)), ([0; 3], [0; 3]), "states and views");
     assert!(writes(2).iter().all(|&leases| leases >= 2 * 20), "{:?} leases", writes(2));

@@ -43,6 +43,28 @@ impl Ledger for Aws {
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
+    /// A Query costs what all that it finds has in size together, where BatchGetItem rounds each key up to 4 KB (DynamoDB
+    /// developer guide, "Read and write operations"). Only what was asked for is read further, so that an item which one
+    /// function does not understand is no other's trouble.
+    async fn get_together(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
+        let Some(first @ Key { fleet, .. }) = keys.first() else { return Ok(Vec::new()) };
+        let begins = format!("{}#", first.kind());
+        if keys.iter().any(|key| key.fleet != *fleet || !key.sort.starts_with(&begins)) {
+            return Err(PortError::Refused("keys of several fleets or kinds cannot be read together".to_owned()));
+        }
+        let asked = self.dynamodb.query().table_name(&self.settings.table).consistent_read(true);
+        let asked = asked
+            .key_condition_expression("pk = :pk AND begins_with(sk, :begins)")
+            .expression_attribute_values(":pk", AttributeValue::S(partition(fleet)))
+            .expression_attribute_values(":begins", AttributeValue::S(begins));
+        let pages = asked.into_paginator().items().send();
+        let pages = pages.collect::<Result<Vec<_>, _>>().await.map_err(port_error)?;
+        let found: BTreeMap<&str, &Attributes> = pages.iter().filter_map(|item| Some((sort_of(item)?, item))).collect();
+        let item =
+            |key: &Key| found.get(key.sort.as_str()).map(|found| item_of(found).map(|(_, item)| item)).transpose();
+        keys.iter().map(item).collect()
+    }
+
     async fn write(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
         check(&writes)?;
         match writes.as_slice() {
@@ -188,20 +210,27 @@ fn seconds(time: Timestamp) -> String {
 fn attributes(key: &Key) -> Attributes {
     let Key { fleet, sort } = key;
     let pair = |name: &str, value: String| (name.to_owned(), AttributeValue::S(value));
-    [pair("pk", format!("{PARTITION}{fleet}")), pair("sk", sort.clone())].into_iter().collect()
+    [pair("pk", partition(fleet)), pair("sk", sort.clone())].into_iter().collect()
+}
+
+fn partition(fleet: &FleetName) -> String {
+    format!("{PARTITION}{fleet}")
 }
 
 const PARTITION: &str = "fleet#";
 
+fn sort_of(found: &Attributes) -> Option<&str> {
+    found.get("sk")?.as_s().ok().map(String::as_str)
+}
+
 fn item_of(found: &Attributes) -> Answer<(Key, Item)> {
-    let text = |name: &str| found.get(name).and_then(|value| value.as_s().ok());
     let read = || {
-        let fleet = FleetName::new(text("pk")?.strip_prefix(PARTITION)?).ok()?;
+        let fleet = FleetName::new(found.get("pk")?.as_s().ok()?.strip_prefix(PARTITION)?).ok()?;
         let version = found.get("version")?.as_n().ok()?.parse().ok()?;
-        Some((Key { fleet, sort: text("sk")?.clone() }, Item { version, body: body_of(found.get("body")?)? }))
+        Some((Key { fleet, sort: sort_of(found)?.to_owned() }, Item { version, body: body_of(found.get("body")?)? }))
     };
     read().ok_or_else(|| {
-        let key = text("sk").map_or("without a sort key", String::as_str);
+        let key = sort_of(found).unwrap_or("without a sort key");
         PortError::Refused(format!("item {key} of the table is none of ours: it needs a fleet, a version and a body"))
     })
 }

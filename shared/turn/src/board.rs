@@ -49,6 +49,14 @@ pub struct Borrow {
     pub units: u32,
 }
 
+impl Borrow {
+    /// The item's key.
+    #[must_use]
+    pub fn key(fleet: &FleetName) -> Key {
+        Key::turn(fleet, "borrow")
+    }
+}
+
 /// What one function leaves for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tell {
@@ -131,6 +139,14 @@ pub struct Told {
     pub at: Timestamp,
     /// What was missing; empty when everything fits.
     pub missing: Vec<Shortfall>,
+}
+
+impl Told {
+    /// The item's key.
+    #[must_use]
+    pub fn key(fleet: &FleetName) -> Key {
+        Key::turn(fleet, "shortfall")
+    }
 }
 
 /// What an event said about a host that AWS's answers may not say yet.
@@ -287,27 +303,19 @@ where
 }
 
 pub(crate) fn pushed_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "pushed-demand")
+    Key::turn(fleet, "pushed-demand")
 }
 
 pub(crate) fn notices_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "notices")
+    Key::turn(fleet, "notices")
 }
 
 pub(crate) fn held_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "held")
-}
-
-pub(crate) fn borrow_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "borrow")
+    Key::turn(fleet, "held")
 }
 
 pub(crate) fn orders_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "roll-orders")
-}
-
-pub(crate) fn told_key(fleet: &FleetName) -> Key {
-    Key::only(fleet, "shortfall")
+    Key::turn(fleet, "roll-orders")
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Budget {
     /// The item's key.
     #[must_use]
     pub fn key(fleet: &FleetName) -> Key {
-        Key::only(fleet, "budget")
+        Key::turn(fleet, "budget")
     }
 
     /// Hosts that are out.

@@ -148,7 +148,7 @@ impl Lease {
 
     /// The key of a function's lease.
     pub(crate) fn key(fleet: &FleetName, function: FunctionName) -> Key {
-        Key::of(fleet, "lease", function)
+        Key::turn(fleet, format_args!("lease#{function}"))
     }
 
     /// Claims the lease for `holder` (a name of its own for each turn), `found` being what was read last.

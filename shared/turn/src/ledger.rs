@@ -6,7 +6,7 @@ use evenkeel_model::{FleetName, Timestamp};
 
 use crate::ports::PortError;
 
-/// Where an item is: partition `fleet#NAME`, and a sort key such as `lease#microscale`.
+/// Where an item is: partition `fleet#NAME`, and a sort key such as `view#microscale`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// The fleet.
@@ -26,6 +26,18 @@ impl Key {
     #[must_use]
     pub fn only(fleet: &FleetName, kind: &str) -> Self {
         Self { fleet: fleet.clone(), sort: kind.to_owned() }
+    }
+
+    /// The key of something that every turn reads. They are of one kind, so that one call finds all of it, and what is small
+    /// is read as one: a key of its own costs as much as 4 KB, found or not.
+    pub(crate) fn turn(fleet: &FleetName, name: impl fmt::Display) -> Self {
+        Self::of(fleet, "turn", name)
+    }
+
+    /// What the sort key begins with.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.sort.split_once('#').map_or(self.sort.as_str(), |(kind, _)| kind)
     }
 }
 

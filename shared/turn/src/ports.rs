@@ -265,6 +265,11 @@ pub trait FleetFiles: Sync {
 pub trait Ledger: Sync {
     /// The items under `keys`, in their order, read consistently.
     fn get(&self, keys: &[Key]) -> impl Future<Output = Answer<Vec<Option<Item>>>> + Send;
+    /// The same for keys of one fleet and one kind. A ledger that is paid for reads all of the kind at once, which costs less
+    /// where its items are small.
+    fn get_together(&self, keys: &[Key]) -> impl Future<Output = Answer<Vec<Option<Item>>>> + Send {
+        self.get(keys)
+    }
     /// Takes all of `writes`, or none.
     fn write(&self, writes: Vec<Write>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }

@@ -9,7 +9,7 @@ use futures_util::future::{join, join_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::board::{Board, Notices, Tell, borrow_key, held_key, leave, notices_key, orders_key, pushed_key, told_key};
+use crate::board::{Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key};
 use crate::budget::Budget;
 use crate::error::TurnError;
 use crate::function::{Applied, Function, Given, Outlook, Remembers};
@@ -272,12 +272,12 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             pushed_key(name),
             notices_key(name),
             Budget::key(name),
-            told_key(name),
+            Told::key(name),
             held_key(name),
-            borrow_key(name),
+            Borrow::key(name),
             orders_key(name),
         ];
-        let items = retry(self.ports, self.deadline, || self.ports.get(&keys)).await?;
+        let items = retry(self.ports, self.deadline, || self.ports.get_together(&keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (lease, state, pushed) = (next(), next(), next());
@@ -297,9 +297,9 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
             pushed: parse(&pushed_key(name), found.pushed.as_ref())?.unwrap_or_default(),
             notices,
             budget: parse(&Budget::key(name), found.budget.as_ref())?.unwrap_or_default(),
-            told: parse(&told_key(name), found.told.as_ref())?.unwrap_or_default(),
+            told: parse(&Told::key(name), found.told.as_ref())?.unwrap_or_default(),
             held: parse(&held_key(name), found.held.as_ref())?.unwrap_or_default(),
-            borrow: parse(&borrow_key(name), found.borrow.as_ref())?.unwrap_or_default(),
+            borrow: parse(&Borrow::key(name), found.borrow.as_ref())?.unwrap_or_default(),
             orders: parse(&orders_key(name), found.orders.as_ref())?.unwrap_or_default(),
         };
         Ok(Known { state, board })
@@ -359,8 +359,8 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         }
         if let Some(tell) = self.function.tells(&given, &outlook) {
             let (key, body) = match tell {
-                Tell::Shortfall(told) => (told_key(name), to_json(&told_key(name), &told)?),
-                Tell::Borrow(borrow) => (borrow_key(name), to_json(&borrow_key(name), &borrow)?),
+                Tell::Shortfall(told) => (Told::key(name), to_json(&Told::key(name), &told)?),
+                Tell::Borrow(borrow) => (Borrow::key(name), to_json(&Borrow::key(name), &borrow)?),
             };
             writes.push(Write::put(key, body, Expect::Anything));
         }
@@ -421,7 +421,7 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
 /// The key of what a function remembers.
 #[must_use]
 pub fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
-    Key::of(fleet, "state", function)
+    Key::turn(fleet, format_args!("state#{function}"))
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(key: &Key, item: Option<&Item>) -> Result<Option<T>, TurnError> {

@@ -20,6 +20,7 @@ pub async fn every_ledger_holds<L: Ledger>(ledger: &L, fleet: &FleetName, other:
     suite.several_writes_are_one().await;
     suite.what_no_ledger_takes_is_refused().await;
     suite.answers_come_in_the_order_of_the_keys().await;
+    suite.one_kind_is_read_together().await;
     suite.fleets_do_not_meet().await;
     suite.any_text_survives().await;
     suite.of_those_who_write_at_once_one_wins().await;
@@ -169,6 +170,25 @@ impl<L: Ledger> Suite<'_, L> {
             // many#149 down to many#0, of which a hundred are there, and many#7 once more.
             assert_eq!(item.is_some(), index >= 50, "{:?}", keys[index]);
         }
+    }
+
+    async fn one_kind_is_read_together(&self) {
+        assert_eq!(self.ledger.get_together(&[]).await, Ok(Vec::new()));
+        // Beside the kind: one that begins like it, the kind alone, and what comes right before and after in order.
+        for sort in ["kind#b", "kind#a#1", "kind", "kinder#a", "kind\"b", "kind$b"] {
+            assert_eq!(self.write(self.put(sort, sort, Expect::Absent)).await, TAKEN);
+        }
+        assert_eq!(self.write(self.put("kind#b", "twice", Expect::Version(1))).await, TAKEN);
+        let keys = ["kind#c", "kind#b", "kind#a", "kind#a#1", "kind#b"].map(|sort| self.key(sort));
+        let found = self.ledger.get_together(&keys).await.expect("the ledger answers");
+        let found: Vec<_> =
+            found.iter().map(|item| item.as_ref().map(|one| (one.version, one.body.as_str()))).collect();
+        assert_eq!(found, [None, Some((2, "twice")), None, Some((1, "kind#a#1")), Some((2, "twice"))]);
+        let names: Vec<Key> = (0..=MOST_WRITES).map(|number| self.key(&format!("many#{number}"))).collect();
+        let found = self.ledger.get_together(&names).await.expect("the ledger answers");
+        assert_eq!(found.iter().flatten().count(), MOST_WRITES);
+        let theirs = Key::only(self.other, "kind#b");
+        assert_eq!(self.ledger.get_together(&[theirs]).await, Ok(vec![None]));
     }
 
     async fn fleets_do_not_meet(&self) {

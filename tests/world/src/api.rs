@@ -71,6 +71,8 @@ pub(crate) enum Api {
     DescribeTargetHealth,
     /// DynamoDB BatchGetItem.
     BatchGetItem,
+    /// DynamoDB Query.
+    Query,
     /// DynamoDB TransactWriteItems.
     TransactWriteItems,
 }
@@ -109,6 +111,7 @@ impl Api {
             Self::UpdateGroup => "autoscaling:UpdateAutoScalingGroup",
             Self::DescribeTargetHealth => "elasticloadbalancing:DescribeTargetHealth",
             Self::BatchGetItem => "dynamodb:BatchGetItem",
+            Self::Query => "dynamodb:Query",
             Self::TransactWriteItems => "dynamodb:TransactWriteItems",
         }
     }
@@ -167,6 +170,7 @@ impl Api {
             | Self::SendMessageBatch
             | Self::GetParameter
             | Self::BatchGetItem
+            | Self::Query
             | Self::TransactWriteItems => None,
         }
     }
@@ -176,7 +180,7 @@ impl Api {
         match self {
             // The RunInstances call took 2.5 to 5 s (brevdev cold-boot study, 2026); CreateImage is taken to be alike.
             Self::RunInstances | Self::CreateImage => Spread { least: 1_500, usual: 2_500, most: 5_000 },
-            Self::BatchGetItem | Self::TransactWriteItems => Spread { least: 3, usual: 6, most: 25 },
+            Self::BatchGetItem | Self::Query | Self::TransactWriteItems => Spread { least: 3, usual: 6, most: 25 },
             Self::SendMessageBatch | Self::GetQueueAttributes | Self::GetParameter => {
                 Spread { least: 8, usual: 15, most: 60 }
             }
@@ -247,7 +251,7 @@ impl Apis {
         let mut split = Calls::default();
         for ((_, api), calls) in self.calls.iter().filter(|((by, _), _)| *by == function) {
             *match api {
-                Api::BatchGetItem | Api::TransactWriteItems => &mut split.ledger,
+                Api::BatchGetItem | Api::Query | Api::TransactWriteItems => &mut split.ledger,
                 Api::SendMessageBatch => &mut split.beats,
                 Api::DescribeContainerInstances
                 | Api::DescribeTasks

@@ -20,7 +20,7 @@ struct Stored {
 }
 
 impl Table {
-    /// BatchGetItem with consistent reads.
+    /// BatchGetItem, or a Query of one kind, with consistent reads.
     #[must_use]
     pub fn get(&self, keys: &[Key]) -> Vec<Option<Item>> {
         keys.iter().map(|key| self.items.get(key).map(|stored| stored.item.clone())).collect()

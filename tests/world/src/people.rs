@@ -8,7 +8,7 @@ use evenkeel_model::templates::{Builder, Image, VersionSpec};
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{AlarmName, FunctionName, InstanceId, PoolName, Resources, Room, ServiceName};
 use evenkeel_patchroll::{PatchView, State};
-use evenkeel_turn::ledger::Key;
+use evenkeel_turn::state_key;
 use serde_json::json;
 
 use crate::clock::{Ms, timestamp};
@@ -256,7 +256,7 @@ impl World {
     /// What patchroll remembers.
     #[must_use]
     pub fn patchroll_state(&self) -> State {
-        let key = Key::of(&self.lock().fleet.name, "state", FunctionName::Patchroll);
+        let key = state_key(&self.lock().fleet.name, FunctionName::Patchroll);
         self.stored(&key).unwrap_or_default()
     }
 

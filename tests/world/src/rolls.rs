@@ -9,7 +9,8 @@ use evenkeel_model::fleet::{Fleet, Patch, Wave};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::{FunctionName, InstanceId, RollId};
 use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
-use evenkeel_turn::ledger::{Key, Write};
+use evenkeel_turn::ledger::Write;
+use evenkeel_turn::state_key;
 
 use crate::clock::{Ms, SECOND};
 use crate::cloud::{Cloud, GroupNo, Instance, Phase};
@@ -349,7 +350,7 @@ impl Core {
 
     /// Patchroll's state was stored, if it is among `writes`.
     pub(crate) fn note_state(&mut self, writes: &[Write]) {
-        let key = Key::of(&self.fleet.name, "state", FunctionName::Patchroll);
+        let key = state_key(&self.fleet.name, FunctionName::Patchroll);
         for body in writes.iter().filter(|write| write.key == key).filter_map(|write| write.body.as_deref()) {
             let Ok(state) = serde_json::from_str::<State>(body) else { continue };
             let calls = self.apis.of_aws(FunctionName::Patchroll);

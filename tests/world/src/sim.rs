@@ -17,7 +17,7 @@ use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, InstanceId, PoolName};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::Key;
-use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, lease_key, shown, view_key};
+use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, lease_key, shown, state_key, view_key};
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Interruption;
@@ -293,10 +293,8 @@ impl World {
     /// What microscale remembers.
     #[must_use]
     pub fn microscale_state(&self) -> State {
-        let core = self.lock();
-        let key = Key::of(&core.fleet.name, "state", FunctionName::Microscale);
-        let item = core.table.get(&[key]).into_iter().next().flatten();
-        item.and_then(|item| serde_json::from_str(&item.body).ok()).unwrap_or_default()
+        let key = state_key(&self.lock().fleet.name, FunctionName::Microscale);
+        self.stored(&key).unwrap_or_default()
     }
 
     /// Sends every random demand up for some minutes.
@@ -360,12 +358,10 @@ impl World {
         serde_json::from_value(shown(view.as_ref()?, lease.as_ref()).ok()?).ok()
     }
 
-    /// How often a function's item of this kind (`state`, `view`, `lease`) was written; none before its first time.
+    /// How often the item under `key` was written; none before its first time.
     #[must_use]
-    pub fn item_version(&self, kind: &str, function: FunctionName) -> Option<u64> {
-        let core = self.lock();
-        let key = Key::of(&core.fleet.name, kind, function);
-        core.table.get(&[key]).pop().flatten().map(|item| item.version)
+    pub fn item_version(&self, key: &Key) -> Option<u64> {
+        self.lock().table.get(std::slice::from_ref(key)).pop().flatten().map(|item| item.version)
     }
 
     pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {

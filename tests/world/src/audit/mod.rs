@@ -14,7 +14,7 @@ use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
 use evenkeel_model::report::Wait;
 use evenkeel_model::{FunctionName, InstanceId, Resources, ServiceName};
-use evenkeel_turn::ledger::Write;
+use evenkeel_turn::ledger::{Key, Write};
 use evenkeel_turn::{Borrow, Budget, Summary, Told};
 use serde::Serialize;
 
@@ -82,13 +82,14 @@ impl Audit {
 
     /// Notes the decisions and the places in the budget among what a turn has written.
     pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write], now: Ms) {
-        for told in bodies::<Told>(writes, "shortfall") {
+        let fleet = &Arc::clone(&self.fleet).name;
+        for told in bodies::<Told>(writes, &Told::key(fleet)) {
             self.hosts.short = !told.missing.is_empty();
         }
-        for borrow in bodies::<Borrow>(writes, "borrow") {
+        for borrow in bodies::<Borrow>(writes, &Borrow::key(fleet)) {
             self.rolls.wishes(borrow);
         }
-        for budget in bodies::<Budget>(writes, "budget") {
+        for budget in bodies::<Budget>(writes, &Budget::key(fleet)) {
             if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize) {
                 self.budget_violations += 1;
                 self.violated(1, now, detail);
@@ -340,8 +341,8 @@ impl Count<'_> {
 }
 
 /// What was written under a key.
-fn bodies<'a, T: serde::de::DeserializeOwned>(writes: &'a [Write], sort: &'a str) -> impl Iterator<Item = T> + 'a {
-    let ours = writes.iter().filter(move |write| write.key.sort == sort);
+fn bodies<T: serde::de::DeserializeOwned>(writes: &[Write], key: &Key) -> impl Iterator<Item = T> {
+    let ours = writes.iter().filter(move |write| write.key == *key);
     ours.filter_map(|write| serde_json::from_str(write.body.as_deref()?).ok())
 }
 

@@ -177,6 +177,10 @@ impl Ledger for Ports {
         self.call(Api::BatchGetItem, |core, _, _| Ok(core.table.get(keys))).await
     }
 
+    async fn get_together(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
+        self.call(Api::Query, |core, _, _| Ok(core.table.get(keys))).await
+    }
+
     async fn write(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
         // A conflict is an answer, not a failure of the call.
         let taken = self.call(Api::TransactWriteItems, |core, _, _| {

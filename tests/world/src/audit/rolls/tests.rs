@@ -3,6 +3,7 @@
 use evenkeel_model::decision::{Decision, HostWhy, Outcome, RollWhy, Why};
 use evenkeel_model::fleet::{Format, read};
 use evenkeel_turn::ledger::{Expect, Key, Write};
+use evenkeel_turn::state_key;
 use serde_json::{Value, json};
 
 use super::*;
@@ -49,7 +50,7 @@ impl Story {
     }
 
     fn stores(&mut self, state: Value) {
-        self.writes(Key::of(&self.core.fleet.name, "state", FunctionName::Patchroll), &state);
+        self.writes(state_key(&self.core.fleet.name, FunctionName::Patchroll), &state);
     }
 
     fn places(&mut self, hosts: &[usize]) {
