@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
 
+from .month import read_units, size_of, write_units
 from .runtime import Server
 
 HOSTS = {"large-base": range(0, 60), "large-spot": range(60, 100), "large-burst": range(0)}
@@ -222,13 +223,22 @@ class Table:
 
     def __init__(self):
         self.items = {}
+        self.reads = self.writes = 0
         # Whoever makes the calls of another turn again expects versions that are over.
         self.lenient = False
 
     def BatchGetItem(self, given):
         (name, asked), = given["RequestItems"].items()
         found = [self.items[place(key)] for key in asked["Keys"] if place(key) in self.items]
+        self.reads += len(asked["Keys"]) - len(found) + sum(read_units(size_of(item)) for item in found)
         return {"Responses": {name: found}, "UnprocessedKeys": {}}
+
+    def Query(self, given):
+        values = given["ExpressionAttributeValues"]
+        partition, begins = values[":pk"]["S"], values[":begins"]["S"]
+        found = [item for (pk, sk), item in sorted(self.items.items()) if pk == partition and sk.startswith(begins)]
+        self.reads += read_units(sum(map(size_of, found)))
+        return {"Items": found, "Count": len(found)}
 
     def UpdateItem(self, given):
         values = given["ExpressionAttributeValues"]
@@ -239,12 +249,17 @@ class Table:
         if (there or other) and not self.lenient:
             raise ValueError("ConditionalCheckFailedException")
         version = int(found["version"]["N"]) + 1 if found else 1
-        self.items[place(given["Key"])] = {**given["Key"], "body": values[":body"], "version": {"N": str(version)}}
+        written = {**given["Key"], "body": values[":body"], "version": {"N": str(version)}}
+        self.writes += write_units(max(size_of(written), size_of(found or {})))
+        self.items[place(given["Key"])] = written
         return {}
 
     def TransactWriteItems(self, given):
+        before = self.writes
         for item in given["TransactItems"]:
             self.UpdateItem(item["Update"])
+        # A transaction costs twice what its writes would.
+        self.writes += self.writes - before
         return {}
 
 
@@ -253,10 +268,11 @@ def place(key):
 
 
 class Answers:
-    """The server. `calls` are the operations and what they were given, since it was last emptied."""
+    """The server. `calls` are the operations and what they were given, and `metrics` how many were asked for, since it last
+    forgot them; so are the table's units."""
 
     def __init__(self, fleet_file):
-        self.table, self.calls, self.made, self.lock = Table(), [], {}, threading.Lock()
+        self.table, self.calls, self.metrics, self.made, self.lock = Table(), [], 0, {}, threading.Lock()
         hosts = {one["containerInstanceArn"]: one for one in map(host, range(100))}
         of_task = {one["taskArn"]: one for one in (task(number, name) for number, name in enumerate(tasks()))}
         arns = list(of_task)
@@ -286,6 +302,7 @@ class Answers:
             "DescribeTaskDefinition": lambda given: definition(given["taskDefinition"]),
             "DescribeScalableTargets": lambda given: {"ScalableTargets": []},
             "BatchGetItem": self.table.BatchGetItem,
+            "Query": self.table.Query,
             "UpdateItem": self.table.UpdateItem,
             "TransactWriteItems": self.table.TransactWriteItems,
         }
@@ -300,6 +317,10 @@ class Answers:
         self.server = Server(("127.0.0.1", 0), self.handler())
         self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def forget(self):
+        self.calls.clear()
+        self.metrics = self.table.reads = self.table.writes = 0
 
     def answer(self, headers, path, body):
         """Status, content type and body of an answer."""
@@ -321,6 +342,8 @@ class Answers:
         if "/operation/" in path:
             operation = path.rsplit("/", 1)[1]
             self.calls.append(("cloudwatch", operation, None))
+            # The key of each query, as CBOR has it.
+            self.metrics += body.count(b"MetricStat")
             return 200, "application/cbor", cbor(self.cloudwatch[operation](None))
         form = dict(parse_qsl(body.decode()))
         operation = form["Action"]

@@ -7,6 +7,7 @@ import queue
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -155,9 +156,9 @@ class Turns:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def take(self, command, cwd, more, event, count, before_each=lambda: None):
-        """Milliseconds of each of `count` turns of one process, and its memory after them in KiB."""
-        env = environment(self.address, more)
-        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        """Milliseconds of each of `count` turns of one process, its memory after them in KiB, and all lines that it logged."""
+        env, log = environment(self.address, more), tempfile.TemporaryFile()
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=log, stderr=subprocess.PIPE)
         try:
             took = []
             for _ in range(count):
@@ -170,9 +171,11 @@ class Turns:
                 if not fine:
                     raise Failed(f"{command[0]} failed: {body.decode(errors='replace')[:400]}")
                 took.append((at - self.began) / 1e6)
-            return took, peak_kib(process)
+            log.seek(0)
+            return took, peak_kib(process), log.read().decode().splitlines()
         finally:
             end(process)
+            log.close()
 
 
 def dechunk(file):
