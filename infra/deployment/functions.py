@@ -1,6 +1,8 @@
 """The functions: built and deployed by cargo-lambda, and left alone where nothing about them has changed."""
 
 import hashlib
+import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -29,9 +31,12 @@ def build(names, arch, repository, target_dir):
         raise Trouble("cargo-lambda is not in PATH: `python3 -m pip install cargo-lambda`, or give built ones with --bins")
     command = ["cargo", "lambda", "build", "--profile", "lambda", "--locked", "--workspace"]
     command += ["--arm64" if arch == "arm64" else "--x86-64"]
+    # This machine's own target is there; for another one cargo-lambda looks, and asks rustup to install it.
+    if {"aarch64": "arm64"}.get(platform.machine(), platform.machine()) == arch and platform.system() == "Linux":
+        command.append("--skip-target-check")
     for name in names:
         command += ["--bin", name]
-    target_dir = Path(target_dir or repository / "target")
+    target_dir = Path(target_dir or os.environ.get("CARGO_TARGET_DIR") or repository / "target")
     # `lambda` in there is where cargo itself puts what it builds with the profile of that name.
     built = target_dir / "functions"
     command += ["--target-dir", str(target_dir), "--lambda-dir", str(built)]
