@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a test says what it measured, and why it skipped")]
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use evenkeel_model::fleet::Purchase;
 use evenkeel_world::Faults;
@@ -12,7 +12,7 @@ use evenkeel_world::spot::Trace;
 use crate::{SHOP, fleet, pool, quiet, world};
 
 fn trace(name: &str) -> Option<Trace> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/spot").join(name);
+    let path = Path::new("../../../shared/data/spot").join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(Trace::read(&text).unwrap_or_else(|problem| panic!("{name}: {problem}"))),
         Err(error) => {

@@ -16,7 +16,7 @@ fn complaint(output: &Output) -> String {
 }
 
 fn example(name: &str) -> String {
-    format!("{}/../../infra/fleets/{name}.toml", env!("CARGO_MANIFEST_DIR"))
+    format!("../../infra/fleets/{name}.toml")
 }
 
 fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ use std::path::Path;
 use evenkeel_intake::{Reading, read};
 use serde_json::Value;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/events");
+const FOLDER: &str = "../../../shared/data/events";
 
 /// What each becomes: kind, time, the names of the ids it carries, and the words it says. The ids themselves are looked
 /// up in the payload.

@@ -100,12 +100,12 @@ pub struct MixedType {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use super::*;
 
     fn rows(name: &str) -> Option<Vec<csv::StringRecord>> {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/hosts").join(name);
+        let path = Path::new("../../../shared/data/hosts").join(name);
         match csv::Reader::from_path(&path) {
             Ok(mut reader) => Some(reader.records().map(|row| row.expect("a row")).collect()),
             Err(error) => {
