@@ -153,6 +153,11 @@ class Cloud:
         # A turn is waited for, and an answer is looked at once: what fails is the story's business.
         return boto3.client(service, region_name=REGION, config=Config(read_timeout=40, retries={"max_attempts": 1}))
 
+    @cache  # noqa: B019 (the same after each reset, and hundreds of them)
+    def images(self):
+        """The images that the world begins with, in order."""
+        return sorted(image["ImageId"] for image in self.client("ec2").describe_images(Owners=["amazon"])["Images"])
+
     def world(self, command, **given):
         """Tells the world something, or asks it."""
         body = json.dumps(given).encode()
@@ -315,11 +320,10 @@ class Played:
 
     def build(self):
         """The cluster, a launch template, the groups and the services, all at rest."""
-        images = sorted(image["ImageId"] for image in self.ec2.describe_images()["Images"])
-        self.images = images
+        self.images = self.cloud.images()
         self.ecs.create_cluster(clusterName=self.cluster)
         made = self.ec2.create_launch_template(
-            LaunchTemplateName=self.cluster, LaunchTemplateData=self.hardware | {"ImageId": images[0]}
+            LaunchTemplateName=self.cluster, LaunchTemplateData=self.hardware | {"ImageId": self.images[0]}
         )
         self.template = made["LaunchTemplate"]["LaunchTemplateId"]
         for pool in self.fleet.data["pool"]:
