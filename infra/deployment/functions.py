@@ -39,8 +39,9 @@ def build(names, arch, repository, target_dir):
     target_dir = Path(target_dir or os.environ.get("CARGO_TARGET_DIR") or repository / "target")
     # `lambda` in there is where cargo itself puts what it builds with the profile of that name.
     built = target_dir / "functions"
-    command += ["--target-dir", str(target_dir), "--lambda-dir", str(built)]
-    done = subprocess.run(command, cwd=repository)
+    command += ["--lambda-dir", str(built)]
+    # cargo-lambda hands an option `--target-dir` on to `cargo metadata`, which knows none.
+    done = subprocess.run(command, cwd=repository, env=os.environ | {"CARGO_TARGET_DIR": str(target_dir)})
     if done.returncode != 0:
         raise Trouble(f"`{' '.join(command)}` ended with code {done.returncode}; nothing was deployed")
     return built
