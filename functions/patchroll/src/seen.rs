@@ -19,8 +19,9 @@ const ALARMS_COUNT: Duration = Duration::from_secs(55);
 const REFRESHES_COUNT: Duration = Duration::from_secs(115);
 /// A host that drains longer than this may be stuck: it is looked what is on it.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
-/// A group that has launched nothing for so long may be refused.
-const LAUNCHES_USUALLY: Duration = Duration::from_secs(60);
+/// A group that has launched nothing for so long may be refused. Less than the shortest wait for a replacement, so that a
+/// roll which halts because none came can say EC2's reason: the look is a moment older than the plan that is made of it.
+const LAUNCHES_USUALLY: Duration = Duration::from_secs(45);
 
 /// The fleet's hosts and what they are launched from, straight from AWS's answers. What was not asked for is none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
