@@ -29,6 +29,7 @@ BY_EC2 = {
 def pytest_addoption(parser):
     parser.addoption("--bins", required=True, help="built functions, DIR/NAME/bootstrap")
     parser.addoption("--evenkeel", required=True, help="a built `evenkeel`")
+    parser.addoption("--built", action="store_true", help="they were built as infra/deploy builds, which costs it little now")
     parser.addoption("--arch", default="x86_64")
     parser.addoption("--faults", action="store_true", help="behind the fault proxy: about one call in ten of the functions fails")
     parser.addoption("--shuffle", type=int, metavar="SEED", help="the stories in another order")

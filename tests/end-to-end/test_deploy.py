@@ -105,6 +105,24 @@ def test_wrong_options_are_refused(deployed, options, arguments, says):
     assert says in done.stderr, done.stderr
 
 
+def test_it_builds_what_it_deploys(cloud, deployed, options, request):
+    """The five commands end with one that is given no functions."""
+    if not request.config.getoption("--built"):
+        pytest.skip("building takes a quarter of an hour, and built functions were given")
+    build_once(cloud)
+    third = cloud.folder / "third.toml"
+    third.write_text(DEPOT.read_text().replace('name = "depot"', 'name = "third"', 1))
+    given = options[options.index("--evenkeel") : options.index("--functions")]
+    beside = Deployed(cloud, [*given, "--functions", "livefeed", "--fleet", third], name="beside")
+    try:
+        made = beside.deploy()
+        assert made.returncode == 0, made.stderr
+        assert "beside-livefeed: deploy" in made.stdout
+        assert beside.deploy().stdout.rstrip().endswith("nothing to change")
+    finally:
+        beside.run("destroy", "--yes")
+
+
 @pytest.fixture
 def beside(cloud, deployed, functions, options):
     """A deployment of its own beside that of the stories, for a third fleet on the depot's hosts, with random demand."""
