@@ -26,17 +26,20 @@ fn a_standalone_task_keeps_its_host_and_the_others_are_rolled() {
 
 #[test]
 fn protected_tasks_keep_their_hosts() {
-    let mut world = shop("max_out = 1 ", "max_out = 1 ", 3);
-    world.run_until(4 * MINUTE);
-    let web = "web".parse().unwrap_or_else(|_| unreachable!("a name"));
-    world.protect_tasks(&web, true);
-    start(&mut world);
-    world.run_until(100 * MINUTE);
-    let ended = ended(&world);
-    assert_eq!(ended.ending, Ending::Incomplete);
-    assert!(ended.abandoned.values().all(|cause| matches!(cause, Stuck::Protected { .. })), "{ended:?}");
-    assert!(!ended.abandoned.is_empty());
-    nothing_left(&world);
+    // Also where their time is over before a drain is taken for slow.
+    for time in ["10m", "30s"] {
+        let mut world = shop("drain_timeout = \"10m\"", &format!("drain_timeout = \"{time}\""), 3);
+        world.run_until(4 * MINUTE);
+        let web = "web".parse().unwrap_or_else(|_| unreachable!("a name"));
+        world.protect_tasks(&web, true);
+        start(&mut world);
+        world.run_until(100 * MINUTE);
+        let ended = ended(&world);
+        assert_eq!(ended.ending, Ending::Incomplete);
+        assert!(ended.abandoned.values().all(|cause| matches!(cause, Stuck::Protected { .. })), "{ended:?}");
+        assert!(!ended.abandoned.is_empty());
+        nothing_left(&world);
+    }
 }
 
 #[test]

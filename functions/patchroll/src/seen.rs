@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use evenkeel_model::fleet::Strategy;
+use evenkeel_model::fleet::{Patch, Strategy};
 use evenkeel_model::groups::{Group, Refusal};
 use evenkeel_model::observed::{Host, Running, Signal};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template};
@@ -17,11 +17,11 @@ use crate::state::{Roll, Stage, State, Wave};
 const ALARMS_COUNT: Duration = Duration::from_secs(55);
 /// The same for instance refreshes of others.
 const REFRESHES_COUNT: Duration = Duration::from_secs(115);
-/// A host that drains longer than this may be stuck: it is looked what is on it.
+/// A host that drains longer than this may be stuck.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
-/// A group that has launched nothing for so long may be refused. Less than the shortest wait for a replacement, so that a
-/// roll which halts because none came can say EC2's reason: the look is a moment older than the plan that is made of it.
-const LAUNCHES_USUALLY: Duration = Duration::from_secs(45);
+/// A group that has launched nothing for so long may be refused. The shortest wait for a replacement: a roll that halts
+/// because none came can say EC2's reason.
+const LAUNCHES_USUALLY: Duration = Duration::from_secs(60);
 
 /// The fleet's hosts and what they are launched from, straight from AWS's answers. What was not asked for is none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -146,8 +146,9 @@ impl Looks {
     fn during(given: &Given<'_, State>, wave: &Wave) -> Self {
         let since = |at: Timestamp| given.now.duration_since(at).unsigned_abs();
         let awaits = wave.hosts.values().any(|leaver| leaver.ended) || !wave.raised.is_empty();
+        let usually = given.fleet.patch.as_ref().map_or(DRAINS_USUALLY, drains_usually);
         let slow = wave.hosts.values().filter(|leaver| !leaver.ended).filter_map(|leaver| leaver.leaves);
-        let slow = slow.into_iter().any(|at| since(at) >= DRAINS_USUALLY);
+        let slow = slow.into_iter().any(|at| since(at) >= usually);
         let drains = wave.hosts.values().all(|leaver| leaver.leaves.is_some())
             && wave.hosts.values().any(|leaver| !leaver.ended);
         let own = || wave.hosts.keys().chain(&given.state.drained).cloned().collect();
@@ -159,6 +160,12 @@ impl Looks {
             ..Self::watch(given)
         }
     }
+}
+
+/// From here on it is looked what is on a host that drains, and said what keeps it from becoming empty: at the latest when
+/// its time is over, and that decides what becomes of it.
+pub(crate) fn drains_usually(policy: &Patch) -> Duration {
+    DRAINS_USUALLY.min(policy.drain_timeout)
 }
 
 /// Whether nothing happens in the quiet time after a wave; new hosts that come first may come in it.

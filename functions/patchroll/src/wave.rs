@@ -10,6 +10,7 @@ use evenkeel_model::{InstanceId, PoolName};
 
 use crate::hosts::Kept;
 use crate::plan::Planning;
+use crate::seen::drains_usually;
 use crate::state::{Leaver, Roll, Stage, Wave};
 use crate::stuck;
 
@@ -21,8 +22,6 @@ const ENDS_AGAIN: Duration = Duration::from_secs(4);
 /// Old hosts go together when all new ones have come, or so long after the first: each time some go costs a handful of
 /// calls.
 const TOGETHER: Duration = Duration::from_secs(30);
-/// From here on it is said what keeps a host from becoming empty.
-const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 
 impl Planning<'_, '_> {
     /// Takes the wave as far as it can go now; clears it when it is over.
@@ -222,7 +221,7 @@ impl Planning<'_, '_> {
                     let (tasks, deadline) = (host.task_count, since + self.policy.drain_timeout);
                     self.report.waits.push(Wait::Host(HostWait::Draining { host: id.clone(), tasks, deadline }));
                     self.often = true;
-                    if waited >= DRAINS_USUALLY {
+                    if waited >= drains_usually(self.policy) {
                         let cause = self.stuck(kept);
                         self.report.waits.push(Wait::Roll(RollWait::Stuck { host: id, cause, until: deadline }));
                     }

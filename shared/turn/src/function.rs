@@ -71,7 +71,7 @@ pub struct Given<'a, S> {
     pub state: &'a S,
     /// What others left in the ledger.
     pub board: &'a Board,
-    /// When the turn began.
+    /// When the world is looked at; the plan is made for the same moment.
     pub now: Timestamp,
 }
 

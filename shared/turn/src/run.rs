@@ -154,8 +154,8 @@ where
     let found = turn.read().await?;
     let mut known = turn.known(&found)?;
     suppose(&mut known.board);
-    let given = known.given(fleet, ports.now());
-    let seen = function.observe(&given, ports, turn.deadline).await.map_err(TurnError::Observe)?;
+    let Look { at, seen } = turn.look_with(&known).await?;
+    let given = known.given(fleet, at);
     let outlook = function.plan(&given, &seen);
     let view = function.view(&given, &seen, &outlook);
     Ok((outlook, view))
@@ -174,7 +174,13 @@ struct Begun<S> {
     lease: Lease,
     found: Found,
     /// What was seen while the lease was claimed.
-    seen: Option<S>,
+    seen: Option<Look<S>>,
+}
+
+/// What was seen, and when. The plan is made for that moment, so that nothing is due in it which the look did not know of.
+struct Look<S> {
+    at: Timestamp,
+    seen: S,
 }
 
 /// What a round reads of the ledger, in one call.
@@ -258,10 +264,16 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
     }
 
     /// What the world looks like; none where that failed, so that the round itself tries and says why.
-    async fn look(&self, found: &Found) -> Option<F::Seen> {
+    async fn look(&self, found: &Found) -> Option<Look<F::Seen>> {
         let known = self.known(found).ok()?;
-        let given = known.given(self.fleet, self.ports.now());
-        self.function.observe(&given, self.ports, self.deadline).await.ok()
+        self.look_with(&known).await.ok()
+    }
+
+    async fn look_with(&self, known: &Known<F::State>) -> Result<Look<F::Seen>, TurnError> {
+        let at = self.ports.now();
+        let given = known.given(self.fleet, at);
+        let seen = self.function.observe(&given, self.ports, self.deadline).await.map_err(TurnError::Observe)?;
+        Ok(Look { at, seen })
     }
 
     async fn read(&self) -> Result<Found, TurnError> {
@@ -309,19 +321,18 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
     async fn round(
         &self,
         found: &Found,
-        seen: Option<F::Seen>,
+        look: Option<Look<F::Seen>>,
         lease: &mut Lease,
         summary: &mut Summary,
     ) -> Result<Vec<Write>, TurnError> {
         let name = &self.fleet.name;
         let key = state_key(name, F::NAME);
         let known = self.known(found)?;
-        let now = self.ports.now();
-        let given = known.given(self.fleet, now);
-        let seen = match seen {
-            Some(seen) => seen,
-            None => self.function.observe(&given, self.ports, self.deadline).await.map_err(TurnError::Observe)?,
+        let Look { at: now, seen } = match look {
+            Some(look) => look,
+            None => self.look_with(&known).await?,
         };
+        let given = known.given(self.fleet, now);
         let mut outlook = self.function.plan(&given, &seen);
         let mut writes = Vec::new();
         let mut expect = Expect::same(found.state.as_ref());
