@@ -269,9 +269,9 @@ class Deployed:
         """Empties the ledger and the queues, as if nothing had happened yet. The last good fleet file stays: functions
         that run already have it, and do not write it again."""
         table = self.cloud.client("dynamodb")
-        keys = {"ProjectionExpression": "pk, sk"}
+        keys, stays = {"ProjectionExpression": "pk, sk"}, ("good-file", "turn#fleet-file")
         for page in table.get_paginator("scan").paginate(TableName=self.name, PaginationConfig={"PageSize": 25}, **keys):
-            gone = [{"DeleteRequest": {"Key": key}} for key in page["Items"] if key["sk"]["S"] != "good-file"]
+            gone = [{"DeleteRequest": {"Key": key}} for key in page["Items"] if key["sk"]["S"] not in stays]
             if gone:
                 table.batch_write_item(RequestItems={self.name: gone})
         self.purge()

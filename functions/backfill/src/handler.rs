@@ -72,16 +72,15 @@ impl Backfill {
         let fleet = in_force.fleet.as_ref();
         let news = match self.asks(fleet, trigger, ports.now()) {
             Asks::Nothing => return Ok(Handled::NotForUs),
-            Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleet, limits, |_| {}).await?))),
+            Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleets, limits, |_| {}).await?))),
             Asks::Hold(held) => {
                 hold(ports, &fleet.name, held).await?;
                 Notices::default()
             }
             Asks::Turn(news) => news,
         };
-        let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
+        let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news }).await?;
         summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary)).await;
-        summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }
 

@@ -62,7 +62,7 @@ impl Microscale {
                 not_woken = wake(ports, &fleet.name, &beats_after(ports.now(), fleet.beat)).await;
             }
             Asks::DryRun => {
-                let (outlook, view) = dry_run(self, ports, fleet, limits, |_| {}).await?;
+                let (outlook, view) = dry_run(self, ports, fleets, limits, |_| {}).await?;
                 let view = view.unwrap_or_else(|| View::empty(fleet, ports.now()));
                 return Ok(Handled::Planned(Box::new((outlook, view))));
             }
@@ -74,12 +74,11 @@ impl Microscale {
             }
         }
         let call = Call { holder, limits, news: &Notices::default() };
-        let mut summary = run(self, ports, fleet, call).await?;
+        let mut summary = run(self, ports, fleets, call).await?;
         if summary.unfinished {
             not_woken = not_woken.or(wake(ports, &fleet.name, &[SOON]).await);
         }
         summary.not_woken = not_woken;
-        summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }
 

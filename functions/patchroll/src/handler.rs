@@ -108,7 +108,7 @@ impl Patchroll {
                         board.orders.add(at, ask);
                     }
                 };
-                return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleet, limits, suppose).await?)));
+                return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleets, limits, suppose).await?)));
             }
             Asks::Order(ask) => {
                 order(ports, &fleet.name, at, &ask).await?;
@@ -118,13 +118,12 @@ impl Patchroll {
             Asks::Arrival(_) => return Ok(Handled::NotForUs),
             Asks::Turn(news) => news,
         };
-        let mut summary = run(self, ports, fleet, Call { holder, limits, news: &news }).await?;
+        let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news }).await?;
         let mut wakes = std::mem::take(&mut summary.wakes);
         if summary.unfinished {
             wakes.push(SOON);
         }
         summary.not_woken = wake(ports, &fleet.name, &wakes).await;
-        summary.fleet_file_refused = in_force.refused.map(|problems| problems.to_string());
         Ok(Handled::Turned(summary))
     }
 }

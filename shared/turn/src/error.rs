@@ -77,3 +77,9 @@ impl From<PortError> for TurnError {
         Self::Ledger(error.into())
     }
 }
+
+impl From<LedgerError> for HandleError {
+    fn from(error: LedgerError) -> Self {
+        TurnError::from(error).into()
+    }
+}

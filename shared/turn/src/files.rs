@@ -6,8 +6,9 @@ use std::time::Duration;
 use evenkeel_model::fleet::{self, Format, Problems};
 use evenkeel_model::{Fleet, FleetName, Timestamp};
 
-use crate::ledger::{Expect, Key, LedgerError, Write};
+use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
+use crate::view::fingerprint;
 
 /// A process reads a fleet file again after this long, so that an edit acts within a minute.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -56,10 +57,20 @@ pub struct InForce {
     pub fleet: Arc<Fleet>,
     /// Why the newest text is not in force.
     pub refused: Option<Arc<Problems>>,
+    /// The fingerprint of its text.
+    print: u64,
+}
+
+impl InForce {
+    /// Whether `found` at [`in_force_key`] is the same file, as far as it says.
+    pub(crate) fn agrees(&self, found: Option<&Item>) -> bool {
+        found.is_none_or(|item| item.body == self.print.to_string())
+    }
 }
 
 struct Cached {
-    read_at: Timestamp,
+    /// None when other processes are known to work by another file.
+    read_at: Option<Timestamp>,
     text: String,
     in_force: InForce,
 }
@@ -92,7 +103,7 @@ impl FleetCache {
         let now = ports.now();
         if let Some(cached) = self.lock().as_ref()
             && cached.in_force.refused.is_none()
-            && now.duration_since(cached.read_at).unsigned_abs() < REFRESH
+            && cached.read_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFRESH)
         {
             return Ok(cached.in_force.clone());
         }
@@ -107,13 +118,26 @@ impl FleetCache {
         };
         if let Some(cached) = self.lock().as_mut()
             && cached.text == text
+            && cached.read_at.is_some()
         {
-            cached.read_at = now;
+            cached.read_at = Some(now);
             return Ok(cached.in_force.clone());
         }
         let in_force = self.judge(ports, &text).await?;
-        *self.lock() = Some(Cached { read_at: now, text, in_force: in_force.clone() });
+        *self.lock() = Some(Cached { read_at: Some(now), text, in_force: in_force.clone() });
         Ok(in_force)
+    }
+
+    /// The file in force, read now whatever its age, because other processes work by another one: one of the two is old,
+    /// and the parameter tells which.
+    ///
+    /// # Errors
+    /// As [`Self::in_force`].
+    pub(crate) async fn read_again<P: Clock + FleetFiles + Ledger>(&self, ports: &P) -> Result<InForce, FleetError> {
+        if let Some(cached) = self.lock().as_mut() {
+            cached.read_at = None;
+        }
+        self.in_force(ports).await
     }
 
     /// Takes a good text and keeps it in the ledger; falls back to the kept one for a bad text.
@@ -124,14 +148,21 @@ impl FleetCache {
         match read(text) {
             Ok(fleet) if fleet.name != *name => Err(FleetError::Misnamed { fleet: name.clone(), found: fleet.name }),
             Ok(fleet) => {
-                ports.write(vec![Write::put(key, text.to_owned(), Expect::Anything)]).await.map_err(lost)?;
-                Ok(InForce { fleet: Arc::new(fleet), refused: None })
+                let print = fingerprint(text.as_bytes());
+                // One after the other: processes that start together write the same, and transactions of theirs would clash.
+                for (key, body) in [(key, text.to_owned()), (in_force_key(name), print.to_string())] {
+                    ports.write(vec![Write::put(key, body, Expect::Anything)]).await.map_err(lost)?;
+                }
+                Ok(InForce { fleet: Arc::new(fleet), refused: None, print })
             }
             Err(problems) => {
                 let kept = ports.get(&[key]).await.map_err(|error| lost(error.into()))?;
-                let kept = kept.into_iter().flatten().next().and_then(|item| read(&item.body).ok());
+                let kept = kept.into_iter().flatten().next();
+                let kept = kept.and_then(|item| Some((read(&item.body).ok()?, fingerprint(item.body.as_bytes()))));
                 match kept {
-                    Some(fleet) => Ok(InForce { fleet: Arc::new(fleet), refused: Some(Arc::new(problems)) }),
+                    Some((fleet, print)) => {
+                        Ok(InForce { fleet: Arc::new(fleet), refused: Some(Arc::new(problems)), print })
+                    }
                     None => Err(FleetError::Invalid { fleet: name.clone(), source: problems }),
                 }
             }
@@ -150,89 +181,12 @@ pub fn good_file_key(fleet: &FleetName) -> Key {
     Key::only(fleet, "good-file")
 }
 
-fn read(text: &str) -> Result<Fleet, Problems> {
-    fleet::read(text, Format::of(text.as_bytes()))
+/// The key of the fingerprint of that text: every turn reads it, so that no two processes work by different files for
+/// longer than a turn, and counts do not go back and forth while an edit spreads.
+pub(crate) fn in_force_key(fleet: &FleetName) -> Key {
+    Key::turn(fleet, "fleet-file")
 }
 
-#[cfg(test)]
-mod tests {
-    use std::future::ready;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::ledger::Item;
-    use crate::ports::Answer;
-
-    const GOOD: &str = include_str!("../../../infra/fleets/demo.toml");
-
-    /// A parameter that is read and counted, a clock that is set, and a ledger with one item.
-    struct Desk {
-        text: Mutex<String>,
-        reads: Mutex<u32>,
-        now: Mutex<Timestamp>,
-        kept: Mutex<Option<String>>,
-    }
-
-    impl Clock for Desk {
-        fn now(&self) -> Timestamp {
-            *self.now.lock().unwrap()
-        }
-
-        fn sleep(&self, _: Duration) -> impl Future<Output = ()> + Send {
-            ready(())
-        }
-    }
-
-    impl FleetFiles for Desk {
-        async fn text(&self, _: &FleetName) -> Answer<String> {
-            *self.reads.lock().unwrap() += 1;
-            Ok(self.text.lock().unwrap().clone())
-        }
-    }
-
-    impl Ledger for Desk {
-        async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
-            let kept = self.kept.lock().unwrap().clone();
-            Ok(keys.iter().map(|_| kept.clone().map(|body| Item { version: 1, body })).collect())
-        }
-
-        async fn write(&self, mut writes: Vec<Write>) -> Result<(), LedgerError> {
-            *self.kept.lock().unwrap() = writes.pop().and_then(|write| write.body);
-            Ok(())
-        }
-    }
-
-    impl Desk {
-        /// Whether the newest text is refused, some seconds later, and how often it was read until then.
-        fn look(&self, cache: &FleetCache, seconds: u64) -> (bool, u32) {
-            *self.now.lock().unwrap() += Duration::from_secs(seconds);
-            let in_force = cache.in_force(self).now_or_never().unwrap().unwrap();
-            assert_eq!(in_force.fleet.name.as_str(), "demo");
-            (in_force.refused.is_some(), *self.reads.lock().unwrap())
-        }
-
-        fn edit(&self, text: &str) {
-            text.clone_into(&mut self.text.lock().unwrap());
-        }
-    }
-
-    #[test]
-    fn a_file_is_read_once_a_minute_and_a_broken_one_until_it_is_mended() {
-        let desk = Desk {
-            text: Mutex::new(GOOD.to_owned()),
-            reads: Mutex::new(0),
-            now: Mutex::new(Timestamp::UNIX_EPOCH),
-            kept: Mutex::new(None),
-        };
-        let cache = FleetCache::new(FleetName::new("demo").unwrap());
-        assert_eq!(desk.look(&cache, 0), (false, 1));
-        desk.edit("name = \"demo\"\n");
-        assert_eq!(desk.look(&cache, 59), (false, 1), "not looked at yet");
-        assert_eq!(desk.look(&cache, 1), (true, 2), "refused, and the last good one is in force");
-        assert_eq!(desk.look(&cache, 1), (true, 3));
-        desk.edit(GOOD);
-        assert_eq!(desk.look(&cache, 1), (false, 4), "mended at once");
-        assert_eq!(desk.look(&cache, 59), (false, 4));
-    }
+fn read(text: &str) -> Result<Fleet, Problems> {
+    fleet::read(text, Format::of(text.as_bytes()))
 }

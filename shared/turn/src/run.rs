@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 
 use crate::board::{Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key};
 use crate::budget::Budget;
-use crate::error::TurnError;
+use crate::error::{HandleError, TurnError};
+use crate::files::{FleetCache, InForce, in_force_key};
 use crate::function::{Applied, Function, Given, Outlook, Remembers};
 use crate::lease::{Claim, Handover, Kept, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
-use crate::ports::{Clock, Ledger, PortError};
+use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 use crate::record::{Record, feed_key};
 use crate::retry;
 use crate::view::{fingerprint_but_at, view_key};
@@ -72,22 +73,22 @@ pub struct Summary {
     pub fleet_file_refused: Option<String>,
 }
 
-/// Takes a turn of `function` for `fleet`.
+/// Takes a turn of `function` for the fleet of `fleets`.
 ///
 /// The world is looked at while the lease is claimed: both only depend on what the ledger said, and seconds count when a
 /// host is taken.
 ///
 /// # Errors
-/// [`TurnError`] when nothing could be decided or saved; steps that failed are in the summary instead.
-pub async fn run<P, F>(function: &F, ports: &P, fleet: &Fleet, call: Call<'_>) -> Result<Summary, TurnError>
+/// [`HandleError`] when nothing could be decided or saved; steps that failed are in the summary instead.
+pub async fn run<P, F>(function: &F, ports: &P, fleets: &FleetCache, call: Call<'_>) -> Result<Summary, HandleError>
 where
-    P: Clock + Ledger,
+    P: Clock + FleetFiles + Ledger,
     F: Function<P>,
 {
-    let started = ports.now();
-    let turn = Turn { function, ports, fleet, deadline: started + call.limits.budget, news: call.news };
+    let mut turn = Turn::new(function, ports, fleets, call.limits, call.news).await?;
+    let begun = turn.begin(fleets, call.holder, call.limits.lease).await?;
     let mut summary = Summary {
-        fleet: fleet.name.clone(),
+        fleet: fleets.name().clone(),
         function: F::NAME,
         held: true,
         rounds: 0,
@@ -96,9 +97,9 @@ where
         report: Report::default(),
         wakes: Vec::new(),
         not_woken: None,
-        fleet_file_refused: None,
+        fleet_file_refused: turn.in_force.refused.as_ref().map(ToString::to_string),
     };
-    let Some(mut begun) = turn.begin(call.holder, call.limits.lease).await? else {
+    let Some(mut begun) = begun else {
         summary.held = false;
         return Ok(summary);
     };
@@ -115,13 +116,13 @@ where
             Err(error) => {
                 // Whoever is woken next must not wait for a turn that is over; this one's own trigger comes again.
                 begun.lease.give_back(ports).await;
-                return Err(error);
+                return Err(error.into());
             }
             Ok(writes) => writes,
         };
         begun.lease = match begun.lease.hand_over(ports, writes).await? {
             Handover::Done => return Ok(summary),
-            Handover::Lost => return Err(TurnError::LeaseLost),
+            Handover::Lost => return Err(TurnError::LeaseLost.into()),
             Handover::Again(ours) => ours,
         };
         if !may_go_again {
@@ -137,25 +138,26 @@ where
 /// happen if somebody asked for it.
 ///
 /// # Errors
-/// [`TurnError`] when the world or the ledger could not be read.
+/// [`HandleError`] when the world, the fleet file or the ledger could not be read.
 pub async fn dry_run<P, F>(
     function: &F,
     ports: &P,
-    fleet: &Fleet,
+    fleets: &FleetCache,
     limits: Limits,
     suppose: impl FnOnce(&mut Board) + Send,
-) -> Result<(Outlook<F::State>, Option<F::View>), TurnError>
+) -> Result<(Outlook<F::State>, Option<F::View>), HandleError>
 where
-    P: Clock + Ledger,
+    P: Clock + FleetFiles + Ledger,
     F: Function<P>,
 {
     let no_news = Notices::default();
-    let turn = Turn { function, ports, fleet, deadline: ports.now() + limits.budget, news: &no_news };
+    let mut turn = Turn::new(function, ports, fleets, limits, &no_news).await?;
     let found = turn.read().await?;
+    turn.agree(fleets, &found).await?;
     let mut known = turn.known(&found)?;
     suppose(&mut known.board);
     let Look { at, seen } = turn.look_with(&known).await?;
-    let given = known.given(fleet, at);
+    let given = known.given(turn.fleet(), at);
     let outlook = function.plan(&given, &seen);
     let view = function.view(&given, &seen, &outlook);
     Ok((outlook, view))
@@ -164,7 +166,7 @@ where
 struct Turn<'a, P, F> {
     function: &'a F,
     ports: &'a P,
-    fleet: &'a Fleet,
+    in_force: InForce,
     deadline: Timestamp,
     news: &'a Notices,
 }
@@ -185,6 +187,7 @@ struct Look<S> {
 
 /// What a round reads of the ledger, in one call.
 struct Found {
+    file: Option<Item>,
     lease: Option<Item>,
     state: Option<Item>,
     pushed: Option<Item>,
@@ -208,15 +211,44 @@ impl<S> Known<S> {
     }
 }
 
-impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
+impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
+    async fn new(
+        function: &'a F,
+        ports: &'a P,
+        fleets: &FleetCache,
+        limits: Limits,
+        news: &'a Notices,
+    ) -> Result<Self, HandleError> {
+        let deadline = ports.now() + limits.budget;
+        Ok(Self { function, ports, in_force: fleets.in_force(ports).await?, deadline, news })
+    }
+
+    fn fleet(&self) -> &Fleet {
+        &self.in_force.fleet
+    }
+
+    /// Takes the turn by the file that other processes work by, where that is another than ours.
+    async fn agree(&mut self, fleets: &FleetCache, found: &Found) -> Result<(), HandleError> {
+        if !self.in_force.agrees(found.file.as_ref()) {
+            self.in_force = fleets.read_again(self.ports).await?;
+        }
+        Ok(())
+    }
+
     /// Claims the lease, and looks at the world meanwhile; none when another turn has it and will go again.
-    async fn begin(&self, holder: &str, length: Duration) -> Result<Option<Begun<F::Seen>>, TurnError> {
-        let name = &self.fleet.name;
+    async fn begin(
+        &mut self,
+        fleets: &FleetCache,
+        holder: &str,
+        length: Duration,
+    ) -> Result<Option<Begun<F::Seen>>, HandleError> {
+        let name = fleets.name();
         let key = Lease::key(name, F::NAME);
         let mut left = self.news.is_empty();
         loop {
             let now = self.ports.now();
             let found = self.read().await?;
+            self.agree(fleets, &found).await?;
             let taken = Lease::is_taken(found.lease.as_ref(), now)?;
             let waits = Lease::pause_of(found.lease.as_ref(), PACE, now)? > Duration::ZERO;
             if taken && !left {
@@ -271,14 +303,15 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
 
     async fn look_with(&self, known: &Known<F::State>) -> Result<Look<F::Seen>, TurnError> {
         let at = self.ports.now();
-        let given = known.given(self.fleet, at);
+        let given = known.given(self.fleet(), at);
         let seen = self.function.observe(&given, self.ports, self.deadline).await.map_err(TurnError::Observe)?;
         Ok(Look { at, seen })
     }
 
     async fn read(&self) -> Result<Found, TurnError> {
-        let name = &self.fleet.name;
+        let name = &self.fleet().name;
         let keys = [
+            in_force_key(name),
             Lease::key(name, F::NAME),
             state_key(name, F::NAME),
             pushed_key(name),
@@ -292,13 +325,13 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         let items = retry(self.ports, self.deadline, || self.ports.get_together(&keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
-        let (lease, state, pushed) = (next(), next(), next());
+        let (file, lease, state, pushed) = (next(), next(), next(), next());
         let (notices, budget, told, held) = (next(), next(), next(), next());
-        Ok(Found { lease, state, pushed, notices, budget, told, held, borrow: next(), orders: next() })
+        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow: next(), orders: next() })
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
-        let name = &self.fleet.name;
+        let name = &self.fleet().name;
         let mut state: F::State = parse(&state_key(name, F::NAME), found.state.as_ref())?.unwrap_or_default();
         if let Kept { seen: Some(seen), state: true, .. } = Lease::kept(found.lease.as_ref())? {
             state.still(seen);
@@ -325,14 +358,14 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         lease: &mut Lease,
         summary: &mut Summary,
     ) -> Result<Vec<Write>, TurnError> {
-        let name = &self.fleet.name;
+        let name = &self.fleet().name;
         let key = state_key(name, F::NAME);
         let known = self.known(found)?;
         let Look { at: now, seen } = match look {
             Some(look) => look,
             None => self.look_with(&known).await?,
         };
-        let given = known.given(self.fleet, now);
+        let given = known.given(self.fleet(), now);
         let mut outlook = self.function.plan(&given, &seen);
         let mut writes = Vec::new();
         let mut expect = Expect::same(found.state.as_ref());
@@ -421,7 +454,7 @@ impl<P: Clock + Ledger, F: Function<P>> Turn<'_, P, F> {
         if self.ports.now() >= self.deadline {
             return Outcome::Left("the turn's time is over".to_owned());
         }
-        let call = || self.function.apply(self.fleet, planned, self.ports);
+        let call = || self.function.apply(self.fleet(), planned, self.ports);
         match retry(self.ports, self.deadline, call).await {
             Ok(()) => Outcome::Done,
             Err(error) => Outcome::Failed(error.to_string()),

@@ -1,0 +1,255 @@
+//! The loop and the fleet file, with a function that only watches.
+
+use std::collections::BTreeMap;
+use std::future::{Future, ready};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use evenkeel_model::decision::Planned;
+use evenkeel_model::report::Report;
+use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
+use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write};
+use evenkeel_turn::ports::{Answer, Clock, FleetFiles, Ledger, PortError};
+use evenkeel_turn::{
+    Applied, Call, Dated, FleetCache, Function, Given, Limits, Notices, Outlook, Remembers, Summary, run,
+};
+use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
+
+const GOOD: &str = include_str!("../../../infra/fleets/demo.toml");
+const BROKEN: &str = "name = \"demo\"\n";
+const LIMITS: Limits = Limits { budget: Duration::from_secs(20), lease: Duration::from_secs(30) };
+
+/// A good file that differs.
+fn other() -> String {
+    let other = GOOD.replace("maximum = 3", "maximum = 4");
+    assert_ne!(other, GOOD, "the demo fleet's file changed");
+    other
+}
+
+/// A parameter that is read and counted, a clock that moves with every look at it, and a ledger.
+struct Desk {
+    text: Mutex<String>,
+    reads: Mutex<u32>,
+    now: Mutex<Timestamp>,
+    kept: Mutex<BTreeMap<Key, Item>>,
+}
+
+impl Clock for Desk {
+    fn now(&self) -> Timestamp {
+        let mut now = self.now.lock().unwrap();
+        *now += Duration::from_millis(1);
+        *now
+    }
+
+    fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send {
+        *self.now.lock().unwrap() += length;
+        ready(())
+    }
+}
+
+impl FleetFiles for Desk {
+    async fn text(&self, _: &FleetName) -> Answer<String> {
+        *self.reads.lock().unwrap() += 1;
+        Ok(self.text.lock().unwrap().clone())
+    }
+}
+
+impl Ledger for Desk {
+    async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
+        let kept = self.kept.lock().unwrap();
+        Ok(keys.iter().map(|key| kept.get(key).cloned()).collect())
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
+        let mut kept = self.kept.lock().unwrap();
+        let version = |kept: &BTreeMap<Key, Item>, key: &Key| kept.get(key).map_or(0, |item| item.version);
+        for Write { key, expect, .. } in &writes {
+            let fits = match expect {
+                Expect::Anything => true,
+                Expect::Absent => version(&kept, key) == 0,
+                Expect::Version(expected) => version(&kept, key) == *expected,
+            };
+            if !fits {
+                return Err(LedgerError::Conflict);
+            }
+        }
+        for Write { key, body, .. } in writes {
+            let version = version(&kept, &key) + 1;
+            match body {
+                Some(body) => kept.insert(key, Item { version, body }),
+                None => kept.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self {
+            text: Mutex::new(GOOD.to_owned()),
+            reads: Mutex::new(0),
+            now: Mutex::new(Timestamp::UNIX_EPOCH),
+            kept: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn edit(&self, text: &str) {
+        text.clone_into(&mut self.text.lock().unwrap());
+    }
+
+    fn reads(&self) -> u32 {
+        *self.reads.lock().unwrap()
+    }
+
+    fn later(&self, seconds: u64) {
+        *self.now.lock().unwrap() += Duration::from_secs(seconds);
+    }
+
+    /// A turn of a process some seconds later: the most hosts by its file, and what it did.
+    fn turn(&self, process: &FleetCache, seconds: u64) -> (u32, Summary) {
+        self.later(seconds);
+        let watcher = Watcher::default();
+        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+        let summary = run(&watcher, self, process, call).now_or_never().unwrap().unwrap();
+        let maximum = watcher.maximum.lock().unwrap().expect("a plan was made");
+        (maximum, summary)
+    }
+}
+
+/// Sees when it looked, and notes by which file it planned.
+#[derive(Default)]
+struct Watcher {
+    maximum: Mutex<Option<u32>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Nothing {}
+
+impl Remembers for Nothing {
+    fn still(&mut self, _: Timestamp) {}
+}
+
+#[derive(Serialize)]
+struct Shown {
+    at: Timestamp,
+}
+
+impl Dated for Shown {
+    fn at(&mut self) -> &mut Timestamp {
+        &mut self.at
+    }
+}
+
+impl Function<Desk> for Watcher {
+    const NAME: FunctionName = FunctionName::Microscale;
+    type State = Nothing;
+    type Seen = Timestamp;
+    type View = Shown;
+
+    async fn observe(&self, given: &Given<'_, Nothing>, desk: &Desk, _: Timestamp) -> Answer<Timestamp> {
+        desk.later(1);
+        Ok(given.now)
+    }
+
+    fn plan(&self, given: &Given<'_, Nothing>, seen: &Timestamp) -> Outlook<Nothing> {
+        assert_eq!(given.now, *seen, "the plan is made for another moment than the look");
+        *self.maximum.lock().unwrap() = Some(given.fleet.hosts.maximum);
+        let report = Report::default();
+        Outlook { steps: Vec::new(), report, state: Nothing {}, budget: None, wakes: Vec::new() }
+    }
+
+    async fn apply(&self, _: &Fleet, planned: &Planned, _: &Desk) -> Answer<()> {
+        Err(PortError::Refused(planned.step.to_string()))
+    }
+
+    fn settle(&self, _: &mut Nothing, _: &Applied<'_>) {}
+
+    fn view(&self, given: &Given<'_, Nothing>, _: &Timestamp, _: &Outlook<Nothing>) -> Option<Shown> {
+        Some(Shown { at: given.now })
+    }
+}
+
+fn process() -> FleetCache {
+    FleetCache::new(FleetName::new("demo").unwrap())
+}
+
+#[test]
+fn a_plan_is_made_for_the_moment_of_its_look() {
+    // A look takes a second here, and is taken while the lease is claimed.
+    let desk = Desk::new();
+    let (_, summary) = desk.turn(&process(), 0);
+    assert!(summary.held);
+    assert_eq!(summary.rounds, 1);
+}
+
+#[test]
+fn a_file_is_read_once_a_minute_and_a_broken_one_until_it_is_mended() {
+    let (desk, process) = (Desk::new(), process());
+    let look = |seconds| {
+        let refused = desk.turn(&process, seconds).1.fleet_file_refused;
+        (refused.is_some(), desk.reads())
+    };
+    assert_eq!(look(0), (false, 1));
+    desk.edit(BROKEN);
+    assert_eq!(look(50), (false, 1), "not looked at yet");
+    assert_eq!(look(10), (true, 2), "refused, and the last good one is in force");
+    assert_eq!(look(1), (true, 3));
+    desk.edit(GOOD);
+    assert_eq!(look(1), (false, 4), "mended at once");
+    assert_eq!(look(50), (false, 4));
+}
+
+#[test]
+fn processes_work_by_the_same_file() {
+    let (desk, first, second) = (Desk::new(), process(), process());
+    assert_eq!(desk.turn(&first, 0).0, 3);
+    assert_eq!(desk.turn(&second, 50).0, 3);
+    desk.edit(&other());
+    assert_eq!(desk.turn(&second, 1).0, 3, "nobody has looked at the file");
+    assert_eq!(desk.turn(&first, 10).0, 4, "a minute is over");
+    assert_eq!(desk.turn(&second, 1).0, 4, "its minute is not, but the ledger says that there is another file");
+    let reads = desk.reads();
+    for _ in 0..5 {
+        assert_eq!(desk.turn(&first, 1).0, 4);
+        assert_eq!(desk.turn(&second, 1).0, 4);
+    }
+    assert_eq!(desk.reads(), reads, "they agree");
+    // Back again, and seen first by a third.
+    desk.edit(GOOD);
+    assert_eq!(desk.turn(&process(), 1).0, 3);
+    assert_eq!([&first, &second].map(|process| desk.turn(process, 1).0), [3, 3]);
+}
+
+#[test]
+fn a_process_that_read_an_old_file_last_does_not_win() {
+    // The second reads the parameter before the edit and tells the ledger after the first has read the new one.
+    let (desk, first, second) = (Desk::new(), process(), process());
+    desk.edit(&other());
+    assert_eq!(desk.turn(&first, 0).0, 4);
+    desk.edit(GOOD);
+    assert_eq!(desk.turn(&second, 1).0, 3);
+    desk.edit(&other());
+    let reads = desk.reads();
+    assert_eq!(desk.turn(&first, 1).0, 4, "the file says so");
+    assert_eq!(desk.reads(), reads + 1);
+    assert_eq!(desk.turn(&first, 1).0, 4);
+    assert_eq!(desk.reads(), reads + 1, "and so does the ledger now");
+    assert_eq!(desk.turn(&second, 1).0, 4);
+}
+
+#[test]
+fn a_process_with_a_broken_file_takes_the_good_one_that_another_found() {
+    let (desk, first, second) = (Desk::new(), process(), process());
+    assert_eq!(desk.turn(&first, 0).0, 3);
+    assert_eq!(desk.turn(&second, 0).0, 3);
+    desk.edit(BROKEN);
+    assert!(desk.turn(&first, 61).1.fleet_file_refused.is_some());
+    desk.edit(&other());
+    assert_eq!(desk.turn(&second, 1).0, 4);
+    desk.edit(BROKEN);
+    let (maximum, summary) = desk.turn(&first, 1);
+    assert!(summary.fleet_file_refused.is_some());
+    assert_eq!(maximum, 4, "the last good one");
+}
