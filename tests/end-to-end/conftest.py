@@ -58,6 +58,16 @@ def pytest_collection_modifyitems(session, config, items):
 TOLD = pytest.StashKey[bool]()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """How the fleets stood when a story failed, and what the functions did last, beside the failure."""
+    report = yield
+    story = item.funcargs.get("story") if report.when == "call" and report.failed else None
+    if story:
+        report.sections.append(("the fleets then", story.stands()))
+    return report
+
+
 @pytest.fixture
 def everything_was_told(request):
     """Whether all stories run, and ran without a failure."""
@@ -183,6 +193,17 @@ class Story:
     def build(self):
         for fleet in (self.shop, self.depot, self.yard):
             fleet.build()
+
+    def stands(self):
+        """What runs in each fleet, and the last decisions, to be read by people."""
+        lines = []
+        for fleet in (self.shop, self.depot, self.yard):
+            try:
+                name = fleet.cluster
+                lines += [f"{name}: {fleet.running()}", *map(str, self.deployed.decisions(name)[-8:])]
+            except Exception as error:  # The account may be what failed.
+                lines.append(f"not known: {error!r}")
+        return "\n".join(lines)
 
     def lives(self):
         """What goes on while a story waits: demand is measured, and the tick comes."""
