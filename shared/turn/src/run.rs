@@ -106,7 +106,7 @@ where
     loop {
         summary.rounds += 1;
         let may_go_again = summary.rounds < MOST_ROUNDS && ports.now() < turn.deadline;
-        let round = turn.round(&begun.found, begun.seen.take(), &mut begun.lease, &mut summary).await;
+        let round = turn.round(&begun.found, begun.look.take(), &mut begun.lease, &mut summary).await;
         let writes = match round {
             // Another function took of the budget meanwhile: look again, as long as the lease is ours.
             Err(TurnError::Ledger(LedgerError::Conflict)) if may_go_again => {
@@ -176,7 +176,7 @@ struct Begun<S> {
     lease: Lease,
     found: Found,
     /// What was seen while the lease was claimed.
-    seen: Option<Look<S>>,
+    look: Option<Look<S>>,
 }
 
 /// What was seen, and when. The plan is made for that moment, so that nothing is due in it which the look did not know of.
@@ -258,18 +258,18 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             }
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
             let looks = !taken && !waits;
-            let (claim, seen) = if looks { join(claim, self.look(&found)).await } else { (claim.await, None) };
+            let (claim, look) = if looks { join(claim, self.look(&found)).await } else { (claim.await, None) };
             match claim? {
                 Claim::Held(mut lease) => {
                     // Where it took more than one try, others may have been here since.
                     let found = if lease.follows(found.lease.as_ref()) { Some(found) } else { None };
-                    let seen = seen.filter(|_| found.is_some());
+                    let look = look.filter(|_| found.is_some());
                     self.keep_pace(&mut lease).await;
                     let found = match found {
                         Some(found) => found,
                         None => self.read().await?,
                     };
-                    return Ok(Some(Begun { lease, found, seen }));
+                    return Ok(Some(Begun { lease, found, look }));
                 }
                 Claim::Marked if left => return Ok(None),
                 Claim::Marked => {

@@ -1,5 +1,7 @@
 //! The loop and the fleet file, with a function that only watches.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
 use std::sync::Mutex;
