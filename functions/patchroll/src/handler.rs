@@ -264,6 +264,11 @@ impl<P: Ports> Function<P> for Patchroll {
     }
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {
+        // The look that they were planned by may be some seconds older.
+        if let (Step::Host(HostStep::Terminate { .. }), Some(full_turn)) = (&applied.planned.step, &mut state.full_turn)
+        {
+            *full_turn = applied.at;
+        }
         // What became of other steps is seen in the next look.
         if let (Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active }), Outcome::Done) =
             (&applied.planned.step, applied.outcome)

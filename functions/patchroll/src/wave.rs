@@ -252,8 +252,8 @@ impl Planning<'_, '_> {
             self.report.waits.push(Wait::Roll(RollWait::Ends { hosts }));
             self.wake_at(next.unwrap_or(now + ENDS_AGAIN));
         }
-        if most > 0 && ends.len() >= MOST_ENDS {
-            self.state.full_turn = Some(now);
+        if most > 0 {
+            self.state.full_turn = (ends.len() >= MOST_ENDS).then_some(now);
         }
         let still = wave.hosts.values().filter(|leaver| !leaver.ended).count();
         if still > 0 && still == ends.len() && left == 0 && !wave.raised.is_empty() {

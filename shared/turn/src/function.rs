@@ -98,4 +98,6 @@ pub struct Applied<'a> {
     pub planned: &'a Planned,
     /// What became of it.
     pub outcome: &'a Outcome,
+    /// When it was over.
+    pub at: Timestamp,
 }

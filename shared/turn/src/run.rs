@@ -437,8 +437,9 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let beside = outlook.steps[next + 1..].iter().take_while(|planned| planned.beside).count();
             let together = next..next + 1 + beside;
             let outcomes = join_all(together.clone().map(|index| self.take(&outlook.steps[index], &record))).await;
+            let at = self.ports.now();
             for (index, outcome) in together.zip(outcomes) {
-                let applied = Applied { planned: &outlook.steps[index], outcome: &outcome };
+                let applied = Applied { planned: &outlook.steps[index], outcome: &outcome, at };
                 self.function.settle(&mut outlook.state, &applied);
                 record.decisions[index].outcome = outcome;
                 next = index + 1;
