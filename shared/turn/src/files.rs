@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use evenkeel_model::fleet::{self, Format, Problems};
 use evenkeel_model::{Fleet, FleetName, Timestamp};
+use futures_util::future::try_join;
 
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
@@ -149,10 +150,10 @@ impl FleetCache {
             Ok(fleet) if fleet.name != *name => Err(FleetError::Misnamed { fleet: name.clone(), found: fleet.name }),
             Ok(fleet) => {
                 let print = fingerprint(text.as_bytes());
-                // One after the other: processes that start together write the same, and transactions of theirs would clash.
-                for (key, body) in [(key, text.to_owned()), (in_force_key(name), print.to_string())] {
-                    ports.write(vec![Write::put(key, body, Expect::Anything)]).await.map_err(lost)?;
-                }
+                // Each by itself: processes that start together write the same, and transactions of theirs would clash.
+                let put = |key, body| ports.write(vec![Write::put(key, body, Expect::Anything)]);
+                let (file, told) = (put(key, text.to_owned()), put(in_force_key(name), print.to_string()));
+                try_join(file, told).await.map_err(lost)?;
                 Ok(InForce { fleet: Arc::new(fleet), refused: None, print })
             }
             Err(problems) => {

@@ -257,7 +257,8 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
                 left = true;
             }
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
-            let looks = !taken && !waits;
+            // Before the first turn of all, everybody finds the lease free, and a fleet that is just built wakes many at once.
+            let looks = found.lease.is_some() && !taken && !waits;
             let (claim, look) = if looks { join(claim, self.look(&found)).await } else { (claim.await, None) };
             match claim? {
                 Claim::Held(mut lease) => {

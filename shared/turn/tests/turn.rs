@@ -179,11 +179,13 @@ fn process() -> FleetCache {
 
 #[test]
 fn a_plan_is_made_for_the_moment_of_its_look() {
-    // A look takes a second here, and is taken while the lease is claimed.
-    let desk = Desk::new();
-    let (_, summary) = desk.turn(&process(), 0);
-    assert!(summary.held);
-    assert_eq!(summary.rounds, 1);
+    // A look takes a second here, and from the second turn on it is taken while the lease is claimed.
+    let (desk, process) = (Desk::new(), process());
+    for _ in 0..3 {
+        let (_, summary) = desk.turn(&process, 10);
+        assert!(summary.held);
+        assert_eq!(summary.rounds, 1);
+    }
 }
 
 #[test]
