@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evenkeel_model::decision::{HostStep, ImageStep, Outcome, Planned, Step};
+use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
 use evenkeel_model::groups::{Group, MemberState};
-use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
 use evenkeel_model::trigger::{ContainerInstanceStatus, Request, RollVerb, ScalingKind, Trigger};
 use evenkeel_model::{FunctionName, GroupName, InstanceId, PoolName, TargetGroup, Timestamp};
@@ -264,18 +263,7 @@ impl<P: Ports> Function<P> for Patchroll {
     }
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {
-        // The look that they were planned by may be some seconds older.
-        if let (Step::Host(HostStep::Terminate { .. }), Some(full_turn)) = (&applied.planned.step, &mut state.full_turn)
-        {
-            *full_turn = applied.at;
-        }
-        // What became of other steps is seen in the next look.
-        if let (Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active }), Outcome::Done) =
-            (&applied.planned.step, applied.outcome)
-        {
-            // Whoever tells it to drain from now on is somebody else.
-            state.drained.retain(|id| !hosts.contains(id));
-        }
+        state.settle(applied);
     }
 
     fn tells(&self, given: &Given<'_, State>, outlook: &Outlook<State>) -> Option<Tell> {

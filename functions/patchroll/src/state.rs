@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_model::decision::{Halt, Stuck};
+use evenkeel_model::decision::{Halt, HostStep, Outcome, Step, Stuck};
 use evenkeel_model::fleet::{Patch, Refresh};
+use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::TemplateVersion;
 use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
-use evenkeel_turn::{Notices, Remembers};
+use evenkeel_turn::{Applied, Notices, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,6 +68,23 @@ pub struct State {
     /// Fields of later versions.
     #[serde(flatten)]
     pub rest: BTreeMap<String, Value>,
+}
+
+impl State {
+    /// Notes what became of a step, where the next look does not show it.
+    pub(crate) fn settle(&mut self, applied: &Applied<'_>) {
+        match &applied.planned.step {
+            // The look that they were planned by may be some seconds older.
+            Step::Host(HostStep::Terminate { .. }) if self.full_turn.is_some() => self.full_turn = Some(applied.at),
+            Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active })
+                if *applied.outcome == Outcome::Done =>
+            {
+                // Whoever tells it to drain from now on is somebody else.
+                self.drained.retain(|id| !hosts.contains(id));
+            }
+            Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => {}
+        }
+    }
 }
 
 impl Remembers for State {
@@ -290,4 +308,29 @@ pub enum Ending {
     NotBaked(String),
     /// It was taken back: the groups launch what they launched before, and so do its hosts.
     RolledBack(Halt),
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_model::decision::{HostWhy, Planned, Why};
+
+    use super::*;
+
+    #[test]
+    fn ends_keep_their_distance_from_when_they_happened() {
+        let [looked, ended] = ["2026-01-05T00:00:00Z", "2026-01-05T00:00:03Z"].map(|at| at.parse().unwrap());
+        let end = HostStep::Terminate { host: "i-1".parse().unwrap(), pool: "base".parse().unwrap(), shrink: false };
+        let planned =
+            Planned { step: Step::Host(end), why: Why::Host(HostWhy::Empty), needs: Vec::new(), beside: false };
+        // One whose answer was lost may have ended its host.
+        for outcome in [Outcome::Done, Outcome::Failed("no answer".to_owned())] {
+            let applied = Applied { planned: &planned, outcome: &outcome, at: ended };
+            let mut full = State { full_turn: Some(looked), ..State::default() };
+            full.settle(&applied);
+            assert_eq!(full.full_turn, Some(ended));
+            let mut few = State::default();
+            few.settle(&applied);
+            assert_eq!(few.full_turn, None, "a few need no distance");
+        }
+    }
 }
