@@ -4,7 +4,7 @@ use evenkeel_model::trigger::{AlarmChange, AlarmState, Trigger};
 use jiff::Timestamp;
 
 use crate::Reading;
-use crate::eventbridge::Event;
+use crate::event::Event;
 use crate::malformed::{Malformed, Reason};
 use crate::object::Object;
 

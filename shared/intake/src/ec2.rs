@@ -6,7 +6,7 @@ use evenkeel_model::trigger::{
 };
 
 use crate::Reading;
-use crate::eventbridge::Event;
+use crate::event::Event;
 use crate::malformed::Malformed;
 use crate::object::{Object, word};
 

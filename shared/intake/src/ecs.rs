@@ -5,7 +5,7 @@ use evenkeel_model::trigger::{ContainerInstanceChange, DeploymentChange, Service
 
 use crate::Reading;
 use crate::arn::{self, EcsName};
-use crate::eventbridge::Event;
+use crate::event::Event;
 use crate::malformed::{Malformed, Reason};
 use crate::object::Object;
 

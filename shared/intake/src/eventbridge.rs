@@ -1,28 +1,11 @@
 //! The envelope of EventBridge, and which reader its `source` and `detail-type` ask for.
 
-use std::borrow::Cow;
-
 use evenkeel_model::trigger::{RefreshState, RuleName, ScalingKind, Tick, Trigger};
-use jiff::Timestamp;
 
+use crate::event::Event;
 use crate::malformed::Malformed;
 use crate::object::Object;
 use crate::{Reading, arn, autoscaling, cloudwatch, ec2, ecs, health, inspector, ssm};
-
-/// What the envelope says and what it holds (EventBridge user guide, "Events structure").
-pub(crate) struct Event<'a> {
-    pub(crate) at: Option<Timestamp>,
-    pub(crate) detail: Object<'a>,
-    envelope: &'a Object<'a>,
-}
-
-impl<'a> Event<'a> {
-    /// The ARNs of what the event is about. Not to be trusted for EC2: a spot warning's has the zone where the region
-    /// belongs, and no account.
-    pub(crate) fn resources(&self) -> Vec<Cow<'a, str>> {
-        self.envelope.texts("resources")
-    }
-}
 
 /// Reads an event that came through a rule, or from EventBridge Scheduler.
 pub(crate) fn read(envelope: &Object<'_>) -> Result<Reading, Malformed> {
@@ -37,7 +20,7 @@ pub(crate) fn read(envelope: &Object<'_>) -> Result<Reading, Malformed> {
         return Ok(Reading::unknown(&format!("{source}/{detail_type}")));
     };
     let json = envelope.json("detail")?;
-    let read = || reader(&Event { at, detail: Object::parse(&json)?, envelope });
+    let read = || reader(&Event::new(at, Object::parse(&json)?, envelope));
     // ECS names the service of some events in the envelope alone; its details have no field of that name.
     let in_envelope = |problem: &Malformed| source == "aws.ecs" && problem.place == "resources";
     read().map_err(|problem| if in_envelope(&problem) { problem } else { problem.inside("detail") })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use evenkeel_model::ids::InstanceId;
 use evenkeel_model::trigger::{EventTypeCode, HealthCategory, HealthEvent, Trigger};
 
-use crate::eventbridge::Event;
+use crate::event::Event;
 use crate::malformed::{Malformed, Reason};
 use crate::object::Object;
 use crate::{Reading, arn};

@@ -6,7 +6,7 @@ use evenkeel_model::ids::InstanceId;
 use evenkeel_model::trigger::{Finding, Severity, Trigger};
 
 use crate::Reading;
-use crate::eventbridge::Event;
+use crate::event::Event;
 use crate::malformed::Malformed;
 use crate::object::Object;
 

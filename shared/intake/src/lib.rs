@@ -17,6 +17,7 @@ mod carrier;
 mod cloudwatch;
 mod ec2;
 mod ecs;
+mod event;
 mod eventbridge;
 mod health;
 mod inspector;

@@ -3,7 +3,7 @@
 use evenkeel_model::trigger::{Compliance, ParameterChange, Trigger};
 
 use crate::Reading;
-use crate::eventbridge::Event;
+use crate::event::Event;
 use crate::malformed::Malformed;
 use crate::object::word;
 

@@ -4,7 +4,7 @@ use evenkeel_intake::MessageId;
 use evenkeel_turn::Summary;
 use serde_json::{Value, json};
 
-use crate::invocation::NotHandled;
+use crate::not_handled::NotHandled;
 
 /// What is known so far.
 #[derive(Debug, Default)]

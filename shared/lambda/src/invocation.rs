@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::entry::{Done, Entry};
 use crate::log::{Counts, Log, chain};
+use crate::not_handled::NotHandled;
 
 /// What a turn leaves of the function's time: its last call may take five seconds, and then there is the answer.
 const RESERVE: Duration = Duration::from_secs(7);
@@ -30,28 +31,6 @@ pub struct Invocation<'a> {
     pub request: &'a str,
     /// When the function is killed.
     pub deadline: Timestamp,
-}
-
-/// Why an invocation is to be tried again, or to go to the dead-letter queue.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotHandled {
-    /// The event cannot be used, ever; the platform's tries end in the dead-letter queue, with these words.
-    #[error("malformed event: {0}")]
-    Malformed(String),
-    /// Our fault or AWS's.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl NotHandled {
-    /// The error's type, as the runtime API and the dead-letter queue show it.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "Malformed",
-            Self::Failed(_) => "Failed",
-        }
-    }
 }
 
 /// Handles one invocation. The answer names the messages of a queue that are to come again, or says what was done.

@@ -7,13 +7,15 @@ mod answer;
 mod entry;
 mod invocation;
 mod log;
+mod not_handled;
 mod setup;
 mod start;
 
 pub use entry::{Done, Entry};
-pub use invocation::{Invocation, NotHandled, invoke};
+pub use invocation::{Invocation, invoke};
 /// Why a binary does not start, or ends.
 pub use lambda_runtime::Error as StartError;
 pub use log::{Counts, Log, Stdout};
+pub use not_handled::NotHandled;
 pub use setup::{Setup, SetupError};
 pub use start::start;

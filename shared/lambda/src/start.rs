@@ -6,8 +6,9 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 use crate::entry::Entry;
-use crate::invocation::{Invocation, NotHandled, invoke};
+use crate::invocation::{Invocation, invoke};
 use crate::log::Stdout;
+use crate::not_handled::NotHandled;
 use crate::setup::Setup;
 
 /// Serves invocations until the platform ends the process.

@@ -9,8 +9,10 @@ pub mod words;
 
 mod check;
 mod field;
+mod format;
 mod kinds;
 mod limits;
+mod nearest;
 mod parts;
 mod place;
 mod schema;
@@ -22,7 +24,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use read::{Format, Problem, Problems, read};
+pub use format::Format;
+pub use read::{Problem, Problems, read};
 pub use schema::schema;
 pub use window::{InvalidWindow, Window};
 

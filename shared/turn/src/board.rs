@@ -10,11 +10,11 @@ use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{FleetName, InstanceId, PoolName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::body::{parse, to_json};
 use crate::budget::Budget;
 use crate::error::TurnError;
 use crate::ledger::{Expect, Key, LedgerError, Write};
 use crate::ports::Ledger;
-use crate::run::{parse, to_json};
 
 /// Notices are forgotten after this: the longest that one may count for.
 const NOTICES_LAST: Duration = Duration::from_hours(1);

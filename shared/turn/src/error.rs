@@ -2,7 +2,7 @@
 
 use crate::files::FleetError;
 use crate::ledger::LedgerError;
-use crate::ports::PortError;
+use crate::port_error::PortError;
 
 /// Why a trigger led to nothing.
 #[derive(Debug, thiserror::Error)]

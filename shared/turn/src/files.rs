@@ -7,9 +7,9 @@ use evenkeel_model::fleet::{self, Format, Problems};
 use evenkeel_model::{Fleet, FleetName, Timestamp};
 use futures_util::future::try_join;
 
+use crate::fingerprint::fingerprint;
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
-use crate::view::fingerprint;
 
 /// A process reads a fleet file again after this long, so that an edit acts within a minute.
 const REFRESH: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use evenkeel_model::{FleetName, Timestamp};
 
-use crate::ports::PortError;
+use crate::port_error::PortError;
 
 /// Where an item is: partition `fleet#NAME`, and a sort key such as `view#microscale`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,14 +5,17 @@
 //! through the traits in [`ports`].
 
 mod board;
+mod body;
 mod budget;
 mod error;
 mod files;
+mod fingerprint;
 mod function;
 mod handled;
 mod lease;
 pub mod ledger;
 pub mod look;
+mod port_error;
 pub mod ports;
 mod record;
 mod retry;
@@ -30,11 +33,12 @@ pub use board::{
 pub use budget::{Budget, Out, OutCause};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, good_file_key};
+pub use fingerprint::fingerprint;
 pub use function::{Applied, Function, Given, Outlook, Remembers};
 pub use handled::Handled;
 pub use lease::Lease;
 pub use record::feed_key;
 pub use retry::retry;
 pub use run::{Call, Limits, Summary, dry_run, run, state_key};
-pub use view::{Dated, fingerprint, lease_key, shown, view_key};
+pub use view::{Dated, lease_key, shown, view_key};
 pub use wake::{SOON, wake};

@@ -6,9 +6,9 @@ use evenkeel_model::decision::{Decision, Outcome, Planned};
 use evenkeel_model::view::{DecisionView, View};
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 
+use crate::body::{parse, to_json};
 use crate::error::TurnError;
 use crate::ledger::{Expect, Item, Key, Write};
-use crate::run::{parse, to_json};
 
 /// Decisions are kept for 14 days: long enough to ask what happened last week.
 const DECISIONS_LAST: Duration = Duration::from_hours(14 * 24);

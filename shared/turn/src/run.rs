@@ -7,9 +7,9 @@ use evenkeel_model::report::Report;
 use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use futures_util::future::{join, join_all};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::board::{Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key};
+use crate::body::{parse, to_json};
 use crate::budget::Budget;
 use crate::error::{HandleError, TurnError};
 use crate::files::{FleetCache, InForce, in_force_key};
@@ -468,14 +468,4 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
 #[must_use]
 pub fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
     Key::turn(fleet, format_args!("state#{function}"))
-}
-
-pub(crate) fn parse<T: DeserializeOwned>(key: &Key, item: Option<&Item>) -> Result<Option<T>, TurnError> {
-    item.map(|item| serde_json::from_str(&item.body))
-        .transpose()
-        .map_err(|source| TurnError::Stored { key: key.sort.clone(), source })
-}
-
-pub(crate) fn to_json<T: Serialize>(key: &Key, value: &T) -> Result<String, TurnError> {
-    serde_json::to_string(value).map_err(|source| TurnError::Stored { key: key.sort.clone(), source })
 }

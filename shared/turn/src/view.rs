@@ -1,13 +1,12 @@
 //! What a function shows. A view is written when it changes, and the lease says how long it held.
 
-use std::io::Write;
-
 use evenkeel_model::view::View;
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::TurnError;
+use crate::fingerprint::Fingerprint;
 use crate::lease::Lease;
 use crate::ledger::{Item, Key};
 
@@ -59,36 +58,5 @@ pub(crate) fn fingerprint_but_at<V: Dated>(key: &Key, view: &mut V) -> Result<u6
     let printed = serde_json::to_writer(&mut print, view);
     *view.at() = at;
     printed.map_err(|source| TurnError::Stored { key: key.sort.clone(), source })?;
-    Ok(print.0)
-}
-
-/// FNV-1a: equal texts have equal prints in every process.
-#[must_use]
-pub fn fingerprint(bytes: &[u8]) -> u64 {
-    Fingerprint::default().and(bytes)
-}
-
-struct Fingerprint(u64);
-
-impl Default for Fingerprint {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fingerprint {
-    fn and(&self, bytes: &[u8]) -> u64 {
-        bytes.iter().fold(self.0, |print, &byte| (print ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-    }
-}
-
-impl Write for Fingerprint {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 = self.and(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    Ok(print.value())
 }

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use super::limits;
+use super::nearest::nearest;
 use super::place::{Path, shorten};
 use super::tree::{self, Entry, Fault, Node, Value};
 
@@ -313,17 +313,4 @@ impl<'a> Table<'a> {
             self.notes.add_at(*at, self.path.key(key), message);
         }
     }
-}
-
-/// The candidate that `word` is probably a misspelling of.
-pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    // The distance costs the product of the lengths, and nobody misspells a name into something so much longer.
-    if word.len() > limits::SHOWN {
-        return None;
-    }
-    let allowed = (word.chars().count() / 3).max(1);
-    let distance = |candidate| strsim::damerau_levenshtein(word, candidate);
-    let near =
-        candidates.map(|candidate| (distance(candidate), candidate)).filter(|(distance, _)| *distance <= allowed);
-    near.min().map(|(_, candidate)| candidate)
 }

@@ -4,9 +4,9 @@ use jsonc_parser::ast;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use toml::de::{DeTable, DeValue};
 
+use super::format::Format;
 use super::limits;
 use super::place::{Path, Step, shorten};
-use super::read::Format;
 
 /// A value and where it starts.
 pub(super) struct Node {

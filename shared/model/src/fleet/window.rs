@@ -164,7 +164,7 @@ fn parse_zone(text: &str) -> Result<TimeZone, InvalidWindow> {
         return Ok(zone);
     }
     let names = database.available().map(|name| name.to_string()).collect::<Vec<_>>();
-    let nearest = super::field::nearest(text, names.iter().map(String::as_str)).map(str::to_owned);
+    let nearest = super::nearest::nearest(text, names.iter().map(String::as_str)).map(str::to_owned);
     Err(InvalidWindow::Zone { text: super::place::shorten(text), nearest })
 }
 
