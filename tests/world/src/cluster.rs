@@ -224,8 +224,13 @@ impl Cluster {
     /// Whether ECS would place one more task of `service` on this host.
     #[must_use]
     pub fn fits(&self, service: ServiceNo, host: &SimHost) -> bool {
+        host.seen.takes_tasks() && self.fits_in(service, host, self.placeable(host))
+    }
+
+    /// The same where the host's placeable room is known.
+    pub(crate) fn fits_in(&self, service: ServiceNo, host: &SimHost, room: Resources) -> bool {
         let wanted = &self.services[service];
-        if !host.seen.takes_tasks() || self.placeable(host).times(wanted.task.resources) == 0 {
+        if !host.seen.takes_tasks() || room.times(wanted.task.resources) == 0 {
             return false;
         }
         let live = || host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.is_live());

@@ -18,8 +18,10 @@ use crate::ledger::Table;
 use crate::measure::Measure;
 use crate::setup::Setup;
 use crate::signals::Signals;
+use crate::standing::Now;
 use crate::trouble::Trouble;
 use crate::turns::{Newest, TurnNo, Under};
+use crate::watched::Watched;
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -154,9 +156,9 @@ pub(crate) struct Core {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) fleet_text: String,
     pub(crate) setup: Setup,
-    pub(crate) cluster: Cluster,
-    pub(crate) cloud: Cloud,
-    pub(crate) signals: Signals,
+    pub(crate) cluster: Watched<Cluster>,
+    pub(crate) cloud: Watched<Cloud>,
+    pub(crate) signals: Watched<Signals>,
     pub(crate) table: Table,
     pub(crate) apis: Apis,
     pub(crate) faults: Faults,
@@ -177,8 +179,8 @@ impl Core {
             queue: BTreeMap::new(),
             queued: 0,
             fleet_text: serde_json::to_string(fleet.as_ref()).unwrap_or_default(),
-            cluster: Cluster::default(),
-            cloud: Cloud::new(&fleet, &setup),
+            cluster: Watched::default(),
+            cloud: Watched::new(Cloud::new(&fleet, &setup)),
             table: Table::default(),
             apis: Apis::default(),
             rng: Streams::new(seed),
@@ -188,7 +190,7 @@ impl Core {
             newest: Newest::default(),
             fleet,
             setup,
-            signals,
+            signals: Watched::new(signals),
             faults,
         };
         core.populate();
@@ -285,7 +287,8 @@ impl Core {
         if until > self.now {
             self.note_leases();
             let Self { measure, cluster, cloud, signals, fleet, setup, .. } = self;
-            measure.pass(until - self.now, cluster, cloud, signals, fleet, setup.spot.price_per_mille);
+            let now = Now { cluster, cloud, signals, fleet, spot_per_mille: setup.spot.price_per_mille };
+            measure.pass(until - self.now, &now);
             self.now = until;
         }
     }

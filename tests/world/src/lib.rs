@@ -24,8 +24,10 @@ mod scheduler;
 pub mod setup;
 mod signals;
 mod sim;
+mod standing;
 mod trouble;
 mod turns;
+mod watched;
 
 pub use api::Calls;
 pub use audit::Violation;

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use evenkeel_model::fleet::{Fleet, Purchase};
+use evenkeel_model::ServiceName;
+use evenkeel_model::fleet::Fleet;
 use evenkeel_model::view::{Moment, MomentOfService};
-use evenkeel_model::{Resources, ServiceName};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
-use crate::cloud::Cloud;
 use crate::cluster::{Agent, Cluster, ServiceNo};
 use crate::losses::Losses;
 use crate::rolls::Rolls;
 use crate::setup::millis;
-use crate::signals::Signals;
+use crate::standing::{Hosts, Now, Served, Standing, count};
+use crate::watched::Watched;
 
 /// A wanted task that was never served and not wanted for this long counts as a reaction of that length; one that was
 /// gone sooner says nothing about how fast we are.
@@ -31,12 +31,13 @@ pub(crate) struct Measure {
     pub(crate) below_minimum: Ms,
     pub(crate) missing: Missing,
     pub(crate) losses: Losses,
-    pub(crate) rolls: Rolls,
+    pub(crate) rolls: Watched<Rolls>,
     pub(crate) depths: Depths,
     /// Launches that began.
     pub(crate) launches: u64,
     pub(crate) over_asked_task_ms: u64,
     pub(crate) course: Course,
+    standing: Standing,
 }
 
 /// Calls one after the other, from an event about a host to the first answer to it; the most there were.
@@ -117,11 +118,12 @@ impl Measure {
             below_minimum: 0,
             missing: Missing::default(),
             losses: Losses::default(),
-            rolls: Rolls::default(),
+            rolls: Watched::default(),
             depths: Depths::default(),
             launches: 0,
             over_asked_task_ms: 0,
             course: Course::default(),
+            standing: Standing::default(),
         }
     }
 
@@ -181,40 +183,22 @@ impl Measure {
     }
 
     /// Lets `span` pass with everything as it is. Also takes note of what changed just before.
-    pub(crate) fn pass(
-        &mut self,
-        span: Ms,
-        cluster: &Cluster,
-        cloud: &Cloud,
-        signals: &Signals,
-        fleet: &Fleet,
-        spot_per_mille: u32,
-    ) {
-        let now = self.passed;
+    pub(crate) fn pass(&mut self, span: Ms, now: &Now<'_>) {
+        let began = self.passed;
         self.passed += span;
-        // A lowered count that ECS has not acted on yet makes room within a second or so: what was asked for together
-        // is judged together.
-        let surplus =
-            |service| count(cluster, service, |agent| agent != Agent::Stopping) > cluster.services[service].desired;
-        let lowering = (0..cluster.services.len()).any(surplus);
+        self.standing.keep_up(now, &self.rolls);
+        self.count_hosts(span, now.fleet);
         let due = self.course.is_due(self.passed);
         let mut sampled = BTreeMap::new();
-        self.count_hosts(span, cluster, cloud, fleet, spot_per_mille);
-        for (service, file) in fleet.services.iter().enumerate() {
-            let running = count(cluster, service, |agent| agent == Agent::Running);
-            self.note_running(service, running, now);
-            let live = count(cluster, service, |agent| agent != Agent::Stopping);
-            let missing = cluster.services[service].desired.saturating_sub(live);
-            if missing > 0 && !lowering {
-                let fits = slots(cluster, service);
-                self.over_asked_task_ms += u64::from(missing.saturating_sub(fits)) * span;
-            }
+        for (service, file) in now.fleet.services.iter().enumerate() {
+            let Served { running, live, over_asked, room } = self.standing.services[service];
+            self.note_running(service, running, began);
+            self.over_asked_task_ms += u64::from(over_asked) * span;
             let measured = &mut self.services[service];
             measured.running += u64::from(running) * span;
             let mut wanted = measured.want;
             if measured.fill {
-                let room = live + holes(cluster, service, fleet, signals);
-                let lasting = measured.lasting_room(now, room);
+                let lasting = measured.lasting_room(began, room);
                 wanted = room.min(file.ceiling());
                 measured.holes += u64::from(lasting) * span;
                 measured.holes_used += u64::from(lasting.min(live)) * span;
@@ -239,35 +223,20 @@ impl Measure {
         }
     }
 
-    fn count_hosts(&mut self, span: Ms, cluster: &Cluster, cloud: &Cloud, fleet: &Fleet, spot_per_mille: u32) {
-        let takes = |host: &crate::cluster::HostNo| cluster.hosts.get(host).is_none_or(|host| host.seen.takes_tasks());
-        let in_service: u32 = cloud
-            .instances
-            .iter()
-            .filter(|(host, one)| one.works && !one.ended && takes(host))
-            .map(|(_, one)| cloud.groups[one.group].units)
-            .sum();
-        self.losses.most_working = self.losses.most_working.max(cloud.working(|_| true));
+    fn count_hosts(&mut self, span: Ms, fleet: &Fleet) {
+        let Hosts { in_service, working, others, paid_usd, list_usd, reserved, spot, on_demand } = self.standing.hosts;
+        self.losses.most_working = self.losses.most_working.max(working);
         if in_service < fleet.hosts.minimum {
             self.below_minimum += span;
         }
         self.missing.note(fleet.hosts.minimum.saturating_sub(in_service), self.passed - span, self.passed);
-        // A host that a roll replaces is missed by nobody.
-        let rolled = u32::try_from(self.rolls.out(cloud)).unwrap_or(u32::MAX);
-        let others = cloud.working(|purchase| purchase != Purchase::OnDemand) + rolled;
         self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);
         let hours = seconds(span) / 3_600.0;
-        for instance in cloud.instances.values().filter(|one| !one.ended) {
-            let group = &cloud.groups[instance.group];
-            let (paid, list) = group.usd_an_hour(instance, spot_per_mille);
-            self.cost_usd += paid * hours;
-            self.all_on_demand_usd += list * hours;
-            *match group.purchase {
-                Purchase::Reserved => &mut self.reserved,
-                Purchase::Spot => &mut self.spot,
-                Purchase::OnDemand => &mut self.on_demand,
-            } += span;
-        }
+        self.cost_usd += paid_usd * hours;
+        self.all_on_demand_usd += list_usd * hours;
+        self.reserved += reserved * span;
+        self.spot += spot * span;
+        self.on_demand += on_demand * span;
     }
 }
 
@@ -319,42 +288,4 @@ impl Measured {
         }
         self.room.front().map_or(room, |(_, least)| *least)
     }
-}
-
-fn count(cluster: &Cluster, service: ServiceNo, is: impl Fn(Agent) -> bool) -> u32 {
-    let own = cluster.tasks.values().filter(|task| task.service == Some(service) && is(task.agent));
-    u32::try_from(own.count()).unwrap_or(u32::MAX)
-}
-
-/// How many more tasks of a service ECS would place now.
-fn slots(cluster: &Cluster, service: ServiceNo) -> u32 {
-    let need = cluster.services[service].task.resources;
-    let single = !cluster.services[service].task.ports.is_empty();
-    let fits = |host: &crate::cluster::SimHost| match cluster.fits(service, host) {
-        false => 0,
-        true if single => 1,
-        true => cluster.placeable(host).times(need).min(10_000),
-    };
-    cluster.hosts.values().map(fits).sum()
-}
-
-/// Holes of a fill service's size, hole by hole, after the unmet wants and the headroom of all higher tiers were set
-/// aside where they leave most.
-fn holes(cluster: &Cluster, service: ServiceNo, fleet: &Fleet, signals: &Signals) -> u32 {
-    let need = cluster.services[service].task.resources;
-    let mut rooms: Vec<Resources> =
-        cluster.hosts.values().filter(|host| cluster.fits(service, host)).map(|host| cluster.placeable(host)).collect();
-    let own = &fleet.services[service];
-    for (other, file) in fleet.services.iter().enumerate().filter(|(_, file)| file.priority < own.priority) {
-        let size = cluster.services[other].task.resources;
-        let live = count(cluster, other, |agent| agent != Agent::Stopping);
-        let wanted = signals.needs(other).unwrap_or(live).max(file.min_tasks).min(file.ceiling());
-        for _ in 0..wanted.saturating_sub(live) + file.headroom_tasks {
-            let tightest =
-                rooms.iter_mut().filter(|room| room.times(size) > 0).min_by_key(|room| (room.cpu, room.memory));
-            let Some(room) = tightest else { break };
-            *room = room.minus(size);
-        }
-    }
-    rooms.iter().map(|room| room.times(need).min(10_000)).sum()
 }

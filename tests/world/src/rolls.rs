@@ -3,7 +3,7 @@
 //! Which roll is under way, and how it ended, is what patchroll has stored. Everything else is measured here, from what
 //! the functions did and what the hosts went through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::fleet::{Fleet, Patch, Wave};
 use evenkeel_model::observed::HostStatus;
@@ -296,9 +296,9 @@ impl Measured {
 
     /// Hosts that a group misses: of those it had before the roll, or of those it is to have, if that is less.
     fn missing(&self, group: GroupNo, cloud: &Cloud) -> usize {
-        let leaves = |host: HostNo| self.leavers.iter().any(|leaver| leaver.host == host);
+        let leaving: BTreeSet<HostNo> = self.leavers.iter().map(|leaver| leaver.host).collect();
         let there = cloud.members(group).filter(|(host, one)| {
-            one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaves(*host)
+            one.phase == Phase::InService && one.ready_at.is_some() && !one.ended && !leaving.contains(host)
         });
         let wanted = self.desired.get(group).copied().unwrap_or(0).min(cloud.groups[group].desired as usize);
         wanted.saturating_sub(there.count())

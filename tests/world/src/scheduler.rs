@@ -1,5 +1,6 @@
 //! What ECS and its agents do: place and stop tasks to meet desired counts, start and end their containers.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use evenkeel_model::decision::HostStep;
@@ -184,8 +185,9 @@ impl Core {
                     keep_least(&mut fit, |host| field.of(cluster.placeable(&cluster.hosts[host])));
                 }
                 Placement::Spread(over) => {
-                    let sizes = self.group_sizes(service, &over);
-                    keep_least(&mut fit, |host| sizes.get(&self.group(*host, &over)).copied().unwrap_or(0));
+                    let over = over.trim_start_matches("attribute:");
+                    let sizes = self.group_sizes(service, over);
+                    keep_least(&mut fit, |host| sizes.get(self.group(*host, over)).copied().unwrap_or(0));
                 }
             }
         }
@@ -206,9 +208,10 @@ impl Core {
                     field.of(cluster.placeable(&cluster.hosts[&task.host]).plus(task.takes.resources))
                 }),
                 Placement::Spread(over) => {
-                    let sizes = self.group_sizes(service, &over);
+                    let over = over.trim_start_matches("attribute:");
+                    let sizes = self.group_sizes(service, over);
                     keep_most(&mut tasks, |task| {
-                        sizes.get(&self.group(cluster.tasks[task].host, &over)).copied().unwrap_or(0)
+                        sizes.get(self.group(cluster.tasks[task].host, over)).copied().unwrap_or(0)
                     });
                 }
             }
@@ -223,15 +226,16 @@ impl Core {
         if own.is_empty() { vec![Placement::Spread("attribute:ecs.availability-zone".to_owned())] } else { own.clone() }
     }
 
-    fn group(&self, host: HostNo, over: &str) -> String {
-        let Some(host) = self.cluster.hosts.get(&host) else { return String::new() };
-        match over.trim_start_matches("attribute:") {
-            "instanceId" | "host" => host.seen.id.to_string(),
-            attribute => host.seen.attributes.get(attribute).cloned().unwrap_or_default(),
+    /// What a host counts as where tasks are spread over `over`.
+    fn group(&self, host: HostNo, over: &str) -> &str {
+        let Some(host) = self.cluster.hosts.get(&host) else { return "" };
+        match over {
+            "instanceId" | "host" => host.seen.id.as_str(),
+            attribute => host.seen.attributes.get(attribute).map_or("", String::as_str),
         }
     }
 
-    fn group_sizes(&self, service: ServiceNo, over: &str) -> BTreeMap<String, usize> {
+    fn group_sizes(&self, service: ServiceNo, over: &str) -> BTreeMap<&str, usize> {
         let mut sizes = BTreeMap::new();
         for (_, task) in self.cluster.live(service) {
             *sizes.entry(self.group(task.host, over)).or_default() += 1;
@@ -419,14 +423,14 @@ impl Core {
     }
 }
 
+/// Keeps what has the least of something, which is looked at once for each.
 fn keep_least<T, K: Ord>(found: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    if let Some(least) = found.iter().map(&key).min() {
-        found.retain(|one| key(one) == least);
-    }
+    keep_most(found, |one| Reverse(key(one)));
 }
 
 fn keep_most<T, K: Ord>(found: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    if let Some(most) = found.iter().map(&key).max() {
-        found.retain(|one| key(one) == most);
-    }
+    let keys: Vec<K> = found.iter().map(key).collect();
+    let most = keys.iter().max();
+    let mut each = keys.iter();
+    found.retain(|_| each.next() == most);
 }

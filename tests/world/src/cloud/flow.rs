@@ -103,7 +103,8 @@ impl Core {
             )));
         }
         self.note_roll_end(function, number, shrink);
-        let group = &mut self.cloud.groups[self.cloud.instances[&number].group];
+        let group = self.cloud.instances[&number].group;
+        let group = &mut self.cloud.groups[group];
         if shrink {
             group.desired = group.desired.saturating_sub(1);
         }

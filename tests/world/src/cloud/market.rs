@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use crate::clock::{Ms, SECOND};
 use crate::cloud::spot::Trace;
-use crate::cloud::{GroupNo, Phase};
+use crate::cloud::{Cloud, GroupNo, Phase};
 use crate::cluster::HostNo;
 use crate::core::{Core, Event};
 
@@ -114,10 +114,11 @@ impl Core {
 
     /// EC2 recommends to rebalance; a group with capacity rebalancing launches another at once, from the spot market only.
     pub(crate) fn recommend_rebalance(&mut self, host: HostNo) {
-        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        let Cloud { groups, instances, .. } = &mut *self.cloud;
+        let Some(instance) = instances.get_mut(&host) else { return };
         let number = instance.group;
-        if self.cloud.groups[number].purchase == Purchase::Spot
-            && self.cloud.groups[number].setup.capacity_rebalancing
+        if groups[number].purchase == Purchase::Spot
+            && groups[number].setup.capacity_rebalancing
             && instance.phase == Phase::InService
         {
             instance.at_risk = true;

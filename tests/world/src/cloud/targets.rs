@@ -35,8 +35,9 @@ impl Cloud {
 impl Core {
     /// The group registers an instance that it counts in.
     pub(crate) fn register_target(&mut self, host: HostNo) {
-        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
-        let group = &self.cloud.groups[instance.group];
+        let Cloud { groups, instances, .. } = &mut *self.cloud;
+        let Some(instance) = instances.get_mut(&host) else { return };
+        let group = &groups[instance.group];
         if !group.balanced || group.suspended.contains(&Process::AddToLoadBalancer) || instance.target.is_some() {
             return;
         }
@@ -50,7 +51,8 @@ impl Core {
     /// A health check's result is known.
     pub(crate) fn checked(&mut self, host: HostNo) {
         let now = self.now;
-        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        let Cloud { groups, instances, .. } = &mut *self.cloud;
+        let Some(instance) = instances.get_mut(&host) else { return };
         let checks = matches!(instance.target, Some(Health::Initial | Health::Unhealthy));
         if !checks || instance.ended || instance.phase != Phase::InService {
             return;
@@ -61,7 +63,7 @@ impl Core {
             return;
         }
         instance.target = Some(Health::Unhealthy);
-        let setup = &self.cloud.groups[instance.group].setup;
+        let setup = &groups[instance.group].setup;
         if setup.elb_health {
             let wait = (setup.grace_seconds * SECOND).saturating_sub(UNHEALTHY_AFTER);
             self.after(wait, Event::Sick(host));
@@ -70,10 +72,12 @@ impl Core {
 
     /// The grace period of an instance is over: a group with `ELB` health checks replaces one that is still unhealthy.
     pub(crate) fn sick(&mut self, host: HostNo) {
-        let Some(instance) = self.cloud.instances.get_mut(&host) else { return };
+        let Cloud { groups, instances, .. } = &mut *self.cloud;
+        let Some(instance) = instances.get_mut(&host) else { return };
+        let group = &groups[instance.group];
         // Also called when the group may end instances again, whose grace period may not be over.
-        let grace = self.cloud.groups[instance.group].setup.grace_seconds * SECOND;
-        let setup_says = self.cloud.groups[instance.group].setup.elb_health && self.now >= instance.launched + grace;
+        let grace = group.setup.grace_seconds * SECOND;
+        let setup_says = group.setup.elb_health && self.now >= instance.launched + grace;
         if !setup_says
             || instance.target != Some(Health::Unhealthy)
             || instance.phase != Phase::InService
@@ -82,7 +86,7 @@ impl Core {
             return;
         }
         instance.healthy = false;
-        if !self.cloud.groups[instance.group].suspended.contains(&Process::Terminate) {
+        if !group.suspended.contains(&Process::Terminate) {
             self.begin_end(host);
         }
     }
