@@ -134,7 +134,9 @@ class Functions:
             variables = Path(folder) / "environment"
             lines = [f"{key}={value}\n" for key, value in settings["Environment"].items()]
             variables.write_text("".join(lines), encoding="utf-8")
-            command = ["cargo", "lambda", "deploy", "--binary-path", str(bootstrap.resolve())]
+            # It packs beside the binary, where somebody else may be packing.
+            binary = shutil.copy2(bootstrap, Path(folder) / "bootstrap")
+            command = ["cargo", "lambda", "deploy", "--binary-path", str(binary)]
             command += ["--runtime", RUNTIME, "--role", settings["Role"]]
             command += ["--memory", str(settings["MemorySize"]), "--timeout", str(settings["Timeout"])]
             command += ["--env-file", str(variables), "--retry-attempts", "5", *arguments, full]
