@@ -2,6 +2,8 @@
 
 mod cloud;
 mod peaks;
+#[path = "../seeds.rs"]
+mod seeds;
 mod storm;
 mod sweeps;
 mod traces;

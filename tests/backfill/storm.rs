@@ -5,6 +5,7 @@ use evenkeel_world::clock::MINUTE;
 use evenkeel_world::setup::Setup;
 use evenkeel_world::{Faults, Interruption, Report, World};
 
+use crate::seeds::slice;
 use crate::{SHOP, fleet, pool, quiet, world};
 
 const TAKEN: u32 = 30;
@@ -68,7 +69,9 @@ fn thirty_hosts_that_are_taken_at_once_drain_in_three_calls_and_are_replaced_by_
 #[test]
 fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_every_host_once() {
     let faults = Faults { doubled: 1.0, lost: 1.0 / 3.0, killed: 0.1, ..Faults::default() };
-    for seed in 1..=10 {
+    let seeds = slice("storms", 1..=10, 2);
+    let to_the_end = |seed| seed <= 2 || seeds.first() == Some(&seed);
+    for &seed in &seeds {
         for how in [Interruption::Warned, Interruption::Unwarned] {
             let mut world = storm(seed, faults.clone(), how, MINUTE);
             world.run_until(20 * MINUTE);
@@ -80,7 +83,7 @@ fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_
             assert_eq!(world.working(Purchase::OnDemand), TAKEN, "seed {seed}, {how:?}");
             assert_eq!(report.throttled, 0, "seed {seed}, {how:?}: a bucket was overdrawn");
             assert_eq!(report.hosts.below_minimum_seconds, 0.0);
-            if seed <= 2 {
+            if to_the_end(seed) {
                 let losses = report.losses;
                 eprintln!(
                     "seed {seed}, {how:?}: {} drain calls, {} capacity calls, {} of {} drained in time, replaced in {:?} \

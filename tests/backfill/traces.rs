@@ -6,9 +6,11 @@ use std::path::Path;
 
 use evenkeel_model::fleet::Purchase;
 use evenkeel_world::Faults;
+use evenkeel_world::clock::MINUTE;
 use evenkeel_world::setup::Setup;
 use evenkeel_world::spot::Trace;
 
+use crate::seeds::slice;
 use crate::{SHOP, fleet, pool, quiet, world};
 
 fn trace(name: &str) -> Option<Trace> {
@@ -22,8 +24,8 @@ fn trace(name: &str) -> Option<Trace> {
     }
 }
 
-/// Runs the shop, or a larger one, on a market; gives on-demand hours as a multiple of the floor.
-fn ride(name: &str, spot: u32, warned: bool) {
+/// Runs the shop, or a larger one, on a market, to its end or for a day.
+fn ride(name: &str, spot: u32, warned: bool, seeds: &[u64], whole: bool) {
     let Some(trace) = trace(name) else { return };
     let (minimum, steady) = (3, 3 + spot);
     let text = SHOP
@@ -37,10 +39,10 @@ fn ride(name: &str, spot: u32, warned: bool) {
         pool.hosts = Some(spot);
     }
     setup.spot.warned_per_mille = if warned { 1_000 } else { 0 };
-    for seed in [1, 2] {
+    for &seed in seeds {
         let mut world = world(fleet.clone(), setup.clone(), seed, Faults::default(), 300.0);
         world.follow(&pool("spot"), &trace).unwrap_or_else(|problem| panic!("{problem}"));
-        world.run_until(trace.length());
+        world.run_until(if whole { trace.length() } else { trace.length().min(24 * 60 * MINUTE) });
         let report = world.report();
         let over = report.hosts.on_demand_hours / report.backfill.floor_on_demand_hours;
         eprintln!(
@@ -54,7 +56,8 @@ fn ride(name: &str, spot: u32, warned: bool) {
         );
         quiet(&report);
         assert_eq!(report.hosts.below_minimum_seconds, 0.0, "three reserved hosts are the minimum");
-        assert!(over <= 1.10, "{name}: {over}");
+        // On one day there may be hardly any on-demand hours, and the floor is next to nothing.
+        assert!(!whole || over <= 1.10, "{name}: {over}");
         assert!(report.backfill.most_moves_in_an_hour <= steady as usize);
         let moved = report.losses.replacement_over_floor;
         assert!(moved.p50.is_none_or(|p50| p50 <= 1.15) && moved.p99.is_none_or(|p99| p99 <= 1.5), "{moved:?}");
@@ -62,28 +65,48 @@ fn ride(name: &str, spot: u32, warned: bool) {
     }
 }
 
+/// The markets, with the size of the spot pool.
+const R5_B: (&str, u32) = ("r5-16xlarge-us-east-1b.json", 2);
+const R5_D: (&str, u32) = ("r5-16xlarge-us-east-1d.json", 2);
+const FOUR_P3: (&str, u32) = ("p3-2xlarge-4-node-us-east-1f.json", 4);
+const GROUP_P3: (&str, u32) = ("p3-group.csv", 32);
+
+fn ride_whole((name, spot): (&str, u32)) {
+    ride(name, spot, true, &[1, 2], true);
+    ride(name, spot, false, &[1, 2], true);
+}
+
 #[test]
+fn a_day_of_each_market() {
+    let seeds = slice("a day of each market", 1..=20, 1);
+    for (name, spot) in [R5_B, R5_D, FOUR_P3, GROUP_P3] {
+        // With all seeds asked for, the whole markets are run as well.
+        ride(name, spot, seeds[0] % 2 == 0, &seeds[..1], false);
+    }
+}
+
+#[test]
+#[ignore = "long: a whole market"]
 fn r5_in_zone_b() {
-    ride("r5-16xlarge-us-east-1b.json", 2, true);
-    ride("r5-16xlarge-us-east-1b.json", 2, false);
+    ride_whole(R5_B);
 }
 
 #[test]
+#[ignore = "long: a whole market"]
 fn r5_in_zone_d() {
-    ride("r5-16xlarge-us-east-1d.json", 2, true);
-    ride("r5-16xlarge-us-east-1d.json", 2, false);
+    ride_whole(R5_D);
 }
 
 #[test]
+#[ignore = "long: a whole market"]
 fn four_p3() {
-    ride("p3-2xlarge-4-node-us-east-1f.json", 4, true);
-    ride("p3-2xlarge-4-node-us-east-1f.json", 4, false);
+    ride_whole(FOUR_P3);
 }
 
 #[test]
+#[ignore = "long: a whole market"]
 fn a_group_of_thirty_two_p3() {
-    ride("p3-group.csv", 32, true);
-    ride("p3-group.csv", 32, false);
+    ride_whole(GROUP_P3);
 }
 
 /// Reserved hosts do not cover the minimum, one in two is warned, and there may be no cluster: nobody is missing for longer
@@ -129,6 +152,7 @@ fn ride_without_cover(name: &str, spot: u32, cluster: bool, seed: u64) {
 }
 
 #[test]
+#[ignore = "long: whole markets"]
 fn where_reserved_hosts_do_not_cover_the_minimum_no_host_is_missing_for_longer_than_a_boot() {
     for cluster in [true, false] {
         ride_without_cover("p3-group.csv", 32, cluster, 1);

@@ -3,6 +3,8 @@
 mod bake;
 mod killed;
 mod others;
+#[path = "../seeds.rs"]
+mod seeds;
 mod sizes;
 mod stuck;
 mod windows;

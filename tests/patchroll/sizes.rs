@@ -6,6 +6,7 @@ use evenkeel_model::fleet::Fleet;
 use evenkeel_world::Faults;
 use evenkeel_world::clock::MINUTE;
 
+use crate::seeds::slice;
 use crate::{SHOP, SHOP_SETUP, all_new, fleet, start, world};
 
 fn large(hosts: u32, strategy: &str) -> (Fleet, String) {
@@ -28,9 +29,10 @@ fn large(hosts: u32, strategy: &str) -> (Fleet, String) {
 /// Rolls a fleet of so many hosts with every seed: 1.10 times the floor in the middle, and never more than 1.12, because
 /// the canary is a wave more than the ten of the floor (a thousand hosts: 1.20, for a single seed, and from seed to seed the
 /// draws of the floor differ by a twentieth); with eight calls for each host, and a little more for some seed where hosts come
-/// first.
-fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
+/// first. What is said of the middle needs all seeds.
+fn roll(hosts: u32, strategy: &str, seeds: Vec<u64>) {
     let (mut ratios, mut calls) = (Vec::new(), Vec::new());
+    let all = seeds.len() >= HUNDREDS;
     for seed in seeds {
         let (fleet, setup) = large(hosts, strategy);
         let mut world = world(fleet, &setup, seed, Faults::default(), f64::from(hosts) * 60.0);
@@ -52,8 +54,10 @@ fn roll(hosts: u32, strategy: &str, seeds: std::ops::RangeInclusive<u64>) {
         let most = if strategy == "launch-first" { 8.5 } else { 8.0 };
         assert!(calls.iter().all(|calls| *calls <= most), "{roll}");
     }
-    assert!(ratios.len() == 1 || middle(&mut ratios) <= 1.10, "{ratios:?}");
-    assert!(middle(&mut calls) <= 8.0, "{calls:?}");
+    if all {
+        assert!(middle(&mut ratios) <= 1.10, "{ratios:?}");
+        assert!(middle(&mut calls) <= 8.0, "{calls:?}");
+    }
 }
 
 fn middle(of: &mut [f64]) -> f64 {
@@ -61,22 +65,32 @@ fn middle(of: &mut [f64]) -> f64 {
     of[of.len() / 2]
 }
 
+/// Seeds for a hundred hosts, and those of a day.
+const HUNDREDS: usize = 8;
+const A_DAY: usize = 2;
+
+fn hundreds(sweep: &str) -> Vec<u64> {
+    slice(sweep, 1..=HUNDREDS as u64, A_DAY)
+}
+
 #[test]
 fn a_hundred_hosts_end_first() {
-    roll(100, "terminate-first", 1..=8);
+    roll(100, "terminate-first", hundreds("a hundred hosts, terminate-first"));
 }
 
 #[test]
 fn a_hundred_hosts_come_first() {
-    roll(100, "launch-first", 1..=8);
+    roll(100, "launch-first", hundreds("a hundred hosts, launch-first"));
 }
 
 #[test]
+#[ignore = "long: a thousand hosts"]
 fn a_thousand_hosts_end_first() {
-    roll(1_000, "terminate-first", 1..=1);
+    roll(1_000, "terminate-first", vec![1]);
 }
 
 #[test]
+#[ignore = "long: a thousand hosts"]
 fn a_thousand_hosts_come_first() {
-    roll(1_000, "launch-first", 1..=1);
+    roll(1_000, "launch-first", vec![1]);
 }
