@@ -24,7 +24,7 @@ REPOSITORY = HERE.parent.parent
 sys.path.insert(0, str(REPOSITORY / "infra"))
 
 from deployment.fleet import Fleet  # noqa: E402
-from deployment.functions import ALL, bootstraps  # noqa: E402, F401
+from deployment.functions import ALL  # noqa: E402, F401
 from world.where import ACCOUNT, REGION  # noqa: E402
 
 PLAYED_BY_THE_WORLD = ("ECS", "EC2", "AUTO_SCALING", "APPLICATION_AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2")
@@ -79,6 +79,9 @@ class Cloud:
             "SFTP_ENABLED": "0",
             "CLOUDTRAIL_RECORDING": "1",
             "AUTH": "true",
+            # What it unpacks and keeps is nobody else's.
+            "STATE_DIR": str(self.folder),
+            "TMPDIR": str(self.folder),
         }
         # Functions inherit this process's environment, and with it whom they call.
         through = "-proxy" if self.with_faults else ""

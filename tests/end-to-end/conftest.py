@@ -5,13 +5,13 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 import tomllib
 from pathlib import Path
 
 import pytest
-from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, Played, bootstraps, eventually
+from called import recorded
+from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, Played, eventually
 
 SHOP = HERE / "fleets" / "shop.toml"
 DEPOT = HERE / "fleets" / "depot.toml"
@@ -31,6 +31,7 @@ def pytest_addoption(parser):
     parser.addoption("--evenkeel", required=True, help="a built `evenkeel`")
     parser.addoption("--built", action="store_true", help="they were built as infra/deploy builds, which costs it little now")
     parser.addoption("--arch", default="x86_64")
+    parser.addoption("--recorded", required=True, help="where each worker writes down what functions called")
     parser.addoption("--faults", action="store_true", help="behind the fault proxy: about one call in ten of the functions fails")
     parser.addoption("--shuffle", type=int, metavar="SEED", help="the stories in another order")
 
@@ -38,10 +39,16 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "last: after all others, because it looks at what they did")
     config.addinivalue_line("markers", "calm: not behind the fault proxy, because it is not about what functions do to a fleet")
+    config.addinivalue_line("markers", "takes(seconds): more than half a minute, so that it begins early")
     if config.option.faults:
         Patience.factor = 4
     # Who ends the tests ends what they started: as if it had been interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def seconds(item):
+    marker = item.get_closest_marker("takes")
+    return marker.args[0] if marker else 0
 
 
 def pytest_collection_modifyitems(session, config, items):
@@ -49,13 +56,26 @@ def pytest_collection_modifyitems(session, config, items):
         items[:] = [item for item in items if not item.get_closest_marker("calm")]
     if config.option.shuffle is not None:
         random.Random(config.option.shuffle).shuffle(items)
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    else:
+        # Workers take the next story when they are done with one: the longest first, so that all end at about the same time.
+        items.sort(key=seconds, reverse=True)
     # With -k, -m or a part of the files, some stories are left out; what they would have called is not seen.
     files = {path.name for path in HERE.glob("test_*.py")}
     config.stash[TOLD] = not config.option.keyword and {item.path.name for item in items} == files
 
 
-TOLD = pytest.StashKey[bool]()
+TOLD, CALLED = pytest.StashKey[bool](), pytest.StashKey[dict]()
+
+
+def pytest_sessionfinish(session):
+    """What this worker's account has seen. Whoever only hands out stories to workers has nothing to say."""
+    config = session.config
+    told = config.stash.get(TOLD, None)
+    if told is not None and not config.option.markexpr == "last":
+        everything = told and not session.testsfailed
+        seen = {"everything": everything, "functions": config.stash.get(CALLED, {})}
+        name = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        Path(config.option.recorded, f"{name}.json").write_text(json.dumps(seen))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,12 +86,6 @@ def pytest_runtest_makereport(item, call):
     if story:
         report.sections.append(("the fleets then", story.stands()))
     return report
-
-
-@pytest.fixture
-def everything_was_told(request):
-    """Whether all stories run, and ran without a failure."""
-    return request.config.stash[TOLD] and not request.session.testsfailed
 
 
 def read(path):
@@ -120,20 +134,8 @@ def with_patchroll(functions):
 
 
 @pytest.fixture(scope="session")
-def bins(request, functions, tmp_path_factory):
-    """The functions without debug information, where there is a tool that takes it away: it is most of a test build, and
-    each deployment would pack it."""
-    given = Path(request.config.getoption("--bins")).resolve()
-    if not shutil.which("strip"):
-        return given
-    folder = tmp_path_factory.mktemp("bins")
-    for name, binary in bootstraps(functions, given, request.config.getoption("--arch")).items():
-        subprocess.run(["strip", "-o", folder / name, binary], check=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def options(request, functions, bins):
+def options(request, functions):
+    bins = Path(request.config.getoption("--bins")).resolve()
     evenkeel = Path(request.config.getoption("--evenkeel")).resolve()
     arch = request.config.getoption("--arch")
     # The stories make their own demand; the random one is another deployment's.
@@ -142,7 +144,7 @@ def options(request, functions, bins):
 
 
 @pytest.fixture(scope="session")
-def deployed(cloud, options):
+def deployed(cloud, options, request):
     """`infra/deploy`, run once; stories that change the deployment put it back."""
     iam = cloud.client("iam")
     iam.create_role(RoleName=HOSTS, AssumeRolePolicyDocument=json.dumps(BY_EC2))
@@ -153,7 +155,8 @@ def deployed(cloud, options):
     deployed = Deployed(cloud, options)
     done = deployed.deploy(*FLEETS)
     assert done.returncode == 0, done.stderr + done.stdout
-    return deployed
+    yield deployed
+    request.config.stash[CALLED] = recorded(cloud, deployed)
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def an_older_image(yard):
     return yard.ec2.create_image(InstanceId=instance, Name="evenkeel-yard-older", TagSpecifications=kinds)["ImageId"]
 
 
+@pytest.mark.takes(40)
 def test_hosts_are_replaced_by_ones_of_a_baked_image_launched_first(story):
     yard = story.yard
     old = set(yard.members())
@@ -101,6 +102,7 @@ def test_a_bake_whose_builder_is_ended_ends_the_roll(story):
     story.launched_and_ended(launched=3, ended=0, fleet="yard")
 
 
+@pytest.mark.takes(35)
 def test_a_roll_that_is_halted_is_taken_back(story):
     """The first hosts of the new image bring errors: the groups launch what they launched before, and so do all hosts."""
     yard = story.yard

@@ -5,9 +5,9 @@ import subprocess
 from datetime import datetime, timezone
 
 import pytest
+from called import actions, called_on_ministack
 from cloud import NAME, REPOSITORY, Deployed
 from conftest import DEPOT, FLEETS, SHOP, fleets_of
-from test_roles import allowed_to_call, called_on_ministack
 
 pytestmark = pytest.mark.calm
 
@@ -124,8 +124,10 @@ def test_it_builds_what_it_deploys(cloud, deployed, options, request):
 
 
 @pytest.fixture
-def beside(cloud, deployed, functions, options):
-    """A deployment of its own beside that of the stories, for a third fleet on the depot's hosts, with random demand."""
+def beside(request, cloud, deployed, functions, options):
+    """A deployment of its own beside that of the stories, for a third fleet on the depot's hosts, with random demand: of all
+    functions, or of those that the story is about."""
+    asked = getattr(request, "param", functions)
     build_once(cloud)
     text = DEPOT.read_text().replace('name = "depot"', 'name = "third"', 1)
     manual = 'demand = { manual = true, per_task = 10, valid_for = "1m" }'
@@ -133,11 +135,12 @@ def beside(cloud, deployed, functions, options):
     text = text.replace(manual, 'demand = { metric = "third/Orders", period = "10s", per_task = 10 }')
     third = cloud.folder / "third.toml"
     third.write_text(text)
-    beside = Deployed(cloud, [*options[:-1], ",".join(functions), "--fleet", third], name="beside")
+    beside = Deployed(cloud, [*options[:-1], ",".join(asked), "--fleet", third], name="beside")
     yield beside
     beside.run("destroy", "--yes")
 
 
+@pytest.mark.takes(80)
 def test_destroy_leaves_nothing_behind(cloud, beside):
     """Made, taken away with its table kept, made again on that, and taken away whole."""
     before = {kind: len(found) for kind, found in there(cloud).items()}
@@ -160,6 +163,8 @@ def test_destroy_leaves_nothing_behind(cloud, beside):
     assert "there was nothing" in beside.run("destroy", "--yes").stdout
 
 
+@pytest.mark.takes(30)
+@pytest.mark.parametrize("beside", [["microscale"]], indirect=True, ids=["alone"])
 def test_microscale_is_woken_by_its_queue_only_where_a_fleet_asks_for_beats(cloud, beside):
     """Pollers of its queue cost more than the ticks of a month, so they come and go with `beat` in the fleet file."""
     third = cloud.folder / "third.toml"
@@ -175,7 +180,7 @@ def test_microscale_is_woken_by_its_queue_only_where_a_fleet_asks_for_beats(clou
         found = api.get_function_configuration(FunctionName="beside-microscale")
         mappings = api.list_event_source_mappings()["EventSourceMappings"]
         mapping = next(one for one in mappings if one["EventSourceArn"].endswith(":beside-microscale-beats"))
-        may = "sqs:SendMessage" in allowed_to_call(beside.statements(found["Role"]))
+        may = "sqs:SendMessage" in actions(beside.statements(found["Role"]))
         return mapping["State"] == "Enabled", "EVENKEEL_BEAT_QUEUE" in found["Environment"]["Variables"], may
 
     assert beats() == (True, True, True)
@@ -183,6 +188,8 @@ def test_microscale_is_woken_by_its_queue_only_where_a_fleet_asks_for_beats(clou
     assert beats() == (False, False, False)
 
 
+@pytest.mark.takes(30)
+@pytest.mark.parametrize("beside", [["demand"]], indirect=True, ids=["alone"])
 def test_random_demand_is_published_where_the_fleet_file_says(cloud, beside, functions):
     if "demand" not in functions:
         pytest.skip("demand is not built")
@@ -198,4 +205,4 @@ def test_random_demand_is_published_where_the_fleet_file_says(cloud, beside, fun
     key = {name: key for key, name in beside.keys().items()}["demand"]
     assert called_on_ministack(cloud, key) == {"ssm:GetParameter", "cloudwatch:PutMetricData"}
     beside_role = cloud.client("lambda").get_function_configuration(FunctionName="beside-demand")["Role"]
-    assert allowed_to_call(beside.statements(beside_role)) == {"ssm:GetParameter", "cloudwatch:PutMetricData"}
+    assert actions(beside.statements(beside_role)) == {"ssm:GetParameter", "cloudwatch:PutMetricData"}

@@ -34,6 +34,7 @@ def base_is_new(story, old):
     story.until(lambda: says(story, '"done"'), 60, "the roll says that it is done")
 
 
+@pytest.mark.takes(45)
 def test_five_hosts_are_rolled_by_hand(story):
     shop = story.shop
     story.shop_at_rest()
@@ -66,6 +67,7 @@ def test_five_hosts_are_rolled_by_hand(story):
     story.launched_and_ended(launched=10, ended=5)
 
 
+@pytest.mark.takes(85)
 def test_a_roll_whose_launches_are_refused_says_so_and_goes_on(story):
     """The first host's replacement is not to be had: the roll is halted with EC2's words, until there is room again."""
     shop = story.shop
@@ -85,6 +87,7 @@ def test_a_roll_whose_launches_are_refused_says_so_and_goes_on(story):
     story.launched_and_ended(launched=8, ended=3)
 
 
+@pytest.mark.takes(40)
 def test_a_roll_waits_until_new_hosts_pass_their_load_balancers_checks(story):
     shop = story.shop
     story.shop_at_rest()

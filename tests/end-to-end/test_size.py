@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from called import calls_on_ministack
 from cloud import HERE, REPOSITORY, Deployed, Played, eventually
 from conftest import read
-from test_roles import calls_on_ministack
 
 pytestmark = pytest.mark.calm
 
@@ -60,6 +60,7 @@ def calls(cloud, key, work):
     return [action for action in made if not action.startswith(("dynamodb:", "sqs:"))], done
 
 
+@pytest.mark.takes(90)
 def test_a_quiet_turn_with_a_hundred_hosts(cloud, large, functions):
     eventually(lambda: len(large.hosts()) == 100, 120, "a hundred hosts", every=2)
 

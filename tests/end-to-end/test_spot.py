@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
+import pytest
 from cloud import Patience, alarm
 
 # AWS gives 120 s; hosts here drain in about two.
@@ -14,6 +15,7 @@ def launches(story):
     return [one for one in decisions if "set-capacity" in str(one["step"])]
 
 
+@pytest.mark.takes(100)
 def test_notice_to_drained_stood_in_for_and_given_back(story):
     shop = story.shop
     story.shop_at_rest()

@@ -99,6 +99,7 @@ def test_a_turn_that_fails_gives_its_lease_back(story):
     eventually(lambda: push(story, 20)[1].get("held"), 10, "a turn", every=1)
 
 
+@pytest.mark.takes(60)
 def test_the_tick_comes_by_itself(story):
     """Nobody asks and nothing happens: within a minute the rule wakes each function, and beats follow from it."""
     story.shop_at_rest()
@@ -121,6 +122,7 @@ def test_the_tick_comes_by_itself(story):
     eventually(lambda: epoch("microscale") >= after + 3, 40, "beats of five seconds", every=1)
 
 
+@pytest.mark.takes(60)
 def test_a_fleet_file_is_broken_and_mended(story):
     """A broken file changes nothing, and is told; the last good one stays in force until the next good one is there."""
     two_hosts(story)

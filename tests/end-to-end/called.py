@@ -1,0 +1,47 @@
+"""What functions called, and what their roles allow."""
+
+import json
+
+# Not called by a function, but by Lambda in its name: the log, the poller of its queue, and what is given up.
+BY_LAMBDA = {"Log", "BeWoken", "GiveUp"}
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def calls_on_ministack(cloud, key):
+    """The actions that came with an access key, in order, as MiniStack's log says them."""
+    found = []
+    for line in (cloud.folder / "ministack.log").read_text().splitlines():
+        if line.startswith("CALL "):
+            call = json.loads(line.removeprefix("CALL "))
+            if call["key"] == key:
+                found += call["actions"]
+    return found
+
+
+def called_on_ministack(cloud, key):
+    return set(calls_on_ministack(cloud, key))
+
+
+def actions(statements, by_lambda=False):
+    """What a role allows its function itself, or Lambda in its name."""
+    return {action for one in statements if (one["Sid"] in BY_LAMBDA) == by_lambda for action in listed(one["Action"])}
+
+
+def recorded(cloud, deployed):
+    """By function: what it called so far, and what its role allows. Stories are told in several accounts, and the last one
+    looks at what was called in all of them."""
+    api, found = cloud.client("lambda"), {}
+    for key, function in deployed.keys().items():
+        role = api.get_function_configuration(FunctionName=f"{deployed.name}-{function}")["Role"]
+        statements = deployed.statements(role)
+        called = called_on_ministack(cloud, key)
+        called |= {call["action"] for call in cloud.world("calls") if call["key"] == key}
+        found[function] = {
+            "called": sorted(called),
+            "allowed": sorted(actions(statements)),
+            "by_lambda": sorted(actions(statements, by_lambda=True)),
+        }
+    return found
