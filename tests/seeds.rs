@@ -40,6 +40,7 @@ pub(crate) fn slice(sweep: &str, all: RangeInclusive<u64>, part: usize) -> Vec<u
     slice_of(&Asked::of_environment(), sweep, all, part)
 }
 
+#[expect(clippy::print_stderr, reason = "a test says what it tries")]
 fn slice_of(asked: &Asked, sweep: &str, all: RangeInclusive<u64>, part: usize) -> Vec<u64> {
     let mut seeds: Vec<u64> = all.collect();
     let Asked::Day(day) = asked else { return seeds };

@@ -81,7 +81,7 @@ fn a_day_of_each_market() {
     let seeds = slice("a day of each market", 1..=20, 1);
     for (name, spot) in [R5_B, R5_D, FOUR_P3, GROUP_P3] {
         // With all seeds asked for, the whole markets are run as well.
-        ride(name, spot, seeds[0] % 2 == 0, &seeds[..1], false);
+        ride(name, spot, seeds[0].is_multiple_of(2), &seeds[..1], false);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A roll of five hosts, killed between any two calls: it ends the same.
 
+#![expect(clippy::print_stderr, reason = "a test says what it measured")]
+
 use evenkeel_world::Faults;
 use evenkeel_world::clock::MINUTE;
 
