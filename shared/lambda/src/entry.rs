@@ -42,6 +42,7 @@ impl<S, V: Serialize> From<Handled<S, V>> for Done {
         match handled {
             Handled::NotForUs => Self::NotForUs,
             Handled::Turned(summary) => Self::Turned(Box::new(summary)),
+            Handled::Refused(because) => Self::Answered(json!({ "refused": because })),
             Handled::Planned(parts) => {
                 let (outlook, view) = *parts;
                 Self::Answered(json!({ "steps": outlook.steps, "report": outlook.report, "view": view }))

@@ -96,9 +96,9 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
     async fn trigger(&mut self, trigger: &Trigger, message: Option<&MessageId>) {
         let asked = matches!(trigger, Trigger::Manual(_));
         let (mut failure, mut passing, mut answered) = (None, false, false);
-        for fleet in self.fleets {
+        for (before, fleet) in self.fleets.iter().enumerate() {
             let began = self.ports.now();
-            let limits = self.limits(began);
+            let limits = self.limits(began, self.fleets.len() - before);
             let turn = Box::pin(self.entry.handle(self.ports, fleet, trigger, self.invocation.request, limits));
             match turn.await {
                 Ok(Done::NotForUs) => continue,
@@ -145,7 +145,10 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
         }
         let event = record(&payload, message).unwrap_or(&payload).to_string();
         match Box::pin(self.ports.bury(&why.to_string(), &event)).await {
-            Ok(true) => self.answer.fine(message),
+            Ok(true) => {
+                self.answer.done(json!({ "dead_letter": why.to_string() }));
+                self.answer.fine(message);
+            }
             Ok(false) => self.answer.failed(message, why),
             Err(error) => {
                 self.log.note(E::NAME, "dead letter not taken", &error.to_string());
@@ -162,10 +165,12 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
         shown(view.as_ref()?, lease.as_ref()).ok()
     }
 
-    fn limits(&self, now: Timestamp) -> Limits {
+    /// The time there is, shared among the fleets that have not had their turn yet: a slow one must not starve the last.
+    fn limits(&self, now: Timestamp, fleets: usize) -> Limits {
         let left = self.invocation.deadline.duration_since(now);
         let left = if left.is_positive() { left.unsigned_abs() } else { TIME_OTHERWISE };
-        Limits { budget: left.saturating_sub(RESERVE), lease: left + LEASE_AFTER }
+        let share = u32::try_from(fleets).unwrap_or(u32::MAX).max(1);
+        Limits { budget: left.saturating_sub(RESERVE) / share, lease: left + LEASE_AFTER }
     }
 }
 

@@ -37,12 +37,12 @@ pub trait Log: Sync {
         };
         let steps = summary.decisions.len();
         let failed = summary.decisions.iter().filter(|decision| failed(&decision.outcome)).count();
-        let short: u32 = summary.report.shortfall.iter().map(|shortfall| shortfall.tasks).sum();
+        let short: u64 = summary.report.shortfall.iter().map(|shortfall| u64::from(shortfall.tasks)).sum();
         let counts = [
             ("Handed over", u64::from(!summary.held)),
             ("Steps", steps as u64),
             ("Failed steps", failed as u64),
-            ("Short tasks", u64::from(short)),
+            ("Short tasks", short),
             ("Not woken", u64::from(summary.not_woken.is_some())),
             ("Fleet file refused", u64::from(summary.fleet_file_refused.is_some())),
         ];

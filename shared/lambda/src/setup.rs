@@ -1,5 +1,7 @@
 //! The settings of a binary: environment variables, read once in `main`.
 
+use std::collections::BTreeSet;
+
 use evenkeel_aws::{Also, Settings};
 use evenkeel_model::FleetName;
 use evenkeel_model::ids::InvalidId;
@@ -32,6 +34,9 @@ pub enum SetupError {
     /// A variable is missing or empty.
     #[error("environment variable {FLEETS} names no fleet")]
     NoFleet,
+    /// A fleet is named twice: it would have two turns for each event.
+    #[error("environment variable {FLEETS} names fleet {0} twice")]
+    Twice(FleetName),
     /// A name is none.
     #[error("environment variable {FLEETS}")]
     Fleet(#[from] InvalidId),
@@ -54,9 +59,13 @@ impl Setup {
         let given = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let names = given(FLEETS).ok_or(SetupError::NoFleet)?;
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let fleets = names.map(|name| Ok(FleetCache::new(FleetName::new(name)?)));
+        let names = names.map(FleetName::new).collect::<Result<Vec<_>, _>>()?;
+        let mut known = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !known.insert(*name)) {
+            return Err(SetupError::Twice(twice.clone()));
+        }
         Ok(Self {
-            fleets: fleets.collect::<Result<_, SetupError>>()?,
+            fleets: names.into_iter().map(FleetCache::new).collect(),
             settings: Settings {
                 table: given(TABLE).unwrap_or_else(|| DEFAULT_TABLE.to_owned()),
                 beat_queue: given(BEAT_QUEUE),
@@ -85,5 +94,7 @@ mod tests {
         assert_eq!(read(" shop, depot ,"), Ok(vec!["shop".to_owned(), "depot".to_owned()]));
         assert!(read(" ").is_err());
         assert!(read("a fleet").is_err());
+        let twice = read("shop,depot,shop");
+        assert!(twice.is_err_and(|error| error.ends_with("names fleet shop twice")));
     }
 }

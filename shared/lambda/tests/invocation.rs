@@ -128,8 +128,9 @@ fn batch(bodies: &[&str]) -> String {
 async fn each_fleet_gets_the_trigger_and_time_is_left_for_the_answer() {
     let (answer, _, asked) = handle(&["shop", "depot"], TICK).await;
     assert_eq!(answer, Ok(json!([{ "fleet": "shop" }, { "fleet": "depot" }])));
-    let limits = Limits { budget: Duration::from_secs(23), lease: Duration::from_secs(35) };
-    assert_eq!(asked, [("shop".to_owned(), limits), ("depot".to_owned(), limits)]);
+    // The first fleet may not take the time of the last.
+    let limits = |milliseconds| Limits { budget: Duration::from_millis(milliseconds), lease: Duration::from_secs(35) };
+    assert_eq!(asked, [("shop".to_owned(), limits(11_500)), ("depot".to_owned(), limits(23_000))]);
 }
 
 #[tokio::test]
@@ -188,7 +189,7 @@ async fn buried(fleets: &[&str], payload: &str) -> (Result<Value, NotHandled>, V
 async fn bad_input_is_put_away_once_and_never_comes_again() {
     let malformed = TICK.replace("Scheduled Event", "EC2 Spot Instance Interruption Warning").replace("events", "ec2");
     let (answer, dead) = buried(&["shop"], &malformed).await;
-    assert_eq!(answer, Ok(json!([])));
+    assert!(answer.unwrap()["dead_letter"].as_str().unwrap().starts_with("malformed event:"));
     assert!(dead[0].0.starts_with("malformed event:") && dead[0].1.contains("aws.ec2"), "{dead:?}");
     let (answer, dead) = buried(&["shop"], &batch(&["{", TICK])).await;
     assert_eq!(answer, Ok(json!({ "batchItemFailures": [] })));

@@ -10,6 +10,8 @@ pub enum Handled<S, V> {
     NotForUs,
     /// A turn was taken, or another one marked to go again.
     Turned(Summary),
+    /// What was asked for cannot be done, and why; nothing was changed.
+    Refused(String),
     /// How things are and what a turn would do; nothing was changed.
     Planned(Box<(Outlook<S>, V)>),
 }
