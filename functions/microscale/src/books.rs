@@ -160,6 +160,15 @@ impl<'a> Books<'a> {
         (0..self.hosts.len()).map(|host| self.slots_on(service, host)).fold(0, u32::saturating_add)
     }
 
+    /// The most tasks of `service` that its hosts could ever hold, with nothing else on them.
+    pub(crate) fn most_ever(&self, service: usize) -> u32 {
+        let on_host = |(host, book): (usize, &HostBook<'_>)| {
+            let given_back = book.ports.difference(&book.host.reserved_ports).copied().collect();
+            self.slots_with(service, host, book.host.registered, Cleared { ports: &given_back })
+        };
+        self.hosts.iter().enumerate().map(on_host).fold(0, u32::saturating_add)
+    }
+
     /// [`Self::slots`] of every service. Services of one size that may be anywhere have the same number: large fleets have
     /// many services and few sizes.
     pub(crate) fn all_slots(&self) -> Vec<u32> {

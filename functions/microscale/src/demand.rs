@@ -98,8 +98,12 @@ fn fresh(signal: Option<&Signal>, valid: Duration, now: Timestamp) -> Result<(f6
     match signal {
         Some(&Signal::Value { value, at }) => {
             let age = now.duration_since(at);
-            if age.is_positive() && age.unsigned_abs() > valid {
-                return Err(format!("the newest value is {} s old", age.as_secs()));
+            if age.unsigned_abs() > valid {
+                let seconds = age.as_secs().unsigned_abs();
+                return Err(match age.is_positive() {
+                    true => format!("the newest value is {seconds} s old"),
+                    false => format!("the newest value is dated {seconds} s in the future"),
+                });
             }
             Ok((value, at))
         }

@@ -16,7 +16,9 @@ pub(crate) struct Grants<'b, 'a> {
     room: Vec<u32>,
     /// New tasks that each service was granted.
     granted: Vec<u32>,
-    /// Slots of each service that the grants of the others may take at worst.
+    /// New tasks that ECS may place whatever is decided here: they take room, and have no claim to it.
+    conceded: Vec<u32>,
+    /// Slots of each service that the new tasks of the others may take at worst.
     taken: Vec<u32>,
     /// Live tasks that each service gives up.
     lowered: Vec<u32>,
@@ -47,6 +49,7 @@ impl<'b, 'a> Grants<'b, 'a> {
             slots,
             looking: Work::for_fleet(books.hosts.len()),
             granted: vec![0; count],
+            conceded: vec![0; count],
             taken: vec![0; count],
             lowered: vec![0; count],
             headroom: books.services.iter().map(|book| book.file.headroom_tasks).collect(),
@@ -69,13 +72,25 @@ impl<'b, 'a> Grants<'b, 'a> {
         self.lowered[service]
     }
 
-    /// Grants without asking: tasks that ECS will place whatever is decided here.
+    /// Tasks that ECS will place as soon as there is room, whatever is decided here. What fits on no host, however empty,
+    /// takes nobody's room.
     pub(crate) fn concede(&mut self, service: usize, tasks: u32) {
-        self.granted[service] += tasks;
+        let tasks = tasks.min(self.books.most_ever(service));
+        self.conceded[service] += tasks;
+        self.take(service, tasks);
+    }
+
+    /// New tasks of a service may take room from all others.
+    fn take(&mut self, service: usize, tasks: u32) {
         for other in (0..self.taken.len()).filter(|&other| other != service && tasks > 0) {
             let damage = self.books.worst_damage(service, other).saturating_mul(tasks);
             self.taken[other] = self.taken[other].saturating_add(damage);
         }
+    }
+
+    /// New tasks of a service that ECS may place, granted or not.
+    fn coming(&self, service: usize) -> u32 {
+        self.granted[service] + self.conceded[service]
     }
 
     /// Takes back a part of what was granted.
@@ -102,14 +117,15 @@ impl<'b, 'a> Grants<'b, 'a> {
             }
             allowed = self.allowed_by(other, service, allowed);
         }
-        self.concede(service, allowed);
+        self.granted[service] += allowed;
+        self.take(service, allowed);
         allowed
     }
 
     /// How many of `tasks` more tasks are certain to find a slot beside what was granted already.
     fn own(&mut self, service: usize, tasks: u32) -> u32 {
         let roughly = self.certain(service, self.room[service]).saturating_sub(self.granted[service]);
-        let moves = |&other: &usize| self.granted[other] > 0 && self.books.worst_damage(other, service) > 0;
+        let moves = |&other: &usize| self.coming(other) > 0 && self.books.worst_damage(other, service) > 0;
         let mut movers = (0..self.granted.len()).filter(|&other| other != service).filter(moves);
         // One mover's damage can be measured exactly, in the room as it is now.
         let (Some(mover), None) = (movers.next(), movers.next()) else { return roughly };
@@ -120,7 +136,7 @@ impl<'b, 'a> Grants<'b, 'a> {
         let (mut enough, mut too_many) = (roughly, tasks.min(free) + 1);
         while enough + 1 < too_many && self.looking.spend(8 * self.books.hosts.len()) {
             let middle = enough.midpoint(too_many);
-            if harmless(self.books, mover, service, free - middle) >= self.granted[mover] {
+            if harmless(self.books, mover, service, free - middle) >= self.coming(mover) {
                 enough = middle;
             } else {
                 too_many = middle;
@@ -169,6 +185,20 @@ impl<'b, 'a> Grants<'b, 'a> {
         exactly.max(roughly)
     }
 
+    /// Counts the room that comes of what the others give up in this turn anyway, whichever of their tasks ECS stops.
+    pub(crate) fn count_given_up(&mut self, service: usize, work: &mut Work) {
+        let lowerings = self.lowerings();
+        if !lowerings.is_empty() {
+            let room = certain_slots(self.books, service, self.slots[service], &lowerings, work);
+            self.room[service] = self.room[service].max(room);
+        }
+    }
+
+    /// Whether what a service was granted has room only when others have given up theirs.
+    pub(crate) fn relies_on_others(&self, service: usize) -> bool {
+        self.granted[service] > self.certain(service, self.slots[service])
+    }
+
     /// The smallest sacrifice of lower tiers that is certain to start up to `tasks` more tasks of `newcomer`: lowest tier
     /// first, then fewest, then youngest. None when no sacrifice is certain to start even one.
     pub(crate) fn preempt(&mut self, newcomer: usize, tasks: u32, caps: &[u32], work: &mut Work) -> Option<Preemption> {
@@ -183,7 +213,8 @@ impl<'b, 'a> Grants<'b, 'a> {
         }
         self.room[newcomer] =
             certain_slots(self.books, newcomer, self.slots[newcomer], &self.lowerings(), work).max(self.room[newcomer]);
-        self.concede(newcomer, starts);
+        self.granted[newcomer] += starts;
+        self.take(newcomer, starts);
         let lowerings =
             victims.iter().zip(kills).map(|(victim, count)| Lowering { service: victim.service, count }).collect();
         Some(Preemption { lowerings, starts })

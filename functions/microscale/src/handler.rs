@@ -67,10 +67,14 @@ impl Microscale {
                 return Ok(Handled::Planned(Box::new((outlook, view))));
             }
             Asks::Demand(amounts) => {
-                let at = trigger.at().unwrap_or_else(|| ports.now());
+                if let Some(because) = not_pushed(fleet, amounts.keys()) {
+                    return Ok(Handled::Refused(because));
+                }
+                let now = ports.now();
+                let at = trigger.at().unwrap_or(now);
                 let sent =
                     |(service, amount): (&ServiceName, &Amount)| (service.clone(), Pushed { value: amount.get(), at });
-                push_demand(ports, &fleet.name, &amounts.iter().map(sent).collect()).await?;
+                push_demand(ports, &fleet.name, &amounts.iter().map(sent).collect(), now).await?;
             }
         }
         let call = Call { holder, limits, news: &Notices::default() };
@@ -125,6 +129,16 @@ impl Microscale {
             | Trigger::Parameter(_) => Asks::Nothing,
         }
     }
+}
+
+/// Why demand cannot be sent for all of these services: one that is not there, or takes its demand from elsewhere. Nothing
+/// is kept then, because a value that nobody reads looks like one that was taken.
+fn not_pushed<'s>(fleet: &Fleet, mut services: impl Iterator<Item = &'s ServiceName>) -> Option<String> {
+    services.find_map(|service| match fleet.services.iter().find(|ours| ours.name == *service) {
+        None => Some(format!("fleet {} has no service {service}", fleet.name)),
+        Some(ours) if matches!(ours.demand, Some(Demand::Manual(_))) => None,
+        Some(_) => Some(format!("service {service} has no `demand = {{ manual = true, .. }}`")),
+    })
 }
 
 /// The waits until the beats of the next minute, in whole seconds as SQS takes them.
@@ -266,6 +280,25 @@ impl<T: Clone> Asked<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn demand_is_taken_for_services_that_ask_for_it_only() {
+        let text = "name = \"a\"\ncluster = \"a\"\nhosts = { minimum = 1, steady = 1, maximum = 1 }\n\
+            pool = [{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }]\n\
+            [[service]]\nname = \"web\"\npriority = 1\nmax_tasks = 6\ndemand = { manual = true, per_task = 10 }\n\
+            [[service]]\nname = \"api\"\npriority = 1\nmax_tasks = 6\n\
+            demand = { metric = \"a/m\", period = \"10s\", per_task = 1 }\n\
+            [[service]]\nname = \"low\"\npriority = 2\nfill = true\n";
+        let fleet = evenkeel_model::fleet::read(text, evenkeel_model::fleet::Format::Toml).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<ServiceName>>();
+        let refused = |sent: &[&str]| not_pushed(&fleet, names(sent).iter());
+        assert_eq!(refused(&["web"]), None);
+        assert_eq!(refused(&["web", "wbe"]).as_deref(), Some("fleet a has no service wbe"));
+        for other in ["api", "low"] {
+            let said = refused(&["web", other]).unwrap_or_default();
+            assert!(said.starts_with(&format!("service {other} has no `demand = ")), "{said}");
+        }
+    }
 
     #[test]
     fn beats_follow_the_ends_of_periods() {

@@ -200,6 +200,11 @@ impl Planning<'_, '_> {
         while first < self.books.services.len() {
             let tier = self.books.services[first].tier();
             let length = self.books.services[first..].iter().take_while(|book| book.tier() == tier).count();
+            for rank in first..first + length {
+                if self.missing(rank) > 0 {
+                    self.grants.count_given_up(rank, &mut self.work);
+                }
+            }
             self.share_out(first..first + length);
             for rank in first..first + length {
                 let missing = self.missing(rank);
@@ -349,7 +354,7 @@ impl Planning<'_, '_> {
         let changes: Vec<Change> = (0..self.books.services.len()).filter_map(|rank| self.change(rank)).collect();
         let (raises, lowers): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.to > change.from);
         let mut steps = Vec::new();
-        let mut freed: Vec<(u32, usize)> = Vec::new();
+        let mut freed: Vec<usize> = Vec::new();
         for change in lowers.into_iter().rev().chain(raises) {
             let book = &self.books.services[change.rank];
             let service = book.name().clone();
@@ -358,13 +363,14 @@ impl Planning<'_, '_> {
                 memory.changed = Some(self.now);
             }
             let (from, to) = (change.from, change.to);
-            let needs = if to > from {
-                freed.iter().filter(|(tier, _)| *tier > book.tier()).map(|(_, index)| *index).collect()
-            } else {
-                if matches!(change.why, Why::MakesRoom { .. } | Why::AskedTooMuch { .. }) {
-                    freed.push((book.tier(), steps.len()));
+            // A raise that has room only when others have gone waits for those who go, whyever they do.
+            let needs = match to > from {
+                true if self.grants.relies_on_others(change.rank) => freed.clone(),
+                true => Vec::new(),
+                false => {
+                    freed.push(steps.len());
+                    Vec::new()
                 }
-                Vec::new()
             };
             steps.push(Planned {
                 step: Step::SetDesiredCount { service, from, to },

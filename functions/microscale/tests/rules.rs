@@ -265,3 +265,89 @@ fn hosts_may_be_emptied_where_others_have_room_or_fill_gives_way() {
     }
     assert_eq!(proof(&daemon, "h-0"), Ok(()));
 }
+
+/// `low` of priority 9 has all the room; `web` of priority 1 has no task; `batch` of priority 5 is left alone, and asks for
+/// `asked` tasks of a size of its own.
+fn left_alone(asked: u32, size: Value) -> Vec<String> {
+    let services = json!([
+        { "name": "web", "desired": 0, "task": { "cpu": 256, "memory": 512 } },
+        { "name": "batch", "desired": asked, "task": size, "hands_off": "deploying" },
+        { "name": "low", "desired": 16, "task": { "cpu": 256, "memory": 512 } },
+    ]);
+    counts(&full_of("low", services))
+}
+
+/// Two hosts of eight slots, full of one service's tasks; `web` wants four, `batch` none any more.
+fn full_of(name: &str, services: Value) -> Outlook<State> {
+    let text = "name = \"q\"\ncluster = \"q\"\nhosts = { minimum = 1, steady = 1, maximum = 1 }\n\
+                pool = [{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }]\n\
+                [[service]]\nname = \"web\"\npriority = 1\ndemand = { metric = \"q/w\", period = \"10s\", per_task = 1 }\n\
+                [[service]]\nname = \"batch\"\npriority = 5\nscale_down_after = \"0s\"\n\
+                demand = { metric = \"q/b\", period = \"10s\", per_task = 1 }\n\
+                [[service]]\nname = \"low\"\npriority = 9\nfill = true\n";
+    let at = "2026-01-05T00:00:00Z";
+    let slot = json!({ "cpu": 256, "memory": 512 });
+    let task = |number: usize| {
+        json!({ "id": format!("{name}-{number}"), "host": format!("h-{}", number % 2), "service": name, "takes": slot,
+            "phase": "RUNNING", "created": at, "started": at })
+    };
+    let host = |number: usize| json!({ "id": format!("h-{number}"), "status": "ACTIVE", "registered": { "cpu": 2048, "memory": 8192 } });
+    let mut seen: Observed = serde_json::from_value(json!({
+        "at": at, "hosts": [host(0), host(1)], "tasks": (0..16).map(task).collect::<Vec<_>>(),
+        "services": services,
+    }))
+    .unwrap();
+    let fleet = fleet::read(text, Format::Toml).unwrap();
+    let board = Board::default();
+    let mut look = |state: &State, after: u64| {
+        seen.at += std::time::Duration::from_secs(after);
+        for (service, value) in [("web", 4.0), ("batch", 0.0)] {
+            seen.demand.insert(service.parse().unwrap(), Signal::Value { value, at: seen.at });
+        }
+        plan(&Given { fleet: &fleet, state, board: &board, now: seen.at }, &seen)
+    };
+    // The first look of all gives each count that is there its dwell.
+    let first = look(&State::default(), 0);
+    look(&first.state, 60)
+}
+
+#[test]
+fn room_that_a_service_gives_up_by_itself_goes_to_a_higher_tier_in_the_same_turn() {
+    let services = json!([
+        { "name": "web", "desired": 0, "task": { "cpu": 256, "memory": 512 } },
+        { "name": "batch", "desired": 16, "task": { "cpu": 256, "memory": 512 } },
+        { "name": "low", "desired": 0, "task": { "cpu": 256, "memory": 512 } },
+    ]);
+    let outlook = full_of("batch", services);
+    assert_eq!(counts(&outlook), ["batch 16 -> 0", "web 0 -> 4"]);
+    assert_eq!(outlook.steps[1].needs, [0], "it has no room before the others have gone");
+    assert_eq!(outlook.report.shortfall, []);
+}
+
+#[test]
+fn what_is_left_alone_and_not_placed_is_counted_on_top() {
+    let steps = |low: u32| vec![format!("low 16 -> {low}"), "web 0 -> 4".to_owned()];
+    // ECS may give one of the slots to it.
+    assert_eq!(left_alone(1, json!({ "cpu": 256, "memory": 512 })), steps(11));
+    assert_eq!(left_alone(3, json!({ "cpu": 256, "memory": 512 })), steps(9));
+    assert_eq!(left_alone(0, json!({ "cpu": 256, "memory": 512 })), steps(12));
+}
+
+#[test]
+fn what_nobody_can_place_takes_nobodys_room() {
+    let steps = ["low 16 -> 12", "web 0 -> 4"];
+    for size in [json!({ "cpu": 4096, "memory": 512 }), json!({ "cpu": 256, "memory": 512, "gpu": 1 })] {
+        assert_eq!(left_alone(2, size.clone()), steps, "{size}");
+    }
+}
+
+#[test]
+fn a_value_from_the_future_is_not_believed_for_ever() {
+    let mut story = Story::new(2, 3, 5, 9.0);
+    let far = story.seen.at + std::time::Duration::from_secs(3_600);
+    story.seen.demand.insert("web".parse().unwrap(), Signal::Value { value: 9.0, at: far });
+    let outlook = story.turn();
+    let told =
+        |wait: &Wait| matches!(wait, Wait::UnknownDemand { because, .. } if because.contains("3600 s in the future"));
+    assert!(outlook.report.waits.iter().any(told), "{:?}", outlook.report.waits);
+}

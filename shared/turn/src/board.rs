@@ -218,7 +218,8 @@ impl Notices {
 }
 
 /// Notes demand that an application sent; the next turn of microscale reads it. Older values than the kept ones are
-/// dropped, so that a late or doubled request changes nothing.
+/// dropped, so that a late or doubled request changes nothing. Nothing is of later than `now`: a sender's clock that is
+/// ahead must not outlive what is sent after it.
 ///
 /// # Errors
 /// [`TurnError`] when the ledger does not take it.
@@ -226,12 +227,14 @@ pub async fn push_demand<P: Ledger>(
     ports: &P,
     fleet: &FleetName,
     values: &BTreeMap<ServiceName, Pushed>,
+    now: Timestamp,
 ) -> Result<(), TurnError> {
     change(ports, &pushed_key(fleet), |kept: &mut BTreeMap<ServiceName, Pushed>| {
-        for (service, value) in values {
-            let newest = kept.entry(service.clone()).or_insert(*value);
-            if newest.at < value.at {
-                *newest = *value;
+        for (service, sent) in values {
+            let value = Pushed { at: sent.at.min(now), ..*sent };
+            let newest = kept.entry(service.clone()).or_insert(value);
+            if newest.at < value.at || newest.at > now {
+                *newest = value;
             }
         }
     })

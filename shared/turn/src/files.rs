@@ -51,13 +51,27 @@ pub enum FleetError {
     },
 }
 
+/// Why the newest fleet file is not in force, while an earlier one is.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// It is bad.
+    #[error("{0}")]
+    Invalid(Arc<Problems>),
+    /// It is another fleet's.
+    #[error("it is the file of fleet {0}")]
+    Misnamed(FleetName),
+    /// It is not there, or may not be read.
+    #[error("it could not be read: {0}")]
+    Unread(PortError),
+}
+
 /// The fleet file that is in force, and what is wrong with the newest one if it is not that.
 #[derive(Debug, Clone)]
 pub struct InForce {
     /// The file.
     pub fleet: Arc<Fleet>,
     /// Why the newest text is not in force.
-    pub refused: Option<Arc<Problems>>,
+    pub refused: Option<Refusal>,
     /// The fingerprint of its text.
     print: u64,
 }
@@ -110,12 +124,7 @@ impl FleetCache {
         }
         let text = match ports.text(&self.name).await {
             Ok(text) => text,
-            // A file that cannot be read now is no reason to stop working by the one that could.
-            Err(error) if error.is_passing() => match self.lock().as_ref() {
-                Some(cached) => return Ok(cached.in_force.clone()),
-                None => return Err(FleetError::Unread { fleet: self.name.clone(), source: error }),
-            },
-            Err(source) => return Err(FleetError::Unread { fleet: self.name.clone(), source }),
+            Err(error) => return self.without_text(ports, error).await,
         };
         if let Some(cached) = self.lock().as_mut()
             && cached.text == text
@@ -141,33 +150,57 @@ impl FleetCache {
         self.in_force(ports).await
     }
 
-    /// Takes a good text and keeps it in the ledger; falls back to the kept one for a bad text.
+    /// A file that cannot be read is no reason to stop working by the one that could, in this process or in an earlier one.
+    async fn without_text<P: Ledger>(&self, ports: &P, error: PortError) -> Result<InForce, FleetError> {
+        let known = self.lock().as_ref().map(|cached| cached.in_force.clone());
+        match known {
+            // It may be read again in a moment: nobody has to hear of that.
+            Some(in_force) if error.is_passing() => Ok(in_force),
+            Some(in_force) => Ok(InForce { refused: Some(Refusal::Unread(error)), ..in_force }),
+            None => match self.kept(ports).await? {
+                Some(kept) => Ok(InForce { refused: Some(Refusal::Unread(error)), ..kept }),
+                None => Err(FleetError::Unread { fleet: self.name.clone(), source: error }),
+            },
+        }
+    }
+
+    /// Takes a good text and keeps it in the ledger; falls back to the kept one for any other.
     async fn judge<P: Ledger>(&self, ports: &P, text: &str) -> Result<InForce, FleetError> {
         let name = &self.name;
-        let key = good_file_key(name);
-        let lost = |source: LedgerError| FleetError::Ledger { fleet: name.clone(), source };
-        match read(text) {
-            Ok(fleet) if fleet.name != *name => Err(FleetError::Misnamed { fleet: name.clone(), found: fleet.name }),
-            Ok(fleet) => {
+        let refusal = match read(text) {
+            Ok(fleet) if fleet.name == *name => {
                 let print = fingerprint(text.as_bytes());
                 // Each by itself: processes that start together write the same, and transactions of theirs would clash.
                 let put = |key, body| ports.write(vec![Write::put(key, body, Expect::Anything)]);
-                let (file, told) = (put(key, text.to_owned()), put(in_force_key(name), print.to_string()));
-                try_join(file, told).await.map_err(lost)?;
-                Ok(InForce { fleet: Arc::new(fleet), refused: None, print })
+                let (file, told) =
+                    (put(good_file_key(name), text.to_owned()), put(in_force_key(name), print.to_string()));
+                try_join(file, told).await.map_err(|source| self.lost(source))?;
+                return Ok(InForce { fleet: Arc::new(fleet), refused: None, print });
             }
-            Err(problems) => {
-                let kept = ports.get(&[key]).await.map_err(|error| lost(error.into()))?;
-                let kept = kept.into_iter().flatten().next();
-                let kept = kept.and_then(|item| Some((read(&item.body).ok()?, fingerprint(item.body.as_bytes()))));
-                match kept {
-                    Some((fleet, print)) => {
-                        Ok(InForce { fleet: Arc::new(fleet), refused: Some(Arc::new(problems)), print })
-                    }
-                    None => Err(FleetError::Invalid { fleet: name.clone(), source: problems }),
-                }
+            Ok(fleet) => Refusal::Misnamed(fleet.name),
+            Err(problems) => Refusal::Invalid(Arc::new(problems)),
+        };
+        match (self.kept(ports).await?, refusal) {
+            (Some(kept), refusal) => Ok(InForce { refused: Some(refusal), ..kept }),
+            (None, Refusal::Misnamed(found)) => Err(FleetError::Misnamed { fleet: name.clone(), found }),
+            (None, Refusal::Invalid(problems)) => {
+                Err(FleetError::Invalid { fleet: name.clone(), source: Arc::unwrap_or_clone(problems) })
             }
+            (None, Refusal::Unread(source)) => Err(FleetError::Unread { fleet: name.clone(), source }),
         }
+    }
+
+    /// The file that was good last, as the ledger has it.
+    async fn kept<P: Ledger>(&self, ports: &P) -> Result<Option<InForce>, FleetError> {
+        let found = ports.get(&[good_file_key(&self.name)]).await.map_err(|error| self.lost(error.into()))?;
+        Ok(found.into_iter().flatten().next().and_then(|item| {
+            let fleet = Arc::new(read(&item.body).ok()?);
+            Some(InForce { fleet, refused: None, print: fingerprint(item.body.as_bytes()) })
+        }))
+    }
+
+    fn lost(&self, source: LedgerError) -> FleetError {
+        FleetError::Ledger { fleet: self.name.clone(), source }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Cached>> {

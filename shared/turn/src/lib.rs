@@ -32,7 +32,7 @@ pub use board::{
 };
 pub use budget::{Budget, Out, OutCause};
 pub use error::{HandleError, TurnError};
-pub use files::{FleetCache, FleetError, InForce, good_file_key};
+pub use files::{FleetCache, FleetError, InForce, Refusal, good_file_key};
 pub use fingerprint::fingerprint;
 pub use function::{Applied, Function, Given, Outlook, Remembers};
 pub use handled::Handled;

@@ -120,10 +120,14 @@ where
             }
             Ok(writes) => writes,
         };
-        begun.lease = match begun.lease.hand_over(ports, writes).await? {
-            Handover::Done => return Ok(summary),
-            Handover::Lost => return Err(TurnError::LeaseLost.into()),
-            Handover::Again(ours) => ours,
+        begun.lease = match begun.lease.clone().hand_over(ports, writes).await {
+            Ok(Handover::Done) => return Ok(summary),
+            Ok(Handover::Lost) => return Err(TurnError::LeaseLost.into()),
+            Ok(Handover::Again(ours)) => ours,
+            Err(error) => {
+                begun.lease.give_back(ports).await;
+                return Err(TurnError::from(error).into());
+            }
         };
         if !may_go_again {
             summary.unfinished = true;
@@ -252,9 +256,11 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let taken = Lease::is_taken(found.lease.as_ref(), now)?;
             let waits = Lease::pause_of(found.lease.as_ref(), PACE, now)? > Duration::ZERO;
             if taken && !left {
-                // The holder must find the news when it sees the mark.
+                // The holder must find the news when it sees the mark; and a mark that was there before them may be answered
+                // by now.
                 leave(self.ports, name, self.news, now).await?;
                 left = true;
+                continue;
             }
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
             // Before the first turn of all, everybody finds the lease free, and a fleet that is just built wakes many at once.

@@ -13,7 +13,8 @@ use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write};
 use evenkeel_turn::ports::{Answer, Clock, FleetFiles, Ledger, PortError};
 use evenkeel_turn::{
-    Applied, Call, Dated, FleetCache, Function, Given, Limits, Notices, Outlook, Remembers, Summary, run,
+    Applied, Call, Dated, FleetCache, Function, Given, Limits, Notices, Outlook, Pushed, Remembers, Summary,
+    push_demand, run,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -31,10 +32,14 @@ fn other() -> String {
 
 /// A parameter that is read and counted, a clock that moves with every look at it, and a ledger.
 struct Desk {
-    text: Mutex<String>,
+    text: Mutex<Answer<String>>,
     reads: Mutex<u32>,
     now: Mutex<Timestamp>,
     kept: Mutex<BTreeMap<Key, Item>>,
+    /// Snapshots are refused, as DynamoDB refuses an item that is too large.
+    refuses_views: Mutex<bool>,
+    /// What somebody else writes the moment before notices are left.
+    meanwhile: Mutex<Option<(Key, String)>>,
 }
 
 impl Clock for Desk {
@@ -53,7 +58,7 @@ impl Clock for Desk {
 impl FleetFiles for Desk {
     async fn text(&self, _: &FleetName) -> Answer<String> {
         *self.reads.lock().unwrap() += 1;
-        Ok(self.text.lock().unwrap().clone())
+        self.text.lock().unwrap().clone()
     }
 }
 
@@ -65,6 +70,15 @@ impl Ledger for Desk {
 
     async fn write(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
         let mut kept = self.kept.lock().unwrap();
+        let of_kind = |kind: &str| writes.iter().any(|write| write.key.sort.starts_with(kind));
+        if of_kind("view#") && *self.refuses_views.lock().unwrap() {
+            return Err(LedgerError::Port(PortError::Refused("Item size has exceeded the maximum".to_owned())));
+        }
+        let meanwhile = of_kind("turn#notices").then(|| self.meanwhile.lock().unwrap().take()).flatten();
+        if let Some((key, body)) = meanwhile {
+            let version = kept[&key].version + 1;
+            kept.insert(key, Item { version, body });
+        }
         let version = |kept: &BTreeMap<Key, Item>, key: &Key| kept.get(key).map_or(0, |item| item.version);
         for Write { key, expect, .. } in &writes {
             let fits = match expect {
@@ -90,15 +104,28 @@ impl Ledger for Desk {
 impl Desk {
     fn new() -> Self {
         Self {
-            text: Mutex::new(GOOD.to_owned()),
+            text: Mutex::new(Ok(GOOD.to_owned())),
             reads: Mutex::new(0),
             now: Mutex::new(Timestamp::UNIX_EPOCH),
             kept: Mutex::new(BTreeMap::new()),
+            refuses_views: Mutex::new(false),
+            meanwhile: Mutex::new(None),
         }
     }
 
     fn edit(&self, text: &str) {
-        text.clone_into(&mut self.text.lock().unwrap());
+        *self.text.lock().unwrap() = Ok(text.to_owned());
+    }
+
+    /// From now on the parameter is not read.
+    fn fails(&self, error: PortError) {
+        *self.text.lock().unwrap() = Err(error);
+    }
+
+    fn lease(&self) -> serde_json::Value {
+        let kept = self.kept.lock().unwrap();
+        let lease = kept.iter().find(|(key, _)| key.sort == "turn#lease#microscale");
+        serde_json::from_str(&lease.unwrap().1.body).unwrap()
     }
 
     fn reads(&self) -> u32 {
@@ -256,4 +283,100 @@ fn a_process_with_a_broken_file_takes_the_good_one_that_another_found() {
     let (maximum, summary) = desk.turn(&first, 1);
     assert!(summary.fleet_file_refused.is_some());
     assert_eq!(maximum, 4, "the last good one");
+}
+
+#[test]
+fn whatever_becomes_of_the_parameter_the_last_good_file_stays_in_force() {
+    let (desk, process) = (Desk::new(), process());
+    assert_eq!(desk.turn(&process, 0).0, 3);
+    let other_fleet = GOOD.replacen("name = \"demo\"", "name = \"demonstration\"", 1);
+    assert_ne!(other_fleet, GOOD, "the demo fleet's file changed");
+    let denied = || PortError::Refused("AccessDeniedException".to_owned());
+    let refused = |process: &FleetCache| {
+        let (maximum, summary) = desk.turn(process, 61);
+        assert_eq!(maximum, 3);
+        summary.fleet_file_refused
+    };
+    desk.edit(&other_fleet);
+    assert_eq!(refused(&process).as_deref(), Some("it is the file of fleet demonstration"));
+    for (error, says) in
+        [(denied(), "refused: AccessDenied"), (PortError::NotFound("parameter".to_owned()), "not found")]
+    {
+        desk.fails(error);
+        // A process that has worked by the file, and one that begins.
+        for process in [&process, &self::process()] {
+            let said = refused(process).unwrap_or_default();
+            assert!(said.starts_with("it could not be read: ") && said.contains(says), "{said:?}");
+        }
+    }
+    desk.fails(PortError::Throttled);
+    assert_eq!(refused(&self::process()).as_deref(), Some("it could not be read: throttled"));
+    desk.edit(GOOD);
+    assert_eq!(refused(&process), None);
+}
+
+#[test]
+fn without_any_good_file_the_turn_ends_with_the_reason() {
+    let desk = Desk::new();
+    desk.fails(PortError::NotFound("parameter".to_owned()));
+    let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+    let ended = run(&Watcher::default(), &desk, &process(), call).now_or_never().unwrap();
+    assert!(matches!(ended, Err(evenkeel_turn::HandleError::Fleet(_))), "{ended:?}");
+}
+
+#[test]
+fn a_mark_that_is_answered_while_news_is_left_is_set_again() {
+    let (desk, process) = (Desk::new(), process());
+    desk.turn(&process, 0);
+    let (key, free) = {
+        let kept = desk.kept.lock().unwrap();
+        let lease = kept.iter().find(|(key, _)| key.sort == "turn#lease#microscale").unwrap();
+        (lease.0.clone(), lease.1.clone())
+    };
+    let mut held: serde_json::Value = serde_json::from_str(&free.body).unwrap();
+    held["holder"] = "another".into();
+    held["expires"] = (desk.now() + Duration::from_secs(60)).to_string().into();
+    // The other holder has read the notices and answers the mark, before ours are there.
+    *desk.meanwhile.lock().unwrap() = Some((key.clone(), held.to_string()));
+    held["again"] = true.into();
+    desk.kept.lock().unwrap().insert(key, Item { version: free.version + 1, body: held.to_string() });
+    let mut news = Notices::default();
+    news.add(&"i-1".parse().unwrap(), evenkeel_turn::NoticeKind::Gone, desk.now());
+    let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+    let summary = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap().unwrap();
+    assert!(!summary.held);
+    assert!(desk.meanwhile.lock().unwrap().is_none(), "the other holder has answered the mark");
+    assert_eq!(desk.lease()["again"], true, "and is to look again");
+}
+
+#[test]
+fn a_last_write_that_is_refused_gives_the_lease_back() {
+    let (desk, process) = (Desk::new(), process());
+    *desk.refuses_views.lock().unwrap() = true;
+    let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+    let ended = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap();
+    assert!(ended.is_err(), "{ended:?}");
+    assert_eq!(desk.lease()["holder"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_value_that_is_dated_in_the_future_is_one_of_now_and_gives_way_to_the_next() {
+    let (desk, fleet) = (Desk::new(), FleetName::new("demo").unwrap());
+    let start: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+    let key = Key::of(&fleet, "turn", "pushed-demand");
+    let push = |value, at: Timestamp, seconds| {
+        let values = BTreeMap::from([("web".parse().unwrap(), Pushed { value, at })]);
+        let now = start + Duration::from_secs(seconds);
+        push_demand(&desk, &fleet, &values, now).now_or_never().unwrap().unwrap();
+        let kept: BTreeMap<String, Pushed> = serde_json::from_str(&desk.kept.lock().unwrap()[&key].body).unwrap();
+        (kept["web"].value, kept["web"].at.duration_since(start).as_secs())
+    };
+    let far: Timestamp = "2099-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(push(900.0, far, 10), (900.0, 10));
+    assert_eq!(push(300.0, start + Duration::from_secs(20), 20), (300.0, 20), "the next one counts");
+    assert_eq!(push(500.0, start, 30), (300.0, 20), "a late one does not");
+    // One that an earlier version has kept.
+    let old = serde_json::json!({ "web": Pushed { value: 900.0, at: far } }).to_string();
+    desk.kept.lock().unwrap().insert(key.clone(), Item { version: 9, body: old });
+    assert_eq!(push(400.0, start + Duration::from_secs(40), 40), (400.0, 40));
 }

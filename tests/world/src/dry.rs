@@ -19,7 +19,7 @@ impl World {
         let handled = self.finish(async move { Backfill.handle(&ports, &fleets, &trigger, "plan", LIMITS).await });
         match handled?.ok()? {
             backfill::Handled::Planned(planned) => Some(planned.0),
-            backfill::Handled::NotForUs | backfill::Handled::Turned(_) => None,
+            backfill::Handled::NotForUs | backfill::Handled::Refused(_) | backfill::Handled::Turned(_) => None,
         }
     }
 
@@ -30,7 +30,7 @@ impl World {
         let handled = self.finish(async move { Patchroll.handle(&ports, &fleets, &trigger, "plan", LIMITS).await });
         match handled?.ok()? {
             patchroll::Handled::Planned(planned) => Some(*planned),
-            patchroll::Handled::NotForUs | patchroll::Handled::Turned(_) => None,
+            patchroll::Handled::NotForUs | patchroll::Handled::Refused(_) | patchroll::Handled::Turned(_) => None,
         }
     }
 
