@@ -150,6 +150,27 @@ fn a_fleet_is_patched_on_the_way_and_the_report_says_how() {
 }
 
 #[test]
+fn a_plan_takes_wanted_demand_from_wherever_the_service_does() {
+    let folder = TempDir::new().unwrap();
+    let measured = std::fs::read_to_string(example("demo")).unwrap();
+    let (before, rest) = measured.split_once("[service.demand]").unwrap();
+    let (_, after) = rest.split_once("[[service]]").unwrap();
+    let sent = format!("{before}[service.demand]\nmanual = true\nper_task = 50\n[[service]]{after}");
+    let sent = write(&folder, "sent.toml", sent.as_bytes());
+    let steps = |file: &str| {
+        let plan = evenkeel(&["plan", file, "--want", "web=1150", "--json"]);
+        let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+        plan["steps"].as_array().unwrap().iter().map(|planned| planned["step"].clone()).collect::<Vec<_>>()
+    };
+    let wanted = |steps: &[serde_json::Value]| {
+        steps.iter().map(|step| &step["set-desired-count"]).find(|count| count["service"] == "web").cloned()
+    };
+    let by_metric = wanted(&steps(&example("demo"))).unwrap();
+    assert_eq!(wanted(&steps(&sent)).unwrap()["to"], by_metric["to"]);
+    refused(folder.path(), &["plan", &sent, "--want", "reports=3"], &["reports fills what is left"]);
+}
+
+#[test]
 fn a_plan_says_what_a_turn_would_do() {
     let calm = evenkeel(&["plan", &example("demo"), "--want", "web=200"]);
     assert!(calm.status.success(), "{}", complaint(&calm));

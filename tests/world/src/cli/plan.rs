@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use evenkeel_microscale::{State, plan as decide};
-use evenkeel_model::fleet::Fleet;
+use evenkeel_model::fleet::{Demand, Fleet};
 use evenkeel_model::observed::{Observed, Signal};
 use evenkeel_model::{InstanceId, Timestamp};
-use evenkeel_turn::{Board, Given, Outlook};
+use evenkeel_turn::{Board, Given, Outlook, Pushed};
 use evenkeel_world::Faults;
 use evenkeel_world::setup::millis;
 
@@ -62,10 +62,11 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
             (seen, state, world.plan_backfill(), world.plan_roll())
         }
     };
+    let mut board = Board::default();
     for text in want {
-        override_demand(&mut seen, &fleet, text)?;
+        override_demand(&mut seen, &mut board, &fleet, text)?;
     }
-    let given = Given { fleet: &fleet, state: &state, board: &Board::default(), now: seen.at };
+    let given = Given { fleet: &fleet, state: &state, board: &board, now: seen.at };
     let outlook = decide(&given, &seen);
     let text = if *json {
         let backfill = hosts.map(|hosts| serde_json::json!({ "steps": hosts.steps, "report": hosts.report }));
@@ -95,7 +96,8 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn override_demand(seen: &mut Observed, fleet: &Fleet, text: &str) -> Result<()> {
+/// Demand of `SERVICE=VALUE`, from wherever the service takes it.
+fn override_demand(seen: &mut Observed, board: &mut Board, fleet: &Fleet, text: &str) -> Result<()> {
     let parts = text.split_once('=').and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?)));
     let Some((name, value)) = parts.filter(|(_, value)| value.is_finite() && *value >= 0.0) else {
         bail!("--want {text}: expected SERVICE=VALUE with a number that is not negative");
@@ -103,7 +105,16 @@ fn override_demand(seen: &mut Observed, fleet: &Fleet, text: &str) -> Result<()>
     let Some(service) = fleet.services.iter().find(|service| service.name.as_str() == name) else {
         bail!("--want {text}: the fleet has no service {name}");
     };
-    seen.demand.insert(service.name.clone(), Signal::Value { value, at: seen.at });
+    match &service.demand {
+        Some(Demand::Metric(_) | Demand::Tracking(_) | Demand::Queue(_)) => {
+            seen.demand.insert(service.name.clone(), Signal::Value { value, at: seen.at });
+        }
+        Some(Demand::Manual(_)) => {
+            board.pushed.insert(service.name.clone(), Pushed { value, at: seen.at });
+        }
+        Some(Demand::Steps(_)) => bail!("--want {text}: {name} follows an alarm, which has no value"),
+        None => bail!("--want {text}: {name} fills what is left, whatever is wanted"),
+    }
     Ok(())
 }
 
