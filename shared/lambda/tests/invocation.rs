@@ -202,8 +202,9 @@ async fn bad_input_is_put_away_once_and_never_comes_again() {
 #[tokio::test]
 async fn what_needs_a_person_is_not_tried_again_and_what_passes_is() {
     let (answer, dead) = buried(&["locked"], TICK).await;
-    assert_eq!((answer, dead.len()), (Ok(json!([])), 1));
-    assert_eq!(dead[0].0, "turn not taken: not observed: refused: not authorized");
+    let because = "turn not taken: not observed: refused: not authorized";
+    assert_eq!((answer, dead.len()), (Ok(json!({ "dead_letter": because })), 1));
+    assert_eq!(dead[0].0, because);
     let (answer, dead) = buried(&["locked", "broken"], TICK).await;
     assert_eq!((answer.is_err(), dead.len()), (true, 0), "one of the two may work in a moment");
     let (answer, dead) = buried(&["broken"], &batch(&[TICK])).await;
