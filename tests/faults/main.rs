@@ -13,8 +13,8 @@ use evenkeel_world::setup::Setup;
 use evenkeel_world::{Faults, Report, Source, World, room_for};
 
 /// Seeds in all, and those of a day.
-const SEEDS: (u64, usize) = (1_000, 50);
-const OTHER_SEEDS: (u64, usize) = (200, 20);
+const SEEDS: (u64, usize) = (1_000, 40);
+const OTHER_SEEDS: (u64, usize) = (200, 10);
 const LENGTH: u64 = 30 * MINUTE;
 
 /// A fleet, and where its file is.

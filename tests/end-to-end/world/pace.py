@@ -16,6 +16,6 @@ class Pace:
     healthy: float = 1.0  # a target from in service to healthy: some checks of 5 to 30 s each
     install: float = 1.5  # a builder from its launch to the moment it has stopped itself: minutes
     image: float = 1.0  # an image from pending to available: minutes
-    look: float = 0.2  # between two looks of the scheduler: about a second
+    look: float = 0.25  # between two looks of the scheduler: about a second
     failure_after: float = 1.0  # from a task without a place to the event that says so: up to 50 s
     failure_repeats: float = 5.0  # between two placement-failure events of a service
