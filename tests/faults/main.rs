@@ -70,9 +70,9 @@ impl Case {
         format!("cargo run --release -- run --fleet {} {rest}", self.file)
     }
 
-    /// Runs the day's seeds with 5 % faults and trouble, on both cores. Gives how many they were, and how many hosts rolls
-    /// have replaced.
-    fn break_nothing(&self, sweep: &str, (all, part): (u64, usize)) -> (u64, u64) {
+    /// Runs the day's seeds with 5 % faults and trouble, on both cores. Gives how many hosts rolls have replaced, where all
+    /// were run: those of one day may have hardly any.
+    fn break_nothing(&self, sweep: &str, (all, part): (u64, usize)) -> Option<u64> {
         let seeds = seeds::slice(sweep, 1..=all, part);
         let next = AtomicUsize::new(0);
         let replaced = AtomicU64::new(0);
@@ -103,7 +103,7 @@ impl Case {
                 .collect()
         });
         assert!(failed.is_empty(), "{} of {} seeds failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
-        (seeds.len() as u64, replaced.into_inner())
+        (seeds.len() as u64 == all).then(|| replaced.into_inner())
     }
 }
 
@@ -114,14 +114,17 @@ fn a_thousand_busy_worlds_with_five_per_cent_faults_break_no_invariant() {
 
 #[test]
 fn nor_do_a_thousand_in_which_spot_hosts_are_taken_and_hosts_are_patched() {
-    let (seeds, replaced) = Case::shop().break_nothing("shop", SEEDS);
-    assert!(replaced > seeds, "rolls have replaced only {replaced} hosts");
+    let replaced = Case::shop().break_nothing("shop", SEEDS);
+    assert!(replaced.is_none_or(|replaced| replaced > SEEDS.0), "rolls have replaced only {replaced:?} hosts");
 }
 
 /// Other ways to patch than the shop's.
 fn patch_in_another_way(name: &str, change: impl Fn(&str) -> String) {
-    let (seeds, replaced) = Case::shop_but(name, change).break_nothing(name, OTHER_SEEDS);
-    assert!(replaced > seeds / 2, "rolls have replaced only {replaced} hosts");
+    let replaced = Case::shop_but(name, change).break_nothing(name, OTHER_SEEDS);
+    assert!(
+        replaced.is_none_or(|replaced| replaced > OTHER_SEEDS.0 / 2),
+        "rolls have replaced only {replaced:?} hosts"
+    );
 }
 
 fn launch_first(text: &str) -> String {
