@@ -256,11 +256,9 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let taken = Lease::is_taken(found.lease.as_ref(), now)?;
             let waits = Lease::pause_of(found.lease.as_ref(), PACE, now)? > Duration::ZERO;
             if taken && !left {
-                // The holder must find the news when it sees the mark; and a mark that was there before them may be answered
-                // by now.
+                // The holder must find the news when it sees the mark.
                 leave(self.ports, name, self.news, now).await?;
                 left = true;
-                continue;
             }
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
             // Before the first turn of all, everybody finds the lease free, and a fleet that is just built wakes many at once.

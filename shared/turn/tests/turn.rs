@@ -38,8 +38,6 @@ struct Desk {
     kept: Mutex<BTreeMap<Key, Item>>,
     /// Snapshots are refused, as DynamoDB refuses an item that is too large.
     refuses_views: Mutex<bool>,
-    /// What somebody else writes the moment before notices are left.
-    meanwhile: Mutex<Option<(Key, String)>>,
 }
 
 impl Clock for Desk {
@@ -74,11 +72,6 @@ impl Ledger for Desk {
         if of_kind("view#") && *self.refuses_views.lock().unwrap() {
             return Err(LedgerError::Port(PortError::Refused("Item size has exceeded the maximum".to_owned())));
         }
-        let meanwhile = of_kind("turn#notices").then(|| self.meanwhile.lock().unwrap().take()).flatten();
-        if let Some((key, body)) = meanwhile {
-            let version = kept[&key].version + 1;
-            kept.insert(key, Item { version, body });
-        }
         let version = |kept: &BTreeMap<Key, Item>, key: &Key| kept.get(key).map_or(0, |item| item.version);
         for Write { key, expect, .. } in &writes {
             let fits = match expect {
@@ -109,7 +102,6 @@ impl Desk {
             now: Mutex::new(Timestamp::UNIX_EPOCH),
             kept: Mutex::new(BTreeMap::new()),
             refuses_views: Mutex::new(false),
-            meanwhile: Mutex::new(None),
         }
     }
 
@@ -322,31 +314,6 @@ fn without_any_good_file_the_turn_ends_with_the_reason() {
     let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
     let ended = run(&Watcher::default(), &desk, &process(), call).now_or_never().unwrap();
     assert!(matches!(ended, Err(evenkeel_turn::HandleError::Fleet(_))), "{ended:?}");
-}
-
-#[test]
-fn a_mark_that_is_answered_while_news_is_left_is_set_again() {
-    let (desk, process) = (Desk::new(), process());
-    desk.turn(&process, 0);
-    let (key, free) = {
-        let kept = desk.kept.lock().unwrap();
-        let lease = kept.iter().find(|(key, _)| key.sort == "turn#lease#microscale").unwrap();
-        (lease.0.clone(), lease.1.clone())
-    };
-    let mut held: serde_json::Value = serde_json::from_str(&free.body).unwrap();
-    held["holder"] = "another".into();
-    held["expires"] = (desk.now() + Duration::from_secs(60)).to_string().into();
-    // The other holder has read the notices and answers the mark, before ours are there.
-    *desk.meanwhile.lock().unwrap() = Some((key.clone(), held.to_string()));
-    held["again"] = true.into();
-    desk.kept.lock().unwrap().insert(key, Item { version: free.version + 1, body: held.to_string() });
-    let mut news = Notices::default();
-    news.add(&"i-1".parse().unwrap(), evenkeel_turn::NoticeKind::Gone, desk.now());
-    let call = Call { holder: "somebody", limits: LIMITS, news: &news };
-    let summary = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap().unwrap();
-    assert!(!summary.held);
-    assert!(desk.meanwhile.lock().unwrap().is_none(), "the other holder has answered the mark");
-    assert_eq!(desk.lease()["again"], true, "and is to look again");
 }
 
 #[test]
