@@ -19,6 +19,8 @@ RUNTIME = "provided.al2023"
 DEPLOYED = "evenkeel:bootstrap"
 # `e_machine` of an ELF file (System V ABI, "ELF Header").
 MACHINES = {62: "x86_64", 183: "arm64"}
+# What differs where a function's code and role stay.
+SETTINGS = {"environment", "memory", "timeout"}
 # The longest that Lambda may take over an update.
 LONGEST = 300
 # The longest that a new role may be unknown to Lambda.
@@ -106,7 +108,10 @@ class Functions:
         self.say(f"{full}: {'would ' if dry_run else ''}{what}")
         if dry_run:
             return True
-        self._deploy(full, bootstrap, settings, arguments)
+        if set(differs) <= SETTINGS:
+            self._configure(full, settings)
+        else:
+            self._deploy(full, bootstrap, settings, arguments)
         self._settle(full)
         if self.api.get_function_configuration(FunctionName=full).get("LoggingConfig", {}).get("LogFormat") != "JSON":
             self.api.update_function_configuration(FunctionName=full, LoggingConfig={"LogFormat": "JSON"})
@@ -127,6 +132,15 @@ class Functions:
             if code_of(error) == "ResourceNotFoundException":
                 return False
             raise
+
+    def _configure(self, full, settings):
+        """What a function is told, without its code: nothing is packed and sent again."""
+        self.api.update_function_configuration(
+            FunctionName=full,
+            MemorySize=settings["MemorySize"],
+            Timeout=settings["Timeout"],
+            Environment={"Variables": settings["Environment"]},
+        )
 
     def _deploy(self, full, bootstrap, settings, arguments):
         # cargo-lambda takes commas in `--env-var` for the next variable, so they go through a file.

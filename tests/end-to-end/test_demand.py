@@ -8,7 +8,7 @@ def test_demand_rises_and_falls_through_the_metric(story):
     for web, reports in ((4, 16), (10, 10), (4, 16)):
         story.shop_at_rest(web, reports)
     # ECS was never asked for more than fits: it punishes that with minutes of silence.
-    assert story.cloud.world("failures")["placement"] == 0
+    assert story.cloud.world("placement_failures") == 0
     counts = [one["step"]["set-desired-count"] for one in story.deployed.decisions("shop") if one["function"] == "microscale"]
     assert {count["service"] for count in counts} == {"web", "reports"}
     assert all(count["from"] != count["to"] for count in counts), counts
@@ -27,4 +27,4 @@ def test_an_application_pushes_its_demand(story):
 
         push()
         eventually(lambda: depot.running() == want, 60, f"{want} running", meanwhile=push, every=1)
-    assert story.cloud.world("failures")["placement"] == 0
+    assert story.cloud.world("placement_failures") == 0

@@ -6,12 +6,18 @@ Its log says `DENIED` with the action, the caller and the resource for each call
 caller's key and the action for every call.
 """
 
+import contextlib
 import contextvars
 import json
+import queue
+import socket
+import socketserver
 import sys
+import threading
 
 import ministack.app as app
 import ministack.core.iam_actions as iam
+import ministack.core.lambda_runtime as runtime
 import ministack.services.cloudtrail as trail
 import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
@@ -22,6 +28,40 @@ def log(*words):
     """One write, so that the lines of several threads stay whole."""
     sys.stderr.write(" ".join(map(str, words)) + "\n")
 
+
+# What a function that does nothing costs: MiniStack looks ten times a second, for each that is warm, whether there is an event
+# for it, and whether it should end. An event wakes it anyway; seconds.
+LOOK = 5
+
+
+class Events(queue.Queue):
+    def get(self, block=True, timeout=None):
+        return super().get(block, timeout and max(timeout, LOOK))
+
+
+class Server(socketserver.ThreadingTCPServer):
+    def serve_forever(self, poll_interval=LOOK):
+        super().serve_forever(LOOK)
+
+    def shutdown(self):
+        """A call of our own lets it look now."""
+        ending = threading.Thread(target=super().shutdown)
+        ending.start()
+        while ending.is_alive():
+            with contextlib.suppress(OSError):
+                socket.create_connection(self.server_address, timeout=1).close()
+            ending.join(0.05)
+
+
+class Instead:
+    """A module of which some names are others."""
+
+    def __init__(self, module, **others):
+        self.__dict__.update(vars(module), **others)
+
+
+runtime.queue = Instead(queue, Queue=Events)
+runtime.socketserver = Instead(socketserver, ThreadingTCPServer=Server)
 
 # Only AWS itself may send events of its own services; here a test plays AWS.
 take = eventbridge._put_events

@@ -1,6 +1,7 @@
 """Whether the statements of a role allow a call: the part of IAM's logic that these roles use, and an error for the rest."""
 
 import re
+from functools import cache
 
 
 def allows(statements, action, resource, context):
@@ -36,8 +37,13 @@ def fulfilled(conditions, context):
 
 
 def matches(pattern, text):
+    return expression(pattern).fullmatch(text) is not None
+
+
+@cache
+def expression(pattern):
     parts = [".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern)]
-    return re.fullmatch("".join(parts), text) is not None
+    return re.compile("".join(parts))
 
 
 def listed(value):

@@ -15,6 +15,7 @@ from moto.moto_api._internal import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from . import answers
 from .announce import Announce
 from .bakery import Bakery
 from .calls import Calls
@@ -145,11 +146,13 @@ class World:
     def do_calls(self):
         return self.calls.seen
 
-    def do_sent(self):
-        return self.announce.sent
+    def do_placement_failures(self):
+        return self.scheduler.placement_failures
 
-    def do_failures(self):
-        return {"placement": self.scheduler.placement_failures, "faults": self.faults}
+    def do_wrong(self):
+        """What must never be: faults of the world's own, events that were not taken, calls that a role did not allow."""
+        lost = [one for one in self.announce.sent if one["problem"]]
+        return {"faults": self.faults + lost, "refused": [call for call in self.calls.seen if not call["allowed"]]}
 
     def run(self):
         while True:
@@ -224,6 +227,7 @@ class Quiet(WSGIRequestHandler):
 def main():
     port, endpoint = int(sys.argv[1]), sys.argv[2]
     world = World(endpoint)
+    answers.remember()
     threading.Thread(target=world.run, daemon=True).start()
     make_server("127.0.0.1", port, world, threaded=True, request_handler=Quiet).serve_forever()
 
