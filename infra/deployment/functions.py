@@ -176,7 +176,7 @@ class Functions:
                 raise Trouble(f"{full}: {found.get('StateReason') or found.get('LastUpdateStatusReason')}")
             if found.get("State", "Active") == "Active" and found.get("LastUpdateStatus", "Successful") == "Successful":
                 return
-            time.sleep(1)
+            time.sleep(0.5)
         raise Trouble(f"{full}: not ready in {LONGEST} s")
 
 

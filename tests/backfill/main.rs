@@ -276,3 +276,42 @@ fn pools_of_unlike_sizes_count_in_capacity_units() {
         quiet(&world.report());
     }
 }
+
+#[test]
+fn what_aws_plans_for_a_host_is_acted_on_a_day_ahead_and_not_at_all_when_it_is_over() {
+    const DAY: u64 = 24 * 60 * MINUTE;
+    // The shop replaces hosts at risk; its window is on Sundays.
+    let over = [("closed", None), ("upcoming", Some("RESOLVED"))];
+    for (begins, over, asked) in
+        [(14 * DAY, None, 0), (DAY, None, 1), (14 * DAY, Some(over[0]), 0), (14 * DAY, Some(over[1]), 0)]
+    {
+        let mut world = shop(1);
+        world.run_until(4 * MINUTE);
+        let host = world.backfill_view().and_then(|view| view.hosts.first().map(|host| host.id.clone()));
+        let host = host.unwrap_or_else(|| unreachable!("there are hosts"));
+        let plan = world.retires(&host, begins, "upcoming", None);
+        world.run_until(world.now() + 2 * SECOND);
+        if let Some((status, entity)) = over {
+            world.retires(&host, begins, status, entity);
+            world.run_until(world.now() + 2 * SECOND);
+            // A day before, the first event comes once more.
+            world.run_until(begins - DAY);
+            world.invoke(&plan);
+        }
+        world.run_until(world.now() + 6 * MINUTE);
+        let case = format!("at {begins}, {over:?}");
+        assert_eq!(world.desired(&pool("burst")), asked, "{case}: {:?}", feed(&world));
+        quiet(&world.report());
+    }
+    // Without a word that it is over, it is replaced a day before.
+    let mut world = shop(1);
+    world.run_until(4 * MINUTE);
+    let host = world.backfill_view().and_then(|view| view.hosts.first().map(|host| host.id.clone()));
+    let host = host.unwrap_or_else(|| unreachable!("there are hosts"));
+    world.retires(&host, 3 * DAY, "upcoming", None);
+    world.run_until(2 * DAY - 2 * MINUTE);
+    assert_eq!(world.desired(&pool("burst")), 0);
+    world.run_until(2 * DAY + 3 * MINUTE);
+    assert_eq!(world.desired(&pool("burst")), 1, "{:?}", feed(&world));
+    quiet(&world.report());
+}

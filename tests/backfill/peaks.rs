@@ -155,3 +155,36 @@ fn a_load_that_goes_up_and_down_all_the_time_moves_no_host_until_it_is_over() {
         }
     }
 }
+
+/// An alarm without data says neither that there is a peak nor that there is none: nothing is launched for it, and what was
+/// is kept no longer than the dwells say.
+#[test]
+fn an_alarm_that_has_no_data_any_more_raises_nothing_and_lets_go() {
+    for levels in [true, false] {
+        for after in [MINUTE, 4 * MINUTE, 30 * MINUTE] {
+            let case = format!("levels {levels}, silent after {} min", after / MINUTE);
+            let mut world = of(1, levels);
+            world.run_until(BEGINS);
+            world.load(Some(6.5));
+            world.run_until(BEGINS + after);
+            let there = world.desired(&crate::pool("burst"));
+            for alarm in ["shop-cpu-high", "shop-latency-high"] {
+                world.silence(&alarm.parse().unwrap_or_else(|_| unreachable!("an alarm's name")), true);
+            }
+            let silent = BEGINS + after;
+            // What was decided in that very moment may still be done.
+            world.run_until(silent + MINUTE);
+            let most = world.desired(&crate::pool("burst"));
+            assert!(most <= there + 1, "{case}");
+            for minute in 2..=10 {
+                world.run_until(silent + minute * MINUTE);
+                assert!(world.desired(&crate::pool("burst")) <= most, "{case}: raised for an alarm that says nothing");
+            }
+            // The dwell after what was seen last, and the one that every host has.
+            world.run_until(silent + 4 * DWELL + NOTICED + DRAINED);
+            assert_eq!(world.working(Purchase::OnDemand), 0, "{case}: {:?}", world.backfill_view());
+            let says = world.backfill_view().map(|view| view.waits).unwrap_or_default();
+            assert!(says.iter().any(|wait| wait.contains("shop-cpu-high") && wait.contains("insufficient data")), "{says:?}");
+        }
+    }
+}

@@ -30,7 +30,8 @@ pub(crate) struct Look<'a, 'h> {
     pub(crate) has: u32,
 }
 
-/// An alarm in ALARM asks for one step at once, and for one more with each cooldown. When it is quiet, the hosts that came
+/// An alarm in ALARM asks for one step at once, and for one more with each cooldown. One that cannot be read, or has no
+/// data, asks for nothing more, and what came for it stays for `release_after` since it was seen in ALARM. When it is quiet, the hosts that came
 /// for it are asked for as long as its level says that it would fire again without them; where no level is known, for as
 /// long as experience says. The boost is forgotten when nothing was asked for in `release_after`.
 pub(crate) fn boost(look: &Look<'_, '_>, state: &mut State, report: &mut Report) -> u32 {
@@ -41,14 +42,18 @@ pub(crate) fn boost(look: &Look<'_, '_>, state: &mut State, report: &mut Report)
         look.note_levels(&state.crew, &mut state.boost);
     }
     let given_back = state.moves.last().copied();
-    let firing = look.firing(&state.boost, report);
+    let firing = look.firing(report);
     let State { boost, back_off, .. } = state;
-    if firing {
+    let lately = |at: Option<Timestamp>| at.is_some_and(|at| since(at, now) < look.policy.release_after);
+    if firing == Some(true) {
         if !boost.firing && given_back.is_some_and(|at| since(at, now) < look.policy.release_after) {
             back_off.times = back_off.times.saturating_add(1);
         }
         back_off.busy = Some(now);
         look.raise(boost);
+        return boost.level;
+    }
+    if firing.is_none() && boost.firing && lately(boost.fired) {
         return boost.level;
     }
     boost.firing = false;
@@ -57,11 +62,10 @@ pub(crate) fn boost(look: &Look<'_, '_>, state: &mut State, report: &mut Report)
         boost.stood = Some(now);
         back_off.busy = Some(now);
     }
-    let quiet = |at: Option<Timestamp>| at.is_none_or(|at| since(at, now) >= look.policy.release_after);
-    if quiet(boost.fired) && quiet(boost.stood) {
+    if !lately(boost.fired) && !lately(boost.stood) {
         *boost = Boost::default();
         state.crew = Crew::default();
-    } else if quiet(boost.fired) && boost.asks.is_some() {
+    } else if !lately(boost.fired) && boost.asks.is_some() {
         // What was given back is not asked for at once when the alarm fires again.
         boost.level = boost.level.min(stands.max(look.has.saturating_sub(numbers.steady)));
     }
@@ -76,18 +80,19 @@ fn since(at: Timestamp, now: Timestamp) -> Duration {
 }
 
 impl Look<'_, '_> {
-    /// Whether any alarm is in ALARM. One that cannot be read is as it was.
-    fn firing(&self, boost: &Boost, report: &mut Report) -> bool {
-        let mut firing = false;
+    /// Whether any alarm is in ALARM; none where none is, as far as can be read, and one cannot.
+    fn firing(&self, report: &mut Report) -> Option<bool> {
+        let mut firing = Some(false);
         for alarm in &self.policy.alarms {
             match self.seen.alarms.get(alarm) {
-                Some(Signal::Alarm { firing: one, since: _ }) => firing |= one,
-                Some(Signal::Value { .. }) | None => {}
+                Some(Signal::Alarm { firing: true, since: _ }) => firing = Some(true),
+                Some(Signal::Alarm { firing: false, since: _ } | Signal::Value { .. }) => {}
                 Some(Signal::Unknown(because)) => {
                     let (alarm, because) = (alarm.clone(), because.clone());
                     report.waits.push(Wait::Host(HostWait::UnknownAlarm { alarm, because }));
-                    firing |= boost.firing;
+                    firing = firing.filter(|firing| *firing);
                 }
+                None => firing = firing.filter(|firing| *firing),
             }
         }
         firing
@@ -139,9 +144,14 @@ impl Look<'_, '_> {
         let asked = |units: u32| known.iter().map(|level| units_for(level, units)).max();
         let within = (asked(crew.least.first().unwrap_or(crew.units)), asked(crew.most.first().unwrap_or(crew.units)));
         let settled = known.iter().all(|level| level.from >= crew.since);
+        let now = self.given.now;
+        if !self.seen.levels.is_empty() {
+            boost.read = Some(now);
+        }
+        let lately = boost.read.is_some_and(|at| since(at, now) < self.policy.release_after);
         boost.asks = match (boost.asks, within) {
             // Not read this time.
-            (before, _) if self.seen.levels.is_empty() => before,
+            (before, _) if self.seen.levels.is_empty() => before.filter(|_| lately),
             (Some(before), (Some(least), Some(most))) if !settled => Some(before.clamp(least, most.max(least))),
             (None, (_, most)) if !settled => most,
             (_, _) => asked(crew.units),

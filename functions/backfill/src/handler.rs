@@ -8,7 +8,7 @@ use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::groups::Refusal;
 use evenkeel_model::report::{HostWait, Wait};
 use evenkeel_model::trigger::{
-    BackfillVerb, HealthCategory, InstanceState, LifecycleTransition, Request, ScalingKind, Trigger,
+    BackfillVerb, HealthCategory, HealthEvent, InstanceState, LifecycleTransition, Request, ScalingKind, Trigger,
 };
 use evenkeel_model::{FunctionName, GroupName, InstanceId, Timestamp};
 use evenkeel_turn::ports::{
@@ -123,12 +123,7 @@ impl Backfill {
             }
             Trigger::ContainerInstanceState(change) => look_if(fleet.cluster.as_ref() == Some(&change.cluster)),
             Trigger::Alarm(change) => look_if(policy.alarms.contains(&change.alarm)),
-            Trigger::Health(event) if !event.instances.is_empty() => match event.category {
-                HealthCategory::ScheduledChange | HealthCategory::Issue => news(&event.instances, NoticeKind::AtRisk),
-                HealthCategory::AccountNotification | HealthCategory::Investigation | HealthCategory::Other => {
-                    Asks::Nothing
-                }
-            },
+            Trigger::Health(event) => health(event, at),
             Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
                 Request::Backfill(BackfillVerb::Status | BackfillVerb::Plan) => Asks::DryRun,
                 Request::Backfill(BackfillVerb::Hold) => Asks::Hold(true),
@@ -136,7 +131,6 @@ impl Backfill {
                 Request::Demand(_) | Request::Microscale(_) | Request::Roll { .. } => Asks::Nothing,
             },
             Trigger::Manual(_)
-            | Trigger::Health(_)
             | Trigger::InstanceRefresh(_)
             | Trigger::TaskState(_)
             | Trigger::ServiceAction(_)
@@ -146,6 +140,22 @@ impl Backfill {
             | Trigger::Parameter(_) => Asks::Nothing,
         }
     }
+}
+
+/// What AWS Health announces about hosts, and what it takes back.
+fn health(event: &HealthEvent, at: Timestamp) -> Asks {
+    let mut notices = Notices::default();
+    for host in &event.over {
+        notices.add(host, NoticeKind::Over, at);
+    }
+    for host in &event.instances {
+        match (event.category, event.starts) {
+            (HealthCategory::ScheduledChange, Some(begins)) => notices.plan(host, begins, at),
+            (HealthCategory::ScheduledChange | HealthCategory::Issue, _) => notices.add(host, NoticeKind::AtRisk, at),
+            (HealthCategory::AccountNotification | HealthCategory::Investigation | HealthCategory::Other, _) => {}
+        }
+    }
+    if notices.is_empty() { Asks::Nothing } else { Asks::Turn(notices) }
 }
 
 /// When to look again between two ticks: while a host drains.

@@ -25,6 +25,8 @@ const NOTICE_COUNTS: Duration = Duration::from_secs(300);
 const GONE_COUNTS: Duration = Duration::from_secs(1_800);
 /// A rebalance recommendation that nothing followed for so long was noise.
 const RISK_COUNTS: Duration = Duration::from_secs(3_600);
+/// What AWS plans for a host is acted on so long before it begins, where no patch window comes first.
+const PLAN_NEAR: Duration = Duration::from_hours(24);
 /// The agent's connection drops several times an hour in normal operation; this long is something else.
 const AGENT_AWAY: Duration = Duration::from_secs(300);
 
@@ -262,8 +264,21 @@ impl Case<'_> {
 
     fn at_risk(&self) -> bool {
         let answer = self.given.fleet.backfill.as_ref().map_or(Rebalance::Ignore, |backfill| backfill.rebalance);
-        let told = self.notices.fresh(&self.member.id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS);
-        answer != Rebalance::Ignore && told.is_some() && self.pool.purchase != Purchase::OnDemand
+        let told = self.notices.fresh(&self.member.id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS).is_some();
+        answer != Rebalance::Ignore && (told || self.begins_soon()) && self.pool.purchase != Purchase::OnDemand
+    }
+
+    /// Something that AWS plans for the host begins within a day, or before the patch window after this one.
+    fn begins_soon(&self) -> bool {
+        let now = self.given.now;
+        let Some(begins) = self.notices.planned(&self.member.id) else { return false };
+        let windows = self.given.fleet.patch.iter().flat_map(|patch| &patch.windows);
+        let last_window = || {
+            let open = windows.clone().any(|window| window.closes(now).is_some());
+            let closes = windows.clone().filter_map(|window| window.closes(now)).max().unwrap_or(now);
+            open && windows.clone().filter_map(|window| window.next_start(closes)).min().is_none_or(|next| next >= begins)
+        };
+        begins <= now + PLAN_NEAR || last_window()
     }
 }
 

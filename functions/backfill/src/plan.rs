@@ -23,7 +23,8 @@ use crate::release::Release;
 use crate::seen::Seen;
 use crate::state::{HostMemory, Lease, LeavingWhy, Reason, State};
 
-/// A loss is repaid by a host in service; when that takes longer than this, whoever looks may give the place back.
+/// A loss is repaid by a host in service; where none is to be had for longer than this, its place is given back, and the
+/// fleet is patched as it is.
 const REPAID_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Plans a turn. Pure: the same arguments give the same plan.
@@ -53,6 +54,11 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     let Planning { budget, state, report, steps, .. } = planning;
     let budget = (budget != given.board.budget).then_some(budget);
     Outlook { steps, report, state, budget, wakes: Vec::new() }
+}
+
+/// A place of a host that was lost and that nothing has made up for.
+fn is_loss(out: &Out) -> bool {
+    out.cause == OutCause::Lost && out.by == FunctionName::Backfill
 }
 
 struct Planning<'a, 'h> {
@@ -105,15 +111,17 @@ impl Planning<'_, '_> {
                 by: FunctionName::Backfill,
                 pool: None,
                 since: loss.at,
-                deadline: now + REPAID_WITHIN,
+                deadline: loss.at + REPAID_WITHIN,
             };
             // A host that was leaving anyway is out already.
             self.budget.outs.entry(id.clone()).or_insert(out);
         }
-        let missing = self.given.fleet.hosts.steady.saturating_sub(self.hosts.working());
-        let repaid = |out: &Out| out.cause == OutCause::Lost && out.by == FunctionName::Backfill;
+        self.budget.outs.retain(|_, out| !is_loss(out) || out.deadline > now);
+        // No more is made up for than there was: where `steady` is out of reach, a loss is repaid all the same.
+        let reach = self.state.reach.unwrap_or(self.given.fleet.hosts.steady);
+        let missing = reach.saturating_sub(self.hosts.working());
         let mut lost: Vec<(Timestamp, InstanceId)> =
-            self.budget.outs.iter().filter(|(_, out)| repaid(out)).map(|(id, out)| (out.since, id.clone())).collect();
+            self.budget.outs.iter().filter(|(_, out)| is_loss(out)).map(|(id, out)| (out.since, id.clone())).collect();
         lost.sort();
         let over = lost.len().saturating_sub(missing as usize);
         for (_, id) in lost.into_iter().take(over) {
@@ -131,6 +139,9 @@ impl Planning<'_, '_> {
             // A dead holder's: its time is over, and the host is gone.
             (FunctionName::Microscale | FunctionName::Patchroll, _) => out.deadline > now || hosts.all.contains_key(id),
         });
+        if self.budget.outs.is_empty() {
+            self.state.reach = Some(self.hosts.working().min(self.given.fleet.hosts.steady));
+        }
     }
 
     /// Hosts that were leaving and are needed again stay, as far as `missing` units say. Gives their units.
@@ -300,6 +311,12 @@ impl Planning<'_, '_> {
                     let wait = HostWait::Draining { host: id.clone(), tasks: host.task_count, deadline };
                     self.report.waits.push(Wait::Host(wait));
                 }
+            }
+        }
+        for (_, id) in &to_drain {
+            // Its time begins when it drains: telling it may have failed.
+            if let Some(leaving) = self.state.hosts.get_mut(id).and_then(|memory| memory.leaving.as_mut()) {
+                leaving.since = now;
             }
         }
         for why in [LeavingWhy::Release, LeavingWhy::Rebalance] {

@@ -38,6 +38,9 @@ pub struct State {
     /// On-demand units that were needed in the last `release_after`.
     #[serde(default, skip_serializing_if = "Window::is_empty")]
     pub needed: Window,
+    /// Units in service when no host was out last, up to `steady`: what a loss is made up for to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<u32>,
     /// When hosts were given back, within the last hour.
     #[serde(default)]
     pub moves: Vec<Timestamp>,
@@ -224,6 +227,9 @@ pub struct Boost {
     /// Units in all that the alarms' levels ask for, as far as they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks: Option<u32>,
+    /// When the levels were last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Timestamp>,
     /// When hosts were last kept because of a level, or of alarms that would not tell theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stood: Option<Timestamp>,

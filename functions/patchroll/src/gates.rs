@@ -15,11 +15,14 @@ use evenkeel_turn::NoticeKind;
 use crate::hosts::Kept;
 use crate::orders::{next_window, open_until};
 use crate::plan::Planning;
-use crate::state::{Leaver, Raise, Roll, Stage, Wave};
+use crate::state::{Leaver, Missed, Raise, Roll, Stage, Wave};
 use crate::stuck::tied_hosts;
 
 /// A rebalance recommendation that nothing followed for so long was noise.
 const RISK_COUNTS: Duration = Duration::from_hours(1);
+
+/// A group that misses hosts for so long is not going to have them soon: the roll goes on with those that there are.
+const REPAID_WITHIN: Duration = Duration::from_hours(1);
 
 /// A host that could go next. The order of the fields is the policy: hosts at risk go anyway, those that cannot be emptied
 /// in order come last, dear ones before cheap ones, zones take turns, a canary should be empty soon, and the oldest
@@ -56,9 +59,9 @@ impl<'r> Planning<'_, 'r> {
             return;
         }
         let size = self.size(roll);
-        let free = self.budget.free(self.given.fleet.disruption);
+        let free = self.free();
         if free == 0 {
-            let (out, allowed) = (self.budget.out(), self.given.fleet.disruption.max_out);
+            let (out, allowed) = (self.out(), self.given.fleet.disruption.max_out);
             self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out, allowed }));
             return;
         }
@@ -67,6 +70,45 @@ impl<'r> Planning<'_, 'r> {
         if !chosen.is_empty() {
             self.begin_wave(roll, chosen);
         }
+    }
+
+    /// Hosts that are out: by the budget, and those that its groups miss where no backfill counts what is lost.
+    fn out(&self) -> u32 {
+        self.budget.out() + self.state.missed.map_or(0, |missed| missed.hosts)
+    }
+
+    /// How many hosts more may go on purpose.
+    fn free(&self) -> u32 {
+        self.given.fleet.disruption.max_out.saturating_sub(self.out())
+    }
+
+    /// Counts the hosts that were lost, where nobody else does; a group that is not whole again after an hour is as it is.
+    /// A roll that is taken back replaces what is missing.
+    pub(crate) fn count_losses(&mut self) {
+        let now = self.given.now;
+        let counts = self.given.fleet.backfill.is_none() && !self.takes_back;
+        let missing = if counts { self.lost() } else { 0 };
+        self.state.missed = (missing > 0).then(|| {
+            let since = self.state.missed.map_or(now, |missed| missed.since);
+            let hosts = if now.duration_since(since).unsigned_abs() < REPAID_WITHIN { missing } else { 0 };
+            Missed { since, hosts }
+        });
+    }
+
+    /// Hosts that the groups should have in service and have not, besides those that are out and those that came first.
+    fn lost(&self) -> u32 {
+        let raised = |pool: &PoolName| {
+            let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
+            wave.and_then(|wave| wave.raised.get(pool)).map_or(0, |raise| raise.to.saturating_sub(raise.from))
+        };
+        let of_group = |(pool, group): &(&evenkeel_model::fleet::Pool, &evenkeel_model::groups::Group)| {
+            let ready = self.roster.staying(&pool.name).filter(|(_, kept)| kept.ready()).count();
+            group.desired.saturating_sub(raised(&pool.name)).saturating_sub(u32::try_from(ready).unwrap_or(u32::MAX))
+        };
+        let missing: u32 = self.roster.groups.iter().map(of_group).sum();
+        // A host that is out and in service still is not among the missing.
+        let out = self.budget.outs.keys().filter(|id| self.roster.all.get(id).is_none_or(|kept| !kept.ready())).count();
+        missing.saturating_sub(u32::try_from(out).unwrap_or(u32::MAX))
     }
 
     /// What keeps any wave of a roll that goes on from beginning.
@@ -167,7 +209,7 @@ impl<'r> Planning<'_, 'r> {
         // A host that another function has out is its own affair until it is back or gone.
         let taken: BTreeSet<&InstanceId> = self.given.board.budget.outs.keys().collect();
         let listed =
-            roster.all.iter().filter(|(id, kept)| kept.stays() && roll.todo.contains(**id) && !taken.contains(*id));
+            roster.all.iter().filter(|(id, kept)| kept.may_go() && roll.todo.contains(**id) && !taken.contains(*id));
         for (id, kept) in listed {
             match kept.group.suspended.first() {
                 Some(process) => {
@@ -272,8 +314,8 @@ impl<'r> Planning<'_, 'r> {
     /// What keeps one host of a wave from leaving now, although its replacement is there.
     pub(crate) fn may_leave(&self, host: &InstanceId) -> Option<Wait> {
         let fleet = self.given.fleet;
-        if self.budget.free(fleet.disruption) == 0 {
-            let (out, allowed) = (self.budget.out(), fleet.disruption.max_out);
+        if self.free() == 0 {
+            let (out, allowed) = (self.out(), fleet.disruption.max_out);
             return Some(Wait::Host(HostWait::BudgetSpent { out, allowed }));
         }
         let units = self.roster.all.get(host).filter(|kept| kept.ready()).map_or(0, |kept| kept.pool.units);

@@ -7,7 +7,9 @@ use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
 use evenkeel_model::groups::{Group, MemberState};
 use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
-use evenkeel_model::trigger::{ContainerInstanceStatus, Request, RollVerb, ScalingKind, Trigger};
+use evenkeel_model::trigger::{
+    ContainerInstanceStatus, ParameterChange, ParameterOperation, Request, RollVerb, ScalingKind, Trigger,
+};
 use evenkeel_model::{FunctionName, GroupName, InstanceId, PoolName, TargetGroup, Timestamp};
 use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, ChangeImages, ChangeTemplates, Clock, FleetFiles, Ledger, PortError,
@@ -168,7 +170,7 @@ fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
             let hosts = std::slice::from_ref(&found.instance);
             due("a host is not compliant with its patch baseline".to_owned(), Refresh::All, hosts)
         }
-        Trigger::Parameter(change) if names_base_image(policy, change.parameter.as_str()) => {
+        Trigger::Parameter(change) if names_another_image(policy, change) => {
             due(format!("{} names another image", change.parameter), Refresh::Outdated, &[])
         }
         Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
@@ -195,9 +197,11 @@ fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
     }
 }
 
-/// Whether a changed parameter means that the fleet's hosts have a newer image to come from.
-fn names_base_image(policy: &Patch, parameter: &str) -> bool {
-    policy.bake.as_ref().is_some_and(|bake| bake.base_image_parameter == parameter)
+/// Whether a changed parameter means that the fleet's hosts have a newer image to come from: one that is deleted or labelled
+/// names no other image than before.
+fn names_another_image(policy: &Patch, change: &ParameterChange) -> bool {
+    let written = matches!(change.operation, ParameterOperation::Create | ParameterOperation::Update);
+    written && policy.bake.as_ref().is_some_and(|bake| bake.base_image_parameter == change.parameter.as_str())
 }
 
 impl<P: Ports> Function<P> for Patchroll {

@@ -37,6 +37,11 @@ impl Kept<'_> {
         !self.member.state.is_leaving()
     }
 
+    /// It is its group's to replace: not on its way out, and not set aside by somebody.
+    pub(crate) const fn may_go(&self) -> bool {
+        self.stays() && !matches!(self.member.state, MemberState::Aside)
+    }
+
     /// It was launched after `at`, as far as EC2 says: in whole seconds, rounded down.
     pub(crate) fn launched_after(&self, at: Timestamp) -> bool {
         self.note.launched.is_some_and(|launched| launched + Duration::from_secs(1) > at)

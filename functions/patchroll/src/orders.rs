@@ -120,7 +120,7 @@ impl Planning<'_, '_> {
 
     fn any_outdated(&self) -> bool {
         let outdated = |kept: &crate::hosts::Kept<'_>| kept.outdated(self.state.targets.get(&kept.pool.name)).is_some();
-        self.roster.all.values().any(|kept| kept.stays() && outdated(kept))
+        self.roster.all.values().any(|kept| kept.may_go() && outdated(kept))
     }
 
     fn begin(&mut self, because: String, any_time: bool, pool: Option<PoolName>, refresh: Refresh, number: u64) {
@@ -162,7 +162,7 @@ impl Planning<'_, '_> {
         for (id, kept) in &self.roster.all {
             let asked = roll.pool.as_ref().is_none_or(|pool| *pool == kept.pool.name);
             let target = targets.get(&kept.pool.name);
-            let old = kept.stays() && kept.to_replace(target, roll.refresh, roll.started).is_some();
+            let old = kept.may_go() && kept.to_replace(target, roll.refresh, roll.started).is_some();
             if asked && old && !roll.abandoned.contains_key(*id) {
                 roll.todo.insert((*id).clone());
             }

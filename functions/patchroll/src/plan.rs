@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Why};
 use evenkeel_model::fleet::{Patch, Refresh, Strategy};
+use evenkeel_model::groups::MemberState;
 use evenkeel_model::observed::{Host, HostStatus, Signal};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
 use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
@@ -56,6 +57,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
         wakes: BTreeSet::new(),
         often: false,
     };
+    planning.count_losses();
     planning.follow_orders();
     planning.begin_in_window();
     planning.go_on();
@@ -163,6 +165,11 @@ impl Planning<'_, '_> {
         if roll.paused {
             self.report.waits.push(Wait::Roll(RollWait::Paused));
         }
+        let aside = self.roster.all.iter().filter(|(_, kept)| {
+            let outdated = || kept.to_replace(self.state.targets.get(&kept.pool.name), roll.refresh, roll.started);
+            kept.member.state == MemberState::Aside && outdated().is_some()
+        });
+        self.report.waits.extend(aside.map(|(id, _)| Wait::Roll(RollWait::SetAside { host: (*id).clone() })));
         let refreshing = self.state.refreshing.iter().cloned();
         self.report.waits.extend(refreshing.map(|group| Wait::Roll(RollWait::InstanceRefresh { group })));
         if let Some(because) = roll.halted.clone().filter(|_| roll.stage == Stage::Rolling && !roll.aborting) {
@@ -180,6 +187,8 @@ impl Planning<'_, '_> {
             let note = self.given.state.hosts.get(id);
             note.is_some_and(|note| self.roster.group(&note.pool).is_none())
         };
+        // Nobody waits for what somebody has set aside; it is listed again when it is back.
+        roll.todo.retain(|id| self.roster.all.get(id).is_none_or(|kept| kept.may_go() || !kept.stays()));
         let before = roll.todo.len();
         roll.todo.retain(|id| self.roster.all.get(id).is_some_and(Kept::stays) || unseen(id));
         roll.went += u32::try_from(before - roll.todo.len()).unwrap_or(0);

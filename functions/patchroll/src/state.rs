@@ -65,9 +65,21 @@ pub struct State {
     /// Capacity was asked of backfill.
     #[serde(default)]
     pub borrows: u32,
+    /// Hosts that the groups miss, where no backfill counts what is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
     /// Fields of later versions.
     #[serde(flatten)]
     pub rest: BTreeMap<String, Value>,
+}
+
+/// Hosts that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// Since when some are.
+    pub since: Timestamp,
+    /// How many count as out.
+    pub hosts: u32,
 }
 
 impl State {

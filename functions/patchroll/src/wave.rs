@@ -208,9 +208,18 @@ impl Planning<'_, '_> {
                     let why = self.why_replaced(roll, kept);
                     ends.push((id, kept.pool.name.clone(), Why::Roll(why)));
                 }
-                None => ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::Empty))),
+                // Not seen in the cluster: that nothing runs on it is not known.
+                None if waited < self.policy.drain_timeout => {
+                    self.report.waits.push(Wait::Host(HostWait::NotJoined { host: id, waited }));
+                }
+                None => {
+                    let why = HostWhy::DrainTimeout { tasks: 0, waited };
+                    ends.push((id, kept.pool.name.clone(), Why::Host(why)));
+                }
                 Some(host) if host.status == HostStatus::Active => {
                     self.often = true;
+                    // Its time begins when it drains: telling it may have failed.
+                    leaver.leaves = Some(now);
                     let why = self.why_replaced(roll, kept);
                     self.drains.push((id, why));
                 }

@@ -17,12 +17,18 @@ pub(crate) fn event(event: &Event<'_>) -> Result<Reading, Malformed> {
     let code: EventTypeCode = detail.id("eventTypeCode")?;
     // `AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED` and its kin are about instances and nothing else.
     let about_instances = code.as_str().starts_with("AWS_EC2_INSTANCE_");
-    let mut instances = BTreeSet::new();
+    // AWS Health user guide, "Event and entity status": an event is open, upcoming or closed, an entity perhaps RESOLVED.
+    let closed = detail.text("statusCode")?.is_some_and(|status| status == "closed");
+    let (mut instances, mut over) = (BTreeSet::new(), BTreeSet::new());
     for (index, json) in detail.list("affectedEntities")?.into_iter().enumerate() {
-        let entity = Object::parse(json).and_then(|entity| instance(&entity, about_instances));
-        instances.extend(entity.map_err(|problem| problem.inside(&format!("affectedEntities[{index}]")))?);
+        let entity = Object::parse(json).and_then(|entity| {
+            let resolved = entity.text("status")?.is_some_and(|status| status == "RESOLVED");
+            Ok((instance(&entity, about_instances)?, resolved))
+        });
+        let (id, resolved) = entity.map_err(|problem| problem.inside(&format!("affectedEntities[{index}]")))?;
+        if closed || resolved { &mut over } else { &mut instances }.extend(id);
     }
-    if about_instances && instances.is_empty() {
+    if about_instances && instances.is_empty() && over.is_empty() {
         return Err(Malformed::at("affectedEntities", Reason::Missing));
     }
     Ok(Reading::Trigger(Trigger::Health(HealthEvent {
@@ -32,6 +38,7 @@ pub(crate) fn event(event: &Event<'_>) -> Result<Reading, Malformed> {
         starts: detail.time("startTime"),
         ends: detail.time("endTime"),
         instances: instances.into_iter().collect(),
+        over: over.into_iter().collect(),
     })))
 }
 

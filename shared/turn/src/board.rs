@@ -155,10 +155,16 @@ impl Told {
 pub enum NoticeKind {
     /// EC2 takes the spot host in two minutes.
     Interruption,
-    /// EC2 sees a higher risk, or AWS Health plans something.
+    /// EC2 sees a higher risk, or AWS Health has a problem with it now.
     AtRisk,
     /// It shuts down, or is gone.
     Gone,
+    /// AWS Health plans something: the time is when that begins.
+    Planned,
+    /// When the newest plan was told.
+    PlanTold,
+    /// AWS Health says that its problems and plans are over.
+    Over,
 }
 
 /// Notices by host, each kind with the newest event's own time.
@@ -173,11 +179,34 @@ impl Notices {
         *known = at.max(*known);
     }
 
+    /// Notes that something is planned for a host; of several plans, the one that was told last counts.
+    pub fn plan(&mut self, host: &InstanceId, begins: Timestamp, told: Timestamp) {
+        let kinds = self.0.entry(host.clone()).or_default();
+        if kinds.get(&NoticeKind::PlanTold).is_none_or(|known| *known < told) {
+            kinds.insert(NoticeKind::PlanTold, told);
+            kinds.insert(NoticeKind::Planned, begins);
+        }
+    }
+
+    /// When something begins that is planned for a host, if it is not over.
+    #[must_use]
+    pub fn planned(&self, host: &InstanceId) -> Option<Timestamp> {
+        let kinds = self.0.get(host)?;
+        let (begins, told) = (kinds.get(&NoticeKind::Planned)?, kinds.get(&NoticeKind::PlanTold)?);
+        kinds.get(&NoticeKind::Over).is_none_or(|over| over < told).then_some(*begins)
+    }
+
     /// Notes all of `others`.
     pub fn merge(&mut self, others: &Self) {
         for (host, kinds) in &others.0 {
             for (kind, at) in kinds {
-                self.add(host, *kind, *at);
+                match (kind, kinds.get(&NoticeKind::PlanTold)) {
+                    (NoticeKind::Planned, Some(told)) => self.plan(host, *at, *told),
+                    (NoticeKind::Planned | NoticeKind::PlanTold, _) => {}
+                    (NoticeKind::Interruption | NoticeKind::AtRisk | NoticeKind::Gone | NoticeKind::Over, _) => {
+                        self.add(host, *kind, *at);
+                    }
+                }
             }
         }
     }
@@ -204,14 +233,21 @@ impl Notices {
     /// When the newest notice of this kind about `host` was given, if it is no older than `most`.
     #[must_use]
     pub fn fresh(&self, host: &InstanceId, kind: NoticeKind, now: Timestamp, most: Duration) -> Option<Timestamp> {
-        let at = *self.0.get(host)?.get(&kind)?;
-        (now.duration_since(at).unsigned_abs() <= most).then_some(at)
+        let kinds = self.0.get(host)?;
+        let at = *kinds.get(&kind)?;
+        let over = kind == NoticeKind::AtRisk && kinds.get(&NoticeKind::Over).is_some_and(|over| *over >= at);
+        (!over && now.duration_since(at).unsigned_abs() <= most).then_some(at)
     }
 
     /// Drops those that are too old to say anything.
     pub fn forget(&mut self, now: Timestamp) {
         for kinds in self.0.values_mut() {
-            kinds.retain(|_, at| now.duration_since(*at).unsigned_abs() <= NOTICES_LAST);
+            // A plan lasts until it has begun, and what says that it is over lasts as long.
+            let planned = kinds.get(&NoticeKind::Planned).is_some_and(|begins| *begins + NOTICES_LAST >= now);
+            let of_plan = |kind| matches!(kind, NoticeKind::Planned | NoticeKind::PlanTold | NoticeKind::Over);
+            kinds.retain(|kind, at| {
+                (planned && of_plan(*kind)) || now.duration_since(*at).unsigned_abs() <= NOTICES_LAST
+            });
         }
         self.0.retain(|_, kinds| !kinds.is_empty());
     }
@@ -338,5 +374,47 @@ mod tests {
         let (minute, later) = (Duration::from_secs(60), at + Duration::from_secs(61));
         assert_eq!(notices.fresh(&host, NoticeKind::Interruption, at, minute), Some(at));
         assert_eq!(notices.fresh(&host, NoticeKind::Interruption, later, minute), None);
+    }
+
+    #[test]
+    fn a_plan_counts_until_it_is_over_whatever_comes_late_or_twice() {
+        let host: InstanceId = "i-1".parse().unwrap();
+        let day = Duration::from_hours(24);
+        let told = Timestamp::UNIX_EPOCH + day;
+        let begins = told + 14 * day;
+        let mut notices = Notices::default();
+        notices.plan(&host, begins, told);
+        notices.forget(told + 10 * day);
+        assert_eq!(notices.planned(&host), Some(begins));
+        // It is put off, and then the first word of it comes once more.
+        let mut later = Notices::default();
+        later.plan(&host, begins + day, told + 2 * day);
+        notices.merge(&later);
+        notices.plan(&host, begins, told);
+        assert_eq!(notices.planned(&host), Some(begins + day));
+        let mut over = Notices::default();
+        over.add(&host, NoticeKind::Over, told + 3 * day);
+        notices.merge(&over);
+        assert_eq!(notices.planned(&host), None);
+        notices.merge(&later);
+        notices.forget(told + 10 * day);
+        assert_eq!(notices.planned(&host), None, "told before it was over");
+        notices.plan(&host, begins, told + 4 * day);
+        assert_eq!(notices.planned(&host), Some(begins), "planned anew");
+        notices.forget(begins + day);
+        assert!(notices.is_empty());
+    }
+
+    #[test]
+    fn a_risk_that_is_over_is_none() {
+        let host: InstanceId = "i-1".parse().unwrap();
+        let (at, minute) = (Timestamp::UNIX_EPOCH, Duration::from_secs(60));
+        let mut notices = Notices::default();
+        notices.add(&host, NoticeKind::AtRisk, at);
+        assert!(notices.fresh(&host, NoticeKind::AtRisk, at + minute, minute).is_some());
+        notices.add(&host, NoticeKind::Over, at + minute);
+        assert!(notices.fresh(&host, NoticeKind::AtRisk, at + minute, minute).is_none());
+        notices.add(&host, NoticeKind::AtRisk, at + 2 * minute);
+        assert!(notices.fresh(&host, NoticeKind::AtRisk, at + 2 * minute, minute).is_some());
     }
 }

@@ -41,6 +41,8 @@ pub struct SimHost {
     pub seen: Host,
     /// Its tasks, in the order in which they were placed.
     pub tasks: Vec<TaskNo>,
+    /// Since when it drains.
+    pub drains: Option<Ms>,
 }
 
 /// How far the agent is with a task.
@@ -303,9 +305,10 @@ impl Cluster {
     }
 
     /// Sets a host's status.
-    pub fn set_status(&mut self, host: HostNo, status: HostStatus) {
+    pub fn set_status(&mut self, host: HostNo, status: HostStatus, now: Ms) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.seen.status = status;
+            host.drains = (status == HostStatus::Draining).then(|| host.drains.unwrap_or(now));
         }
     }
 }
@@ -329,7 +332,7 @@ impl SimHost {
             task_count: 0,
             attributes,
         };
-        Self { seen, tasks: Vec::new() }
+        Self { seen, tasks: Vec::new(), drains: None }
     }
 }
 

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use evenkeel_model::fleet::Fleet;
 
-use crate::clock::Ms;
+use crate::clock::{MINUTE, Ms};
 use crate::cluster::HostNo;
+
+/// A loss counts against the disruption budget for so long at most.
+const REPAID: Ms = 60 * MINUTE;
 
 /// Everything that is measured about losses and about on-demand hosts.
 #[derive(Debug, Default)]
@@ -14,8 +17,8 @@ pub(crate) struct Losses {
     pub(crate) unwarned: u64,
     /// Empty when it was taken, of those that were warned.
     pub(crate) drained_in_time: u64,
-    /// When hosts were lost.
-    at: Vec<Ms>,
+    /// Losses: when, whether with a warning, and how many units.
+    at: Vec<(Ms, bool, u32)>,
     /// Losses that nothing has replaced yet, oldest first.
     open: VecDeque<Ms>,
     /// From a loss to the replacement in service, and what that host needed at least.
@@ -32,23 +35,29 @@ pub(crate) struct Losses {
 
 impl Losses {
     /// A host that worked is being taken, or is gone; `missing` says whether the fleet has too few without it.
-    pub(crate) fn lost(&mut self, host: HostNo, warned: bool, missing: bool, now: Ms) {
+    pub(crate) fn lost(&mut self, host: HostNo, warned: bool, units: u32, missing: bool, now: Ms) {
         if warned {
             self.warned += 1;
             self.doomed.insert(host, now);
         } else {
             self.unwarned += 1;
         }
-        self.at.push(now);
+        self.at.push((now, warned, units));
         if missing {
             self.open.push_back(now);
         }
     }
 
-    /// Hosts that were lost since `from`.
-    pub(crate) fn since(&self, from: Ms) -> u32 {
-        let lately = self.at.iter().rev().take_while(|at| **at >= from);
-        u32::try_from(lately.count()).unwrap_or(u32::MAX)
+    /// Units that were lost in the last `within`, or in the last `warned` where a warning came first.
+    pub(crate) fn units_since(&self, now: Ms, within: Ms, warned: Ms) -> u32 {
+        let counts = |(at, with, _): &&(Ms, bool, u32)| now - at <= if *with { warned } else { within };
+        self.at.iter().rev().take_while(|(at, _, _)| now - at <= warned).filter(counts).map(|(_, _, units)| units).sum()
+    }
+
+    /// Losses that nothing has replaced, and that are older than `known`: a loss is made up for by the next host that takes
+    /// work, and nobody waits longer than an hour for that.
+    pub(crate) fn unrepaid(&self, known: Ms, now: Ms) -> usize {
+        self.open.iter().filter(|at| (known..=REPAID).contains(&(now - **at))).count()
     }
 
     /// The two minutes of a warned host are over.

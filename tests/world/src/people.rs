@@ -61,7 +61,7 @@ impl Core {
     pub(crate) fn meddle_with_capacity(&mut self, number: GroupNo, hosts: u32) {
         let group = &mut self.cloud.groups[number];
         group.desired = hosts.min(group.max);
-        self.audit.capacity_meddled(number);
+        self.audit.capacity_meddled(number, self.now);
         self.measure.rolls.meddled(number);
         self.group_looks(number, 0);
     }
@@ -242,6 +242,36 @@ impl World {
     /// Sets a halt alarm of the fleet to ALARM, or to OK.
     pub fn halt(&mut self, alarm: &AlarmName, firing: bool) {
         self.lock().set_halt_alarm(alarm, firing);
+    }
+
+    /// AWS Health says that it retires an instance at `begins`, or that this is over: the event is closed, or the instance
+    /// resolved. Gives the event, to be sent again.
+    pub fn retires(&mut self, host: &InstanceId, begins: Ms, status: &str, entity: Option<&str>) -> serde_json::Value {
+        let mut core = self.lock();
+        let over = status == "closed" || entity == Some("RESOLVED");
+        if let Some(number) = core.cloud.number(host)
+            && let Some(one) = core.cloud.instances.get_mut(&number)
+        {
+            one.planned = (!over).then_some(begins);
+        }
+        let affected = entity.map_or(json!({ "entityValue": host }), |entity| json!({ "entityValue": host, "status": entity }));
+        let detail = json!({
+            "service": "EC2",
+            "eventTypeCode": "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED",
+            "eventTypeCategory": "scheduledChange",
+            "statusCode": status,
+            "startTime": timestamp(begins).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+            "affectedEntities": [affected],
+        });
+        let mut event = core.envelope("aws.health", "AWS Health Event", json!([host]), detail);
+        event["time"] = json!(timestamp(core.now).to_string());
+        core.send(&event, crate::delivery::Promise::AtLeastOnce, 0);
+        event
+    }
+
+    /// The metric of one of the fleet's alarms has no data points from now on, or has them again.
+    pub fn silence(&mut self, alarm: &AlarmName, silent: bool) {
+        self.lock().silence_alarm(alarm, silent);
     }
 }
 

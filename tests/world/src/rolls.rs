@@ -279,19 +279,31 @@ impl Measured {
         };
     }
 
-    /// Hosts that are sent away and not replaced, less those that came first, and no more than their group misses. Counted
-    /// so that it is never too many: where a host is lost at the same time, the next new one takes the place of the one
-    /// that was sent away, and where a group has as many as it had before the roll, none is missed.
+    /// Hosts that are sent away: those that drain, whether another came first or not; and those that were ended and not
+    /// replaced, less those that came first, and no more than their group misses. Counted so that it is never too many:
+    /// where a host is lost at the same time, the next new one takes the place of the one that was sent away, and where a
+    /// group has as many as it had before the roll, none is missed.
     fn out(&self, cloud: &Cloud) -> usize {
-        let mut open: BTreeMap<GroupNo, usize> = BTreeMap::new();
+        let mut ended: BTreeMap<GroupNo, usize> = BTreeMap::new();
+        let mut drain = 0;
         for leaver in self.leavers.iter().filter(|leaver| leaver.replaced.is_none()) {
-            *open.entry(leaver.group).or_default() += 1;
+            if leaver.ended.is_none() {
+                drain += 1;
+            } else {
+                *ended.entry(leaver.group).or_default() += 1;
+            }
         }
-        let out = |(group, open): (&GroupNo, &usize)| {
+        let out = |(group, ended): (&GroupNo, &usize)| {
             let came = self.first_come.get(group).map_or(0, Vec::len);
-            open.saturating_sub(came).min(self.missing(*group, cloud))
+            let missing = self.missing(*group, cloud).saturating_sub(self.draining(*group));
+            ended.saturating_sub(came).min(missing)
         };
-        open.iter().map(out).sum()
+        drain + ended.iter().map(out).sum::<usize>()
+    }
+
+    /// Hosts of a group that were told to drain and not to end yet.
+    fn draining(&self, group: GroupNo) -> usize {
+        self.leavers.iter().filter(|leaver| leaver.group == group && leaver.ended.is_none()).count()
     }
 
     /// Hosts that a group misses: of those it had before the roll, or of those it is to have, if that is less.

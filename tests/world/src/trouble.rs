@@ -48,7 +48,7 @@ impl Core {
                 }
             }
             Trouble::Activate(host) => {
-                self.cluster.set_status(host, HostStatus::Active);
+                self.cluster.set_status(host, HostStatus::Active, self.now);
                 self.announce_host(host, "ACTIVE");
                 self.look_at_short_services();
             }
@@ -77,7 +77,7 @@ impl Core {
                 self.after(wait, Event::Trouble(Trouble::Reconnect(host)));
             }
             (2, Some(host), _) => {
-                self.cluster.set_status(host, HostStatus::Draining);
+                self.cluster.set_status(host, HostStatus::Draining, self.now);
                 self.announce_host(host, "DRAINING");
                 for service in 0..self.cluster.services.len() {
                     self.look_soon(service);
@@ -129,7 +129,8 @@ impl Core {
                 instance.doomed = true;
             }
             let missing = self.misses_more();
-            self.measure.losses.lost(host, false, missing, self.now);
+            let units = self.units_of(host);
+            self.measure.losses.lost(host, false, units, missing, self.now);
         }
         self.ends(host);
     }

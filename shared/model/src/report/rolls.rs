@@ -74,6 +74,11 @@ pub enum RollWait {
         /// The process.
         process: Process,
     },
+    /// Somebody has set an outdated host aside (Standby, or detached): what he does with it is his affair.
+    SetAside {
+        /// The host.
+        host: InstanceId,
+    },
     /// A host of the wave will not become empty by itself.
     Stuck {
         /// The host.
@@ -136,6 +141,9 @@ impl fmt::Display for RollWait {
                 write!(f, "pool {pool} was set to {found} by somebody else, and {expected} was expected")
             }
             Self::Suspended { group, process } => write!(f, "{} is suspended in {group}", process.name()),
+            Self::SetAside { host } => {
+                write!(f, "{host} is outdated, and somebody has set it aside: it is not replaced before it is in service again")
+            }
             Self::Stuck { host, cause, until } => write!(f, "{host} is stuck until {until:.0}: {cause}"),
             Self::Ends { hosts } => write!(f, "{hosts} more hosts are empty and end in a moment"),
             Self::UnknownTemplate { pool, because } => {

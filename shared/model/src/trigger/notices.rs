@@ -48,6 +48,9 @@ pub struct HealthEvent {
     pub ends: Option<Timestamp>,
     /// The EC2 instances it is about, sorted, each once; none for events about other things.
     pub instances: Vec<InstanceId>,
+    /// Those for which it is over: the event is closed, or they are resolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<InstanceId>,
 }
 
 /// What sort of thing AWS Health announces (AWS Health API reference, EventType).

@@ -8,7 +8,7 @@ use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
 
-use crate::clock::{MINUTE, Ms};
+use crate::clock::{MINUTE, Ms, SECOND};
 use crate::cloud::Phase;
 use crate::core::Core;
 use crate::setup::millis;
@@ -17,8 +17,20 @@ use crate::turns::TurnNo;
 /// A rebalance recommendation is a reason for so long.
 const RISK_COUNTS: Ms = 60 * MINUTE;
 
+/// What AWS plans for a host is one so long before.
+const PLAN_COUNTS: Ms = 24 * 60 * MINUTE;
+
 /// Hosts that came for an alarm without a level stay for this long at most, if it fires again and again.
 const LONGEST_DWELL: Ms = 120 * MINUTE;
+
+/// A turn acts so long after its look at most: its budget of ten seconds, and what its last call takes.
+const A_TURN: Ms = 12 * SECOND;
+/// Moves are counted over an hour, and a minute for one that is decided and not done yet.
+const MOVES_COUNT: Ms = 61 * MINUTE;
+/// A capacity that a person set is left alone for a minute, and until the next tick.
+const FOREIGN_COUNTS: Ms = 2 * MINUTE;
+/// Whoever looks each minute knows of a loss by then, whatever was announced.
+pub(super) const KNOWN: Ms = 3 * MINUTE;
 
 /// An alarm's level may say what the load was so long ago.
 const LEVEL_LAGS: Ms = 6 * MINUTE;
@@ -36,10 +48,14 @@ pub(crate) struct HostAudit {
     loads: VecDeque<(Ms, u32)>,
     /// Microscale told last that tasks fit nowhere.
     pub(crate) short: bool,
-    /// The last report of backfill names something that keeps hosts.
-    excused: bool,
-    /// It says that hosts stay because an alarm without a level fired again.
+    /// Backfill's last report says that hosts stay because an alarm without a level fired again.
     fired_again: bool,
+    /// It says that what runs on a host has no other place.
+    tied: bool,
+    /// A person asked that nothing be given back.
+    pub(crate) held: bool,
+    /// When a person last set the capacity of an on-demand group.
+    capacity_set: Option<Ms>,
     /// An alarm has fired since there was no on-demand host last, and when one was in ALARM last.
     peak: Option<Ms>,
 }
@@ -61,19 +77,12 @@ impl HostAudit {
         self.recorded.remove(&turn);
         let Some(report) = report else { return };
         self.fired_again = report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::FiredAgain { .. })));
-        self.excused = report.waits.iter().any(|wait| {
-            let Wait::Host(wait) = wait else { return false };
-            matches!(
-                wait,
-                HostWait::Tied { .. }
-                    | HostWait::Held { .. }
-                    | HostWait::MovesSpent { .. }
-                    | HostWait::BudgetSpent { .. }
-                    | HostWait::Minimum { .. }
-                    | HostWait::ForeignCapacity { .. }
-                    | HostWait::UnknownAlarm { .. }
-            )
-        });
+        self.tied = report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::Tied { .. })));
+    }
+
+    /// A person has set the capacity of an on-demand group.
+    pub(crate) fn capacity_meddled(&mut self, now: Ms) {
+        self.capacity_set = Some(now);
     }
 }
 
@@ -114,19 +123,58 @@ impl Core {
     pub(crate) fn terminate_effect(&mut self, turn: TurnNo, host: &InstanceId, shrink: bool) {
         let now = self.now;
         let is = |step: &Step| matches!(step, Step::Host(HostStep::Terminate { host: one, shrink: how, .. }) if one == host && *how == shrink);
-        let Some((_, _, why)) = self.audit.hosts.why(turn, is) else {
+        let Some((function, _, why)) = self.audit.hosts.why(turn, is) else {
             self.audit.violated(11, now, format!("{host} ended without a recorded decision"));
             return;
         };
         let Some(number) = self.cloud.number(host) else { return };
-        let on_it = self.cluster.hosts.get(&number).map_or(0, |host| host.tasks.len());
-        let says_so = matches!(why, Why::Host(HostWhy::DrainTimeout { .. } | HostWhy::NeverJoined { .. }));
-        if on_it > 0 && !says_so {
-            self.audit.violated(7, now, format!("{host} ended with {on_it} tasks on it: {why}"));
+        if let Some(there) = self.cluster.hosts.get(&number).filter(|there| !there.tasks.is_empty()) {
+            let on_it = there.tasks.len();
+            let drained = there.drains.map_or(0, |since| now - since);
+            let says_so = matches!(why, Why::Host(HostWhy::DrainTimeout { .. }));
+            if !says_so {
+                self.audit.violated(7, now, format!("{host} ended with {on_it} tasks on it: {why}"));
+            } else if drained + A_TURN < self.drain_timeout(function) {
+                let detail = format!("{host} ended with {on_it} tasks on it, {} s after it was told to drain", drained / SECOND);
+                self.audit.violated(7, now, detail);
+            }
         }
         if let Why::Host(why @ (HostWhy::NoReason { .. } | HostWhy::AtRisk)) = &why {
             self.goes_on_purpose(host, why);
         }
+    }
+
+    /// How long a function has to let a host drain.
+    fn drain_timeout(&self, function: FunctionName) -> Ms {
+        let patch = self.fleet.patch.as_ref().filter(|_| function == FunctionName::Patchroll);
+        let backfill = self.fleet.backfill.as_ref().filter(|_| function == FunctionName::Backfill);
+        patch.map(|patch| patch.drain_timeout).or(backfill.map(|backfill| backfill.drain_timeout)).map_or(0, millis)
+    }
+
+    /// Whether something that is true in the cloud keeps on-demand hosts from being given back now.
+    fn nothing_may_go(&self) -> bool {
+        let Some(policy) = &self.fleet.backfill else { return false };
+        let now = self.now;
+        let hosts = self.fleet.hosts;
+        let most = policy.moves_per_hour.unwrap_or(hosts.steady) as usize;
+        let moves = self.measure.losses.moves.iter().rev().take_while(|at| now - **at <= MOVES_COUNT).count();
+        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out(&self.cloud) + self.measure.losses.unrepaid(0, now);
+        let units = |purchase| {
+            let own = self.cloud.groups.iter().filter(move |group| group.purchase == purchase);
+            own.map(|group| group.units).max().unwrap_or(0)
+        };
+        // What runs on an empty host is in nobody's way.
+        let on_demand = |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase == Purchase::OnDemand;
+        let in_use = || {
+            let own = self.cloud.instances.iter().filter(|(_, one)| on_demand(one) && one.works);
+            own.filter_map(|(number, _)| self.cluster.hosts.get(number)).any(|host| !host.tasks.is_empty())
+        };
+        self.audit.hosts.held
+            || self.audit.hosts.capacity_set.is_some_and(|at| now - at <= FOREIGN_COUNTS)
+            || moves >= most
+            || out >= self.fleet.disruption.max_out as usize
+            || self.cloud.working(|_| true) < hosts.minimum + units(Purchase::OnDemand)
+            || (self.audit.hosts.tied && in_use())
     }
 
     /// Invariant 1, when a host is sent away on purpose.
@@ -142,12 +190,13 @@ impl Core {
         voluntary.retain(|id, _| self.is_leaving(id));
         voluntary.insert(host.clone(), now);
         self.audit.hosts.voluntary = voluntary;
-        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out(&self.cloud);
+        let lost = self.measure.losses.unrepaid(KNOWN, now);
+        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out(&self.cloud) + lost;
         let allowed = self.fleet.disruption.max_out as usize;
         let left = self.cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
         if out > allowed {
             self.audit.budget_violations += 1;
-            self.audit.violated(1, now, format!("{host} sent away: {out} are out on purpose, {allowed} may be"));
+            self.audit.violated(1, now, format!("{host} sent away: {out} are out, {lost} of them lost; {allowed} may be"));
         }
         if left + self.fell_just_now() < self.fleet.hosts.minimum {
             self.audit.violated(1, now, format!("{host} sent away: {left} units are left in service"));
@@ -167,7 +216,8 @@ impl Core {
         let risk = policy.rebalance != Rebalance::Ignore;
         let sound = |(number, one): &(&crate::cluster::HostNo, &crate::cloud::Instance)| {
             let takes = self.cluster.hosts.get(number).is_none_or(|host| host.seen.takes_tasks());
-            let at_risk = risk && one.risk_at.is_some_and(|at| now - at <= RISK_COUNTS);
+            let planned = one.planned.is_some_and(|begins| begins <= now + PLAN_COUNTS);
+            let at_risk = risk && (planned || one.risk_at.is_some_and(|at| now - at <= RISK_COUNTS));
             one.works && !one.ended && !one.doomed && takes && !at_risk
         };
         let units = |one: &crate::cloud::Instance| self.cloud.groups[one.group].units;
@@ -228,13 +278,14 @@ impl Core {
         let fires = self.signals.any_fleet_alarm();
         let own = self.cloud.groups.iter().filter(|group| group.purchase == Purchase::OnDemand);
         let asked_for: u32 = own.map(|group| group.desired).sum();
+        let stays = self.nothing_may_go();
         let audit = &mut self.audit.hosts;
         if fires {
             audit.peak = Some(self.now);
         } else if asked_for == 0 {
             audit.peak = None;
         }
-        let reasons = if audit.excused { reasons.max(there) } else { reasons };
+        let reasons = if stays { reasons.max(there) } else { reasons };
         if audit.justified.back().is_none_or(|(_, last)| *last != reasons) {
             audit.justified.push_back((self.now, reasons));
         }

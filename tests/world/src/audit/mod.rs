@@ -76,8 +76,9 @@ impl Audit {
     }
 
     /// A person has set a group's capacity.
-    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo) {
+    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo, now: Ms) {
         self.rolls.meddled(group);
+        self.hosts.capacity_meddled(now);
     }
 
     /// Notes the decisions and the places in the budget among what a turn has written.
@@ -287,6 +288,9 @@ impl Count<'_> {
         let top = self.fleet.services.iter().map(|service| service.priority).min()?;
         let mut first = self.fleet.services.iter().filter(|service| service.priority == top);
         let (service, None) = (first.next()?, first.next()) else { return None };
+        if service.fill {
+            return None; // it wants what is left, and waits for its dwell
+        }
         let held_back = |wait: &Wait| match wait {
             Wait::NoSuchService { service }
             | Wait::HandsOff { service, .. }

@@ -23,6 +23,8 @@ use crate::turns::TurnNo;
 const A_LOOK: Ms = 2 * MINUTE;
 /// A turn acts so long after its look at most.
 const A_MOMENT: Ms = 3 * SECOND;
+/// From a tick to what the turn after the next one does.
+const A_TICK: Ms = 70 * SECOND;
 /// So long after its end a roll has cleared everything away, whatever failed at first.
 const CLEARED: Ms = 10 * MINUTE;
 
@@ -144,13 +146,14 @@ impl Core {
         let allowed = self.fleet.disruption.max_out as usize;
         let of_roll = |id: &InstanceId| self.cloud.number(id).is_some_and(|host| self.measure.rolls.leaves(host));
         let others = self.audit.hosts.voluntary.keys().filter(|id| self.is_leaving(id) && !of_roll(id)).count();
-        let out = self.measure.rolls.out(&self.cloud) + others;
+        let lost = self.measure.losses.unrepaid(super::hosts::KNOWN, now);
+        let out = self.measure.rolls.out(&self.cloud) + others + lost;
         if out > allowed {
             self.audit.budget_violations += 1;
             self.audit.violated(
                 1,
                 now,
-                format!("{id} sent away by a roll: {out} are out on purpose, {allowed} may be"),
+                format!("{id} sent away by a roll: {out} are out, {lost} of them lost; {allowed} may be"),
             );
         }
         let left = self.units_without(host);
@@ -164,10 +167,13 @@ impl Core {
         self.judge_leaver(host, &id);
     }
 
-    /// Units that may have fallen out since a turn looked: what it was told may be a moment old, and that is nobody's
-    /// fault. A death or a lost agent is not told at once either, so one unit may always be missing.
+    /// Units that fell out and that a turn could not know of: what it was told may be a moment old, a host that was warned
+    /// works on until the next tick finds it where its warning was lost, and without a cluster a group sees a death only
+    /// with its next health check.
     pub(crate) fn fell_just_now(&self) -> u32 {
-        self.measure.losses.since(self.now.saturating_sub(A_MOMENT)).max(1)
+        let unseen = |one: &&Instance| self.fleet.cluster.is_none() && one.ended && one.phase == Phase::InService;
+        let unseen = self.cloud.instances.values().filter(unseen).map(|one| self.cloud.groups[one.group].units);
+        self.measure.losses.units_since(self.now, A_MOMENT, A_TICK) + unseen.sum::<u32>()
     }
 
     /// Invariant 8: only what is outdated is replaced, and a new host is not replaced again.

@@ -238,6 +238,7 @@ impl Core {
             ended: false,
             doomed: false,
             risk_at: None,
+            planned: None,
             at_risk: false,
             version: TemplateVersion { id: spec.id, version },
             image,
@@ -410,7 +411,7 @@ impl Core {
         }
         self.announce_state(host, "shutting-down");
         if self.cluster.hosts.contains_key(&host) {
-            self.cluster.set_status(host, HostStatus::Leaving);
+            self.cluster.set_status(host, HostStatus::Leaving, self.now);
             self.announce_host(host, "INACTIVE");
             self.cluster.remove_host(host);
             self.look_at_short_services();

@@ -77,7 +77,8 @@ impl Core {
         let (works, warned) = (instance.works, how == Interruption::Warned);
         if works {
             let missing = self.misses_more();
-            self.measure.losses.lost(host, warned, missing, now);
+            let units = self.units_of(host);
+            self.measure.losses.lost(host, warned, units, missing, now);
         }
         match how {
             Interruption::Unwarned => self.ends(host),
@@ -90,6 +91,11 @@ impl Core {
                 self.after(NOTICE, Event::Taken(host));
             }
         }
+    }
+
+    /// Capacity units of a host.
+    pub(crate) fn units_of(&self, host: HostNo) -> u32 {
+        self.cloud.instances.get(&host).map_or(0, |one| self.cloud.groups[one.group].units)
     }
 
     /// Whether the hosts that are not about to be taken are fewer than the fleet runs best on.

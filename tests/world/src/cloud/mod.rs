@@ -108,6 +108,8 @@ pub(crate) struct Instance {
     pub(crate) doomed: bool,
     /// When EC2 last saw a risk.
     pub(crate) risk_at: Option<Ms>,
+    /// When something begins that AWS plans for it.
+    pub(crate) planned: Option<Ms>,
     /// Its group replaces it because of a rebalance recommendation.
     pub(crate) at_risk: bool,
     /// The launch template version and the image that it was launched from.

@@ -141,7 +141,7 @@ fn a_host_that_goes_when_it_must_not_is_found() {
     many.drains(0);
     many.drains(1);
     many.drains(2);
-    assert_eq!(many.found(), [1, 1, 1], "too many are out, and too few are left");
+    assert_eq!(many.found(), [1, 1, 1, 1], "with the second too few are left, and with the third too many are out");
 
     let mut undecided = Story::rolling();
     undecided.places(&[0]);
