@@ -184,7 +184,10 @@ fn an_alarm_that_has_no_data_any_more_raises_nothing_and_lets_go() {
             world.run_until(silent + 4 * DWELL + NOTICED + DRAINED);
             assert_eq!(world.working(Purchase::OnDemand), 0, "{case}: {:?}", world.backfill_view());
             let says = world.backfill_view().map(|view| view.waits).unwrap_or_default();
-            assert!(says.iter().any(|wait| wait.contains("shop-cpu-high") && wait.contains("insufficient data")), "{says:?}");
+            assert!(
+                says.iter().any(|wait| wait.contains("shop-cpu-high") && wait.contains("insufficient data")),
+                "{says:?}"
+            );
         }
     }
 }

@@ -107,6 +107,7 @@ fn a_short_run_reports_in_every_form() {
         "turns",
         "api_calls",
         "throttled",
+        "throttled_changes",
         "services",
         "hosts",
         "losses",

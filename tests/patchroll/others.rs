@@ -3,10 +3,12 @@
 use evenkeel_model::groups::Process;
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_patchroll::Ending;
-use evenkeel_world::Faults;
 use evenkeel_world::clock::MINUTE;
+use evenkeel_world::{Faults, HostKind};
 
-use crate::{SHOP, SHOP_SETUP, all_new, ended, feed, fleet, nothing_left, pool, shop, site, start, waits, world};
+use crate::{
+    SHOP, SHOP_SETUP, all_new, ended, feed, fleet, nothing_left, pool, quiet, shop, site, start, waits, world,
+};
 
 #[test]
 fn a_second_start_is_refused_while_a_roll_is_under_way() {
@@ -136,4 +138,74 @@ fn nothing_outdated_is_nothing_to_do() {
     let ended = ended(&world);
     assert_eq!((ended.ending, ended.replaced, ended.waves), (Ending::Done, 0, 0));
     nothing_left(&world);
+}
+
+/// A fleet that cannot have all its hosts again is patched all the same, once it has waited for an hour.
+#[test]
+fn a_loss_that_nobody_makes_up_for_holds_a_roll_back_for_an_hour() {
+    // With backfill, which counts losses, and without.
+    let with = shop("strategy = \"terminate-first\" ", "strategy = \"terminate-first\" ", 4);
+    let without = site("wave = 1", "wave = 1", 4);
+    for (mut world, name) in [(with, "shop"), (without, "site")] {
+        world.run_until(3 * MINUTE);
+        for name in ["base", "spot", "burst"] {
+            world.starve(&pool(name), 4 * 60 * MINUTE);
+        }
+        let lost = if name == "shop" { world.fails(&pool("spot")) } else { world.fails(&pool("base")) };
+        assert!(lost.is_some());
+        world.run_until(30 * MINUTE);
+        world.publish_versions(HostKind::Sound);
+        world.roll(RollVerb::Start, None);
+        world.run_until(50 * MINUTE);
+        let said = waits(&world);
+        assert!(said.iter().any(|wait| wait.contains("out")), "{name}: {said:?}");
+        assert_eq!(world.patchroll_state().roll.map(|roll| roll.waves), Some(0), "{name}: {said:?}");
+        // The market gives again, but not all: another host stays away, and nobody is in the way of the others.
+        world.starve(&pool("base"), 0);
+        if name == "shop" {
+            world.run_until(240 * MINUTE);
+            let state = world.patchroll_state();
+            let began = state.roll.map_or(0, |roll| roll.waves) + state.ended.first().map_or(0, |roll| roll.waves);
+            assert!(began > 0, "{name}: {:?}", waits(&world));
+        } else {
+            world.run_until(120 * MINUTE);
+            assert_eq!(ended(&world).ending, Ending::Done);
+        }
+        quiet(&world.report());
+    }
+}
+
+#[test]
+fn a_host_that_somebody_has_set_aside_is_not_rolled_and_is_named() {
+    let mut world = site("minimum = 4", "minimum = 3", 5);
+    world.run_until(3 * MINUTE);
+    let aside = world.set_aside(&pool("base"));
+    let aside = aside.unwrap_or_else(|| unreachable!("there are hosts")).to_string();
+    world.run_until(5 * MINUTE);
+    world.publish_versions(HostKind::Sound);
+    world.roll(RollVerb::Start, None);
+    world.run_until(8 * MINUTE);
+    let said = waits(&world);
+    assert!(said.iter().any(|wait| wait.contains(&aside) && wait.contains("set it aside")), "{said:?}");
+    world.run_until(60 * MINUTE);
+    assert_eq!(ended(&world).replaced, 4);
+    assert_eq!(world.versions(&pool("base")).get(&1), Some(&1), "the one that was set aside");
+    assert!(!feed(&world).iter().any(|line| line.contains(&aside)), "{:?}", feed(&world));
+    quiet(&world.report());
+}
+
+#[test]
+fn a_host_that_the_cluster_does_not_show_is_given_up_and_never_ended() {
+    let mut world = shop("strategy = \"terminate-first\" ", "strategy = \"terminate-first\" ", 6);
+    world.run_until(6 * MINUTE);
+    let hidden = world.hide(&pool("base"));
+    let hidden = hidden.unwrap_or_else(|| unreachable!("there are hosts")).to_string();
+    world.publish_versions(HostKind::Sound);
+    world.roll(RollVerb::Start, None);
+    world.run_until(120 * MINUTE);
+    let ended_it =
+        |line: &String| line.contains(&hidden) && (line.starts_with("end ") || line.starts_with("terminate "));
+    assert!(!feed(&world).iter().any(ended_it), "{:#?}", feed(&world));
+    assert_eq!(world.versions(&pool("base")).get(&1), Some(&1), "{:?}", waits(&world));
+    quiet(&world.report());
 }

@@ -207,3 +207,30 @@ fn random_demand_for_a_day_keeps_holes_filled_without_flapping() {
         assert_eq!(report.invariant_violations, []);
     }
 }
+
+/// ECS knows needs that we do not. What seemed to make room did not, and is not tried each minute.
+#[test]
+fn fill_tasks_do_not_die_in_vain_for_a_need_that_nobody_knows() {
+    for seed in 1..=3 {
+        // Twelve are wanted; there is room for 24 tasks, which reports fill.
+        let source = |service: &evenkeel_model::fleet::Service| service.demand.as_ref().map(|_| Source::Level(600.0));
+        let mut world = World::new(demo(), Setup::for_fleet(&demo()), seed, Faults::default(), source);
+        let web = "web".parse().unwrap_or_else(|_| unreachable!("a service's name"));
+        world.needs_what_no_host_has(&web, true);
+        let mut stops = Vec::new();
+        for hour in 1..=4 {
+            world.run_until(hour * 60 * MINUTE);
+            let report = world.report();
+            let reports = report.services.iter().find(|service| service.fill).map_or(0, |service| service.stops);
+            stops.push(reports - stops.iter().sum::<u64>());
+        }
+        assert!(stops[0] <= 6 && stops[1..].iter().all(|stops| *stops <= 2), "seed {seed}: {stops:?} in each hour");
+        assert!(view(&world).waits.iter().any(|wait| wait.contains("web") && wait.contains("one more is tried at")));
+        // When the need is met, it is believed within half an hour.
+        world.needs_what_no_host_has(&web, false);
+        world.run_until((4 * 60 + 35) * MINUTE);
+        let seen = view(&world);
+        assert_eq!(service(&seen, "web").running, 12, "seed {seed}: {:?}", seen.waits);
+        assert_eq!(world.report().invariant_violations, [], "seed {seed}");
+    }
+}

@@ -276,7 +276,11 @@ impl Case<'_> {
         let last_window = || {
             let open = windows.clone().any(|window| window.closes(now).is_some());
             let closes = windows.clone().filter_map(|window| window.closes(now)).max().unwrap_or(now);
-            open && windows.clone().filter_map(|window| window.next_start(closes)).min().is_none_or(|next| next >= begins)
+            open && windows
+                .clone()
+                .filter_map(|window| window.next_start(closes))
+                .min()
+                .is_none_or(|next| next >= begins)
         };
         begins <= now + PLAN_NEAR || last_window()
     }

@@ -51,8 +51,6 @@ pub(crate) struct ServiceBook<'a> {
     pub(crate) stopping: u32,
     /// When the newest live task was placed.
     pub(crate) newest: Timestamp,
-    /// When the oldest pending task was placed.
-    pub(crate) oldest_pending: Option<Timestamp>,
     /// Where tasks may be, one answer for each host; none means anywhere.
     allowed: Option<Vec<bool>>,
     pub(crate) distinct: bool,
@@ -79,6 +77,16 @@ impl ServiceBook<'_> {
     /// another revision make that uncertain.
     pub(crate) fn gives_back_ports(&self) -> impl Iterator<Item = u16> {
         self.need().filter(|_| self.alike).into_iter().flat_map(|need| need.ports.iter().copied())
+    }
+
+    /// Where its tasks may be, one answer for each host; none means anywhere.
+    pub(crate) fn allowed_on(&self) -> Option<Vec<bool>> {
+        self.allowed.clone()
+    }
+
+    /// Sets where its tasks may be.
+    pub(crate) fn allow(&mut self, allowed: Option<Vec<bool>>) {
+        self.allowed = allowed;
     }
 
     /// What one new task needs.
@@ -191,23 +199,13 @@ impl<'a> Books<'a> {
         by_room.unwrap_or(0).max(by_port)
     }
 
-    /// A number that changes whenever any host joins, leaves, changes its status, or has other placeable room.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        // FNV-1a: stable over versions and machines, because it is stored.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut eat = |bytes: &[u8]| {
-            for &byte in bytes {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        for book in &self.hosts {
-            eat(book.host.id.as_str().as_bytes());
-            eat(&[u8::from(book.host.takes_tasks())]);
-            for part in book.placeable.parts() {
-                eat(&part.to_le_bytes());
-            }
+    /// Leaves out the hosts that `avoided` names for one service.
+    pub(crate) fn avoid(&mut self, service: usize, avoided: impl Fn(&InstanceId) -> bool) {
+        let mut allowed = self.services[service].allowed.take().unwrap_or_else(|| vec![true; self.hosts.len()]);
+        for (allowed, book) in allowed.iter_mut().zip(&self.hosts) {
+            *allowed = *allowed && !avoided(&book.host.id);
         }
-        hash
+        self.services[service].allowed = Some(allowed);
     }
 }
 
@@ -250,7 +248,6 @@ impl<'a> ServiceBook<'a> {
             pending: 0,
             stopping: 0,
             newest: Timestamp::MIN,
-            oldest_pending: None,
             allowed: None,
             distinct: false,
             not_understood: None,
@@ -282,10 +279,7 @@ impl<'a> ServiceBook<'a> {
                 return;
             }
             TaskPhase::Running => self.running += 1,
-            TaskPhase::Pending => {
-                self.pending += 1;
-                self.oldest_pending = Some(self.oldest_pending.map_or(task.created, |old| old.min(task.created)));
-            }
+            TaskPhase::Pending => self.pending += 1,
         }
         self.alike &= self.ecs.is_none_or(|ecs| ecs.task == task.takes);
         let Resources { cpu, memory, gpu } = task.takes.resources;

@@ -11,6 +11,7 @@ pub mod handler;
 mod plan;
 mod proof;
 mod state;
+mod trust;
 mod victims;
 mod view;
 

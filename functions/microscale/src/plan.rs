@@ -15,26 +15,22 @@ use evenkeel_turn::{Given, Outlook};
 use crate::books::Books;
 use crate::demand::{Want, want};
 use crate::grant::{Grants, Preemption};
-use crate::state::{Distrust, Memory, State};
+use crate::state::{Memory, State};
+use crate::trust::{Trust, judge};
 use crate::victims::Work;
 
 /// After somebody else set a count, it is left alone this long: no tug of war, and no forgotten override either.
 const FOREIGN_HOLD: Duration = Duration::from_secs(60);
-/// ECS may try to place a task before it has stopped those that make room for it; a failure this soon says nothing.
-const SETTLING: Duration = Duration::from_secs(15);
-/// A task that is placed waits for the slowest victim and starts within seconds; a minute and a half later it is stuck
-/// (amazon-ecs-agent #5138: a task in a slot freed by a stopping one can stay PENDING for 15 to 20 minutes).
-const STUCK: Duration = Duration::from_secs(90);
-
 /// Plans a turn. Pure: the same arguments give the same plan.
 pub fn plan(given: &Given<'_, State>, seen: &Observed) -> Outlook<State> {
-    let books = Books::count(given.fleet, seen);
+    let mut books = Books::count(given.fleet, seen);
     let mut state = given.state.clone();
     state.services.retain(|name, _| books.services.iter().any(|book| book.name() == name));
+    let trusts = judge(&mut books, seen, &mut state, given.now);
     let mut planning = Planning {
         grants: Grants::new(&books),
         work: Work::for_fleet(books.hosts.len()),
-        fingerprint: books.fingerprint(),
+        trusts,
         courses: Vec::new(),
         report: Report::default(),
         now: given.now,
@@ -69,7 +65,7 @@ struct Planning<'b, 'a> {
     books: &'b Books<'a>,
     grants: Grants<'b, 'a>,
     work: Work,
-    fingerprint: u64,
+    trusts: Vec<Trust>,
     courses: Vec<Course>,
     report: Report,
     now: Timestamp,
@@ -92,7 +88,7 @@ impl Planning<'_, '_> {
                     self.grants.concede(rank, placing);
                     Course::HandsOff
                 }
-                None => self.course(rank, memory, want),
+                None => self.course(rank, want),
             };
             self.courses.push(course);
         }
@@ -131,7 +127,7 @@ impl Planning<'_, '_> {
         }
     }
 
-    fn course(&mut self, rank: usize, memory: &mut Memory, want: Option<Want>) -> Course {
+    fn course(&mut self, rank: usize, want: Option<Want>) -> Course {
         let book = &self.books.services[rank];
         let service = book.name().clone();
         let live = book.live();
@@ -140,12 +136,9 @@ impl Planning<'_, '_> {
             cap = cap.min(live);
             self.report.waits.push(Wait::Constraint { service: service.clone(), expression: expression.clone() });
         }
-        self.judge_trust(rank, memory);
-        if let Some(distrust) = &memory.distrust {
-            cap = cap.min(distrust.cap.max(live));
-            let because = distrust.because.clone();
-            self.report.waits.push(Wait::Distrust { service: service.clone(), cap: distrust.cap, because });
-        }
+        let Trust { cap: tried, waits } = std::mem::take(&mut self.trusts[rank]);
+        cap = cap.min(tried.unwrap_or(cap));
+        self.report.waits.extend(waits);
         let Some(want) = want else {
             // Tasks on hosts that drain just go: others in their place would be in the way of higher tiers.
             self.grants.give_up(rank, live.saturating_sub(book.file.ceiling()).max(book.moving));
@@ -158,29 +151,6 @@ impl Planning<'_, '_> {
         }
         self.grants.give_up(rank, live.saturating_sub(want.held));
         Course::Want { want, cap, makes_room: None }
-    }
-
-    /// Believes less of the room where ECS did not use what seemed to be there, until a host changes.
-    fn judge_trust(&self, rank: usize, memory: &mut Memory) {
-        let book = &self.books.services[rank];
-        if memory.distrust.as_ref().is_some_and(|distrust| distrust.hosts != self.fingerprint) {
-            memory.distrust = None;
-        }
-        let failed = book.ecs.filter(|ecs| ecs.desired > book.live()).and_then(|ecs| ecs.placement_failed);
-        let too_soon =
-            memory.changed.map_or(Timestamp::MIN, |changed| changed.saturating_add(SETTLING).unwrap_or(changed));
-        let failed = failed.filter(|&failed| failed > too_soon && memory.failure.is_none_or(|known| known < failed));
-        let asked_and_refused = failed.map(|_| "ECS could not place a task".to_owned());
-        memory.failure = failed.or(memory.failure);
-        let stuck = book.oldest_pending.and_then(|placed| {
-            let longest = self.books.services.iter().filter_map(|book| book.ecs).map(|ecs| ecs.stop_timeout).max();
-            let waited = self.now.duration_since(placed).unsigned_abs();
-            (waited > longest.unwrap_or_default() + STUCK)
-                .then(|| format!("a task is PENDING for {} s", waited.as_secs()))
-        });
-        if let Some(because) = asked_and_refused.or(stuck) {
-            memory.distrust = Some(Distrust { cap: book.live(), hosts: self.fingerprint, because });
-        }
     }
 
     /// Tasks that a service with a demand still misses.

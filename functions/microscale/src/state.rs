@@ -1,9 +1,9 @@
 //! What microscale remembers from turn to turn: dwells, and what it wrote last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::decision::{Outcome, Step};
-use evenkeel_model::{ServiceName, Timestamp};
+use evenkeel_model::{InstanceId, Room, ServiceName, Timestamp};
 use evenkeel_turn::window::Window;
 use evenkeel_turn::{Applied, Remembers};
 use serde::{Deserialize, Serialize};
@@ -86,13 +86,24 @@ pub struct Level {
     pub since: Timestamp,
 }
 
-/// A service is not raised above `cap` until a host changes.
+/// Hosts on which ECS is not believed to place a service's tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distrust {
-    /// The most that is asked for.
-    pub cap: u32,
-    /// The hosts as they were.
-    pub hosts: u64,
+    /// How often a placement failed in a row.
+    #[serde(default)]
+    pub tries: u32,
+    /// When one failed last.
+    #[serde(default)]
+    pub since: Timestamp,
+    /// One task is tried again from then on.
+    #[serde(default)]
+    pub until: Timestamp,
+    /// The hosts that were there.
+    #[serde(default)]
+    pub tried: BTreeSet<InstanceId>,
+    /// What one task needed.
+    #[serde(default)]
+    pub task: Room,
     /// What was seen.
     pub because: String,
 }

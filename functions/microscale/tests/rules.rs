@@ -194,7 +194,7 @@ fn fill_waits_until_holes_were_open_long_enough_and_leaves_the_headroom() {
 }
 
 #[test]
-fn room_that_ecs_does_not_use_is_believed_less_until_a_host_changes() {
+fn room_that_ecs_does_not_use_is_tried_ever_more_seldom_and_new_hosts_at_once() {
     let mut story = Story::new(2, 4, 0, 8.0);
     let outlook = story.turn();
     story.counts_are_set(&outlook);
@@ -204,20 +204,62 @@ fn room_that_ecs_does_not_use_is_believed_less_until_a_host_changes() {
     assert!(counts(&outlook).contains(&"web 8 -> 4".to_owned()), "{outlook:?}");
     assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { cap: 4, .. })));
     story.counts_are_set(&outlook);
+    // Other room, or a host that drains, says nothing about what is in the way.
+    story.seen.tasks.retain(|task| task.service != Some("low".parse().unwrap()));
+    let mut tried = Vec::new();
+    for second in (0..3 * 3_600).step_by(10) {
+        story.later(10);
+        let outlook = story.turn();
+        if let Some(raise) = counts(&outlook).iter().find(|step| step.starts_with("web 4 -> ")) {
+            assert_eq!(raise, "web 4 -> 5", "one is tried");
+            tried.push(second / 60);
+            story.counts_are_set(&outlook);
+            story.later(30);
+            story.seen.services[0].placement_failed = Some(story.seen.at);
+            let outlook = story.turn();
+            assert!(counts(&outlook).contains(&"web 5 -> 4".to_owned()), "{outlook:?}");
+            story.counts_are_set(&outlook);
+        }
+    }
+    assert_eq!(tried.len(), 9, "after 1, 2, 4, 8, 16, and then each 30 minutes: {tried:?}");
+    let mut new = story.seen.hosts[1].clone();
+    new.id = "h-9".parse().unwrap();
+    story.seen.hosts.push(new);
     story.later(10);
-    assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web")));
-    story.seen.hosts[1].status = HostStatus::Draining;
-    assert!(counts(&story.turn()).contains(&"web 4 -> 8".to_owned()));
+    assert!(counts(&story.turn()).contains(&"web 4 -> 8".to_owned()), "a new host is believed");
 }
 
 #[test]
-fn a_task_that_stays_pending_is_not_joined_by_more() {
+fn hosts_are_believed_again_when_a_task_starts_there_or_needs_something_else() {
+    for changed in [false, true] {
+        let mut story = Story::new(2, 4, 0, 8.0);
+        let outlook = story.turn();
+        story.counts_are_set(&outlook);
+        story.later(30);
+        story.seen.services[0].placement_failed = Some(story.seen.at);
+        let outlook = story.turn();
+        story.counts_are_set(&outlook);
+        story.later(10);
+        assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web")));
+        if changed {
+            story.seen.services[0].task.resources.memory += 1;
+        } else {
+            story.seen.tasks[0].created = story.seen.at;
+        }
+        assert!(counts(&story.turn()).contains(&"web 4 -> 8".to_owned()), "changed {changed}");
+    }
+}
+
+#[test]
+fn a_task_that_stays_pending_is_not_joined_by_more_on_its_host() {
     let mut story = Story::new(2, 4, 0, 8.0);
     story.seen.tasks[0].phase = TaskPhase::Pending;
     story.later(300);
     let outlook = story.turn();
     assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { cap: 4, .. })), "{outlook:?}");
-    assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")));
+    assert!(counts(&outlook).contains(&"web 4 -> 8".to_owned()), "the other host has room, and is believed");
+    story.seen.tasks[1].phase = TaskPhase::Pending;
+    assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web 4 -> ")));
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl<'a> Roster<'a> {
                 let note = state.hosts.entry(member.id.clone()).or_insert_with(|| HostNote {
                     pool: pool.name.clone(),
                     since: given.now,
+                    joined: false,
                     launched: None,
                     image: None,
                 });
@@ -118,6 +119,7 @@ impl<'a> Roster<'a> {
                     note.image.clone_from(&fact.image);
                 }
                 let host = ecs.get(&member.id).copied();
+                note.joined |= host.is_some();
                 let lacks = lacks(member, host, clustered, &unhealthy, group, seen.targets.is_some());
                 all.insert(&member.id, Kept { member, pool, group, host, note: note.clone(), lacks });
             }

@@ -111,6 +111,9 @@ pub struct HostNote {
     pub pool: PoolName,
     /// When it was first seen.
     pub since: Timestamp,
+    /// It was seen in the cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     /// When it was launched, once EC2 has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launched: Option<Timestamp>,

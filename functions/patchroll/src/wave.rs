@@ -208,13 +208,17 @@ impl Planning<'_, '_> {
                     let why = self.why_replaced(roll, kept);
                     ends.push((id, kept.pool.name.clone(), Why::Roll(why)));
                 }
-                // Not seen in the cluster: that nothing runs on it is not known.
+                None if !kept.note.joined && kept.launched_after(roll.started) => {
+                    let waited = now.duration_since(kept.note.since).unsigned_abs();
+                    ends.push((id, kept.pool.name.clone(), Why::Host(HostWhy::NeverJoined { waited })));
+                }
+                // That the cluster does not show it now does not say that nothing runs on it.
                 None if waited < self.policy.drain_timeout => {
                     self.report.waits.push(Wait::Host(HostWait::NotJoined { host: id, waited }));
                 }
                 None => {
-                    let why = HostWhy::DrainTimeout { tasks: 0, waited };
-                    ends.push((id, kept.pool.name.clone(), Why::Host(why)));
+                    wave.hosts.remove(&id);
+                    roll.abandoned.insert(id, Stuck::AgentAway);
                 }
                 Some(host) if host.status == HostStatus::Active => {
                     self.often = true;

@@ -14,6 +14,7 @@ pub use rolls::RollWait;
 use crate::ids::ServiceName;
 use crate::observed::HandsOff;
 use crate::resources::Resources;
+use jiff::Timestamp;
 
 /// What a turn's plan could not do, or does not do yet.
 #[must_use]
@@ -111,14 +112,16 @@ pub enum Wait {
         /// The count that is there.
         found: u32,
     },
-    /// ECS does not place or start tasks where there seems to be room: no more is asked until a host changes.
+    /// ECS does not place or start tasks where there seems to be room: the hosts that were there are not counted on.
     Distrust {
         /// The service.
         service: ServiceName,
-        /// The most that is asked for.
+        /// Its live tasks.
         cap: u32,
         /// What was seen.
         because: String,
+        /// One more is tried then, or on a host that joins before.
+        until: Timestamp,
     },
     /// Something about hosts.
     Host(HostWait),
@@ -160,7 +163,9 @@ impl fmt::Display for Wait {
             }
             Self::Host(wait) => wait.fmt(f),
             Self::Roll(wait) => wait.fmt(f),
-            Self::Distrust { service, cap, because } => write!(f, "{service} is held at {cap}: {because}"),
+            Self::Distrust { service, cap, because, until } => {
+                write!(f, "{service} has {cap}: {because}; one more is tried at {until:.0}, or on a new host")
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct SimHost {
     pub tasks: Vec<TaskNo>,
     /// Since when it drains.
     pub drains: Option<Ms>,
+    /// ECS's answers leave it out.
+    pub hidden: bool,
 }
 
 /// How far the agent is with a task.
@@ -129,6 +131,8 @@ pub struct SimService {
     pub stop_timeout: std::time::Duration,
     /// How its tasks leave a host that drains.
     pub leaving: Leaving,
+    /// It needs something that no host has, and that no answer tells of.
+    pub hidden_need: bool,
     /// Why its count is not to be touched.
     pub hands_off: Option<HandsOff>,
     /// The newest placement failure.
@@ -232,7 +236,7 @@ impl Cluster {
     /// The same where the host's placeable room is known.
     pub(crate) fn fits_in(&self, service: ServiceNo, host: &SimHost, room: Resources) -> bool {
         let wanted = &self.services[service];
-        if !host.seen.takes_tasks() || room.times(wanted.task.resources) == 0 {
+        if wanted.hidden_need || !host.seen.takes_tasks() || room.times(wanted.task.resources) == 0 {
             return false;
         }
         let live = || host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.is_live());
@@ -255,7 +259,7 @@ impl Cluster {
             task_count: u32::try_from(host.tasks.len()).unwrap_or(u32::MAX),
             ..host.seen.clone()
         };
-        self.hosts.values().map(counted).collect()
+        self.hosts.values().filter(|host| !host.hidden).map(counted).collect()
     }
 
     /// DescribeTasks of all tasks.
@@ -332,7 +336,7 @@ impl SimHost {
             task_count: 0,
             attributes,
         };
-        Self { seen, tasks: Vec::new(), drains: None }
+        Self { seen, tasks: Vec::new(), drains: None, hidden: false }
     }
 }
 
@@ -366,6 +370,7 @@ impl SimService {
             failing_since: None,
             looks: BTreeSet::new(),
             backs_off_until: 0,
+            hidden_need: false,
             revision: 1,
         }
     }

@@ -244,6 +244,42 @@ impl World {
         self.lock().set_halt_alarm(alarm, firing);
     }
 
+    /// A host of a pool dies without a word. Gives which; none where the pool has none in service.
+    pub fn fails(&mut self, pool: &PoolName) -> Option<InstanceId> {
+        let mut core = self.lock();
+        let host = core.any_of(pool)?;
+        core.fail(host);
+        core.cloud.instances.get(&host).map(|one| one.id.clone())
+    }
+
+    /// A person puts a host of a pool into Standby, and the group does without it (EnterStandby, with decrement).
+    pub fn set_aside(&mut self, pool: &PoolName) -> Option<InstanceId> {
+        let mut core = self.lock();
+        let host = core.any_of(pool)?;
+        let one = core.cloud.instances.get_mut(&host)?;
+        one.aside = true;
+        let (group, id) = (one.group, one.id.clone());
+        core.cloud.groups[group].desired -= 1;
+        Some(id)
+    }
+
+    /// From now on a service needs something that no host has, and that no answer tells of: an attribute, an interface.
+    pub fn needs_what_no_host_has(&mut self, service: &ServiceName, needs: bool) {
+        let mut core = self.lock();
+        if let Some(number) = core.service_no(service) {
+            core.cluster.services[number].hidden_need = needs;
+        }
+    }
+
+    /// ECS's answers leave out a host of a pool, on which all goes on. Gives which.
+    pub fn hide(&mut self, pool: &PoolName) -> Option<InstanceId> {
+        let mut core = self.lock();
+        let host = core.any_of(pool)?;
+        let found = core.cluster.hosts.get_mut(&host)?;
+        found.hidden = true;
+        Some(found.seen.id.clone())
+    }
+
     /// AWS Health says that it retires an instance at `begins`, or that this is over: the event is closed, or the instance
     /// resolved. Gives the event, to be sent again.
     pub fn retires(&mut self, host: &InstanceId, begins: Ms, status: &str, entity: Option<&str>) -> serde_json::Value {
@@ -254,7 +290,8 @@ impl World {
         {
             one.planned = (!over).then_some(begins);
         }
-        let affected = entity.map_or(json!({ "entityValue": host }), |entity| json!({ "entityValue": host, "status": entity }));
+        let affected =
+            entity.map_or(json!({ "entityValue": host }), |entity| json!({ "entityValue": host, "status": entity }));
         let detail = json!({
             "service": "EC2",
             "eventTypeCode": "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED",

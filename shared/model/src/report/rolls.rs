@@ -142,7 +142,10 @@ impl fmt::Display for RollWait {
             }
             Self::Suspended { group, process } => write!(f, "{} is suspended in {group}", process.name()),
             Self::SetAside { host } => {
-                write!(f, "{host} is outdated, and somebody has set it aside: it is not replaced before it is in service again")
+                write!(
+                    f,
+                    "{host} is outdated, and somebody has set it aside: it is not replaced before it is in service again"
+                )
             }
             Self::Stuck { host, cause, until } => write!(f, "{host} is stuck until {until:.0}: {cause}"),
             Self::Ends { hosts } => write!(f, "{hosts} more hosts are empty and end in a moment"),

@@ -135,7 +135,8 @@ impl Core {
             if !says_so {
                 self.audit.violated(7, now, format!("{host} ended with {on_it} tasks on it: {why}"));
             } else if drained + A_TURN < self.drain_timeout(function) {
-                let detail = format!("{host} ended with {on_it} tasks on it, {} s after it was told to drain", drained / SECOND);
+                let detail =
+                    format!("{host} ended with {on_it} tasks on it, {} s after it was told to drain", drained / SECOND);
                 self.audit.violated(7, now, detail);
             }
         }
@@ -158,7 +159,9 @@ impl Core {
         let hosts = self.fleet.hosts;
         let most = policy.moves_per_hour.unwrap_or(hosts.steady) as usize;
         let moves = self.measure.losses.moves.iter().rev().take_while(|at| now - **at <= MOVES_COUNT).count();
-        let out = self.audit.hosts.voluntary.len() + self.measure.rolls.out(&self.cloud) + self.measure.losses.unrepaid(0, now);
+        let out = self.audit.hosts.voluntary.len()
+            + self.measure.rolls.out(&self.cloud)
+            + self.measure.losses.unrepaid(0, now);
         let units = |purchase| {
             let own = self.cloud.groups.iter().filter(move |group| group.purchase == purchase);
             own.map(|group| group.units).max().unwrap_or(0)
@@ -196,7 +199,11 @@ impl Core {
         let left = self.cloud.number(host).map_or(u32::MAX, |number| self.units_without(number));
         if out > allowed {
             self.audit.budget_violations += 1;
-            self.audit.violated(1, now, format!("{host} sent away: {out} are out, {lost} of them lost; {allowed} may be"));
+            self.audit.violated(
+                1,
+                now,
+                format!("{host} sent away: {out} are out, {lost} of them lost; {allowed} may be"),
+            );
         }
         if left + self.fell_just_now() < self.fleet.hosts.minimum {
             self.audit.violated(1, now, format!("{host} sent away: {left} units are left in service"));

@@ -131,7 +131,7 @@ impl Core {
         let (pool, refresh) = last.map_or((None, Refresh::Outdated), |roll| (roll.pool.clone(), roll.refresh));
         let began = since_begin(ended.started);
         let concerned = |one: &&Instance| pool.as_ref().is_none_or(|pool| self.cloud.groups[one.group].pool == *pool);
-        let stays = |one: &&Instance| one.phase == Phase::InService && !one.ended && !one.doomed;
+        let stays = |one: &&Instance| one.phase == Phase::InService && !one.ended && !one.doomed && !one.aside;
         let old = |one: &&Instance| self.is_behind(one) || (refresh == Refresh::All && one.launched < began);
         let left = self.cloud.instances.values().filter(concerned).filter(stays).find(old);
         if let Some(host) = left.map(|one| one.id.clone()) {

@@ -128,7 +128,8 @@ impl Core {
         if self.cloud.groups[number].looks_at.take_if(|at| *at == now).is_none() {
             return; // a later look that an earlier one has replaced
         }
-        let staying = self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.at_risk);
+        let staying =
+            self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.at_risk && !one.aside);
         let staying = u32::try_from(staying.count()).unwrap_or(u32::MAX);
         let desired = self.cloud.groups[number].desired;
         let may = |process| !self.cloud.groups[number].suspended.contains(&process);
@@ -239,6 +240,7 @@ impl Core {
             doomed: false,
             risk_at: None,
             planned: None,
+            aside: false,
             at_risk: false,
             version: TemplateVersion { id: spec.id, version },
             image,
@@ -364,8 +366,11 @@ impl Core {
     /// The group ends the instance that its policy names: of the zone with most of them the oldest, whether others take
     /// work yet or not (Auto Scaling user guide, "Default termination policy").
     fn scale_in(&mut self, number: GroupNo) {
-        let staying =
-            || self.cloud.members(number).filter(|(_, one)| one.phase != Phase::Terminating && !one.protected);
+        let staying = || {
+            self.cloud
+                .members(number)
+                .filter(|(_, one)| one.phase != Phase::Terminating && !one.protected && !one.aside)
+        };
         let zones = |zone: &Option<Zone>| staying().filter(|(_, one)| one.zone == *zone).count();
         let victim = staying().min_by_key(|(host, one)| (std::cmp::Reverse(zones(&one.zone)), *host));
         if let Some((victim, _)) = victim {

@@ -108,6 +108,8 @@ pub(crate) struct Instance {
     pub(crate) doomed: bool,
     /// When EC2 last saw a risk.
     pub(crate) risk_at: Option<Ms>,
+    /// A person has it in Standby.
+    pub(crate) aside: bool,
     /// When something begins that AWS plans for it.
     pub(crate) planned: Option<Ms>,
     /// Its group replaces it because of a rebalance recommendation.
@@ -214,6 +216,7 @@ impl Cloud {
         let member = |(_, one): (HostNo, &Instance)| Member {
             id: one.id.clone(),
             state: match one.phase {
+                _ if one.aside => MemberState::Aside,
                 Phase::Pending => MemberState::Pending,
                 Phase::InService => MemberState::InService,
                 Phase::Terminating => MemberState::Terminating,
