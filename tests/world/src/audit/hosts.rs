@@ -222,7 +222,8 @@ impl Core {
         let now = self.now;
         let risk = policy.rebalance != Rebalance::Ignore;
         let sound = |(number, one): &(&crate::cluster::HostNo, &crate::cloud::Instance)| {
-            let takes = self.cluster.hosts.get(number).is_none_or(|host| host.seen.takes_tasks());
+            // Nobody can know of a host that ECS does not show whether it is there.
+            let takes = self.cluster.hosts.get(number).is_none_or(|host| host.seen.takes_tasks() && !host.hidden);
             let planned = one.planned.is_some_and(|begins| begins <= now + PLAN_COUNTS);
             let at_risk = risk && (planned || one.risk_at.is_some_and(|at| now - at <= RISK_COUNTS));
             one.works && !one.ended && !one.doomed && takes && !at_risk
