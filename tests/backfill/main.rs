@@ -315,3 +315,55 @@ fn what_aws_plans_for_a_host_is_acted_on_a_day_ahead_and_not_at_all_when_it_is_o
     assert_eq!(world.desired(&pool("burst")), 1, "{:?}", feed(&world));
     quiet(&world.report());
 }
+
+#[test]
+fn a_host_whose_agent_does_not_come_back_is_stood_in_for_and_replaced_in_its_group() {
+    for name in ["base", "spot"] {
+        for seed in 1..=3 {
+            let mut world = shop(seed);
+            world.run_until(5 * MINUTE);
+            let before = world.hosts(&pool(name));
+            let gone = world.lose_agent(&pool(name)).unwrap_or_else(|| unreachable!("there are hosts"));
+            // Five minutes away are something else than a dropped connection.
+            world.run_until(14 * MINUTE);
+            assert_eq!(world.working(Purchase::OnDemand), 1, "{name}, seed {seed}: {:?}", world.backfill_view());
+            // Twenty minutes away, its drain, and a boot.
+            world.run_until(44 * MINUTE);
+            let after = world.hosts(&pool(name));
+            assert!(!after.contains(&gone) && after.len() == before.len(), "{name}, seed {seed}: {:?}", feed(&world));
+            world.run_until(80 * MINUTE);
+            assert_eq!(world.working(Purchase::OnDemand), 0, "{name}, seed {seed}: {:?}", world.backfill_view());
+            quiet(&world.report());
+        }
+    }
+}
+
+#[test]
+fn a_stand_in_whose_agent_dies_is_stood_in_for_and_ended() {
+    let mut world = shop(2);
+    world.run_until(5 * MINUTE);
+    world.starve(&pool("spot"), 240 * MINUTE);
+    world.interrupt(Interruption::Unwarned);
+    world.run_until(10 * MINUTE);
+    let gone = world.lose_agent(&pool("burst")).unwrap_or_else(|| unreachable!("one stands in"));
+    world.run_until(60 * MINUTE);
+    let hosts = world.hosts(&pool("burst"));
+    assert!(!hosts.contains(&gone) && hosts.len() == 1, "{hosts:?}: {:?}", feed(&world));
+    assert_eq!(world.desired(&pool("burst")), 1);
+    quiet(&world.report());
+}
+
+#[test]
+fn when_ecs_loses_all_agents_no_host_is_ended() {
+    let mut world = shop(3);
+    world.run_until(5 * MINUTE);
+    let there = [world.hosts(&pool("base")), world.hosts(&pool("spot"))];
+    world.lose_all_agents(true);
+    world.run_until(65 * MINUTE);
+    world.lose_all_agents(false);
+    world.run_until(70 * MINUTE);
+    assert_eq!([world.hosts(&pool("base")), world.hosts(&pool("spot"))], there, "{:?}", feed(&world));
+    world.run_until(140 * MINUTE);
+    assert_eq!(world.working(Purchase::OnDemand), 0, "{:?}", world.backfill_view());
+    quiet(&world.report());
+}

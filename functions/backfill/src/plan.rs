@@ -251,6 +251,7 @@ impl Planning<'_, '_> {
             report: &mut self.report,
         };
         release.end_strays();
+        release.end_without_agent();
         release.replace_at_risk();
         if surplus == 0 {
             return BTreeSet::new();
@@ -293,7 +294,8 @@ impl Planning<'_, '_> {
             if bound && leaving.why == LeavingWhy::Release {
                 continue; // its group would refuse, and it is asked back
             }
-            let shrink = leaving.why != LeavingWhy::Rebalance && !bound;
+            let stands_in = kept.pool.purchase == Purchase::OnDemand;
+            let shrink = leaving.why != LeavingWhy::Rebalance && stands_in && !bound;
             let mut end = |why| ends.push((id.clone(), kept.pool.name.clone(), shrink, why));
             match (leaving.why, kept.host) {
                 (LeavingWhy::NeverJoined, _) => {
@@ -319,7 +321,7 @@ impl Planning<'_, '_> {
                 leaving.since = now;
             }
         }
-        for why in [LeavingWhy::Release, LeavingWhy::Rebalance] {
+        for why in [LeavingWhy::Release, LeavingWhy::Rebalance, LeavingWhy::AgentGone] {
             let ids: Vec<InstanceId> =
                 to_drain.iter().filter(|(one, _)| *one == why).map(|(_, id)| id.clone()).collect();
             let reason = self.why(why);
@@ -340,6 +342,7 @@ impl Planning<'_, '_> {
             LeavingWhy::Release => HostWhy::NoReason { quiet: self.policy.release_after },
             LeavingWhy::Rebalance => HostWhy::AtRisk,
             LeavingWhy::NeverJoined => HostWhy::NeverJoined { waited: crate::hosts::patience(self.given.fleet) },
+            LeavingWhy::AgentGone => HostWhy::AgentGone { waited: self.policy.agent_timeout },
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_microscale::moves_off;
+use evenkeel_model::decision::LossCause;
 use evenkeel_model::fleet::{Backfill, Purchase, Rebalance};
+use evenkeel_model::groups::MemberState;
 use evenkeel_model::observed::Observed;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Timestamp, Zone};
@@ -12,7 +14,7 @@ use evenkeel_turn::{Budget, Given, Out, OutCause};
 
 use crate::hosts::{Hosts, Kept, Standing, patience};
 use crate::seen::Seen;
-use crate::state::{Leaving, LeavingWhy, State};
+use crate::state::{HostMemory, Leaving, LeavingWhy, State};
 
 /// Moves are counted over this long: an hour, and a minute for what is decided now and done only by the next turn.
 const COUNTED: Duration = Duration::from_secs(3_660);
@@ -96,6 +98,41 @@ impl<'a, 'h> Release<'a, 'h> {
             if stray && kept.pool.purchase == Purchase::OnDemand && self.given.fleet.cluster.is_some() {
                 self.leave(id, kept, LeavingWhy::NeverJoined);
             }
+        }
+    }
+
+    /// Drains and ends hosts whose agent does not come back, as many at a time as may be out; their places in the budget are
+    /// those of the losses that they are. Where half of all are away, it is ECS that is, and nothing is ended.
+    pub(crate) fn end_without_agent(&mut self) {
+        let hosts = self.hosts;
+        let now = self.given.now;
+        for (id, memory) in &mut self.state.hosts {
+            // One whose agent is back takes tasks again.
+            let back = memory.away.is_none() && hosts.all.get(id).is_some_and(|kept| kept.host.is_some());
+            if back && memory.leaving.is_some_and(|leaving| leaving.why == LeavingWhy::AgentGone && !leaving.ending) {
+                memory.leaving = None;
+                memory.back = true;
+            }
+        }
+        let away = |id: &InstanceId| self.state.hosts.get(id).and_then(|memory| memory.away);
+        let all_away = hosts.all.keys().filter(|id| away(id).is_some()).count();
+        let leaves = |memory: &HostMemory| memory.leaving.is_some_and(|leaving| leaving.why == LeavingWhy::AgentGone);
+        let already = self.state.hosts.values().filter(|memory| leaves(memory)).count();
+        let most = (self.given.fleet.disruption.max_out as usize).saturating_sub(already);
+        if 2 * all_away >= hosts.all.len() {
+            return;
+        }
+        let gone = |(id, kept): &(&&InstanceId, &Kept<'_>)| {
+            let long =
+                away(id).is_some_and(|since| now.duration_since(since).unsigned_abs() >= self.policy.agent_timeout);
+            let lost = self.state.hosts.get(**id).and_then(|memory| memory.loss);
+            let here = kept.member.state == MemberState::InService
+                && self.state.hosts.get(**id).is_some_and(|memory| memory.leaving.is_none());
+            long && here && lost.is_some_and(|loss| loss.cause == LossCause::AgentAway)
+        };
+        let chosen: Vec<_> = hosts.all.iter().filter(gone).take(most).collect();
+        for (id, kept) in chosen {
+            self.leave(id, kept, LeavingWhy::AgentGone);
         }
     }
 

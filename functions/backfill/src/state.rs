@@ -119,6 +119,8 @@ pub enum LeavingWhy {
     Rebalance,
     /// It never joined the cluster.
     NeverJoined,
+    /// Its agent does not come back: where its group is not on-demand, that launches another.
+    AgentGone,
 }
 
 /// Why an on-demand host is kept.

@@ -10,6 +10,7 @@ mod grant;
 pub mod handler;
 mod plan;
 mod proof;
+mod short;
 mod state;
 mod trust;
 mod victims;

@@ -15,6 +15,7 @@ use evenkeel_turn::{Given, Outlook};
 use crate::books::Books;
 use crate::demand::{Want, want};
 use crate::grant::{Grants, Preemption};
+use crate::short::says;
 use crate::state::{Memory, State};
 use crate::trust::{Trust, judge};
 use crate::victims::Work;
@@ -286,36 +287,16 @@ impl Planning<'_, '_> {
         }
     }
 
-    /// What is free, what is needed, and why stopping others does not help.
+    /// What is needed, what is left, and why stopping others does not help.
     fn why_no_room(&self, rank: usize) -> String {
-        let book = &self.books.services[rank];
-        let Some(need) = book.need() else { return String::new() };
-        let open = self.books.hosts.iter().filter(|book| book.host.takes_tasks());
-        let pieces: Vec<_> = open.map(|book| book.placeable).collect();
-        let (cpu, memory) = (need.resources.cpu, need.resources.memory);
-        let total = |part: fn(&evenkeel_model::Resources) -> u32| {
-            pieces.iter().map(|piece| u64::from(part(piece))).sum::<u64>()
-        };
-        let mut text = format!(
-            "{} MiB and {} CPU units are free in {} pieces; {} needs {memory} MiB and {cpu} CPU units",
-            total(|piece| piece.memory),
-            total(|piece| piece.cpu),
-            pieces.iter().filter(|piece| piece.memory > 0 && piece.cpu > 0).count(),
-            book.name(),
-        );
-        for port in &need.ports {
-            text.push_str(&format!(" and port {port}"));
-        }
-        let tier = book.tier();
+        let tier = self.books.services[rank].tier();
         let below = (0..self.books.services.len()).filter(|&other| self.books.services[other].tier() > tier);
         let could: u32 = below.map(|other| self.may_give(other).saturating_sub(self.grants.lowered(other))).sum();
+        let says = says(self.books, &self.grants, rank);
         match could {
-            0 => text.push_str(" in one; lower tiers have nothing to give"),
-            could => text.push_str(&format!(
-                " in one; whichever of {could} tasks of lower tiers ECS stops, none is sure to make room"
-            )),
+            0 => format!("{says}; lower tiers have nothing to give"),
+            could => format!("{says}; whichever of {could} tasks of lower tiers ECS stops, none is sure to make room"),
         }
-        text
     }
 
     /// The steps that lead from the counts there are to those that were decided: lowers first, lowest tier first, then

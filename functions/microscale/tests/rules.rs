@@ -393,3 +393,18 @@ fn a_value_from_the_future_is_not_believed_for_ever() {
         |wait: &Wait| matches!(wait, Wait::UnknownDemand { because, .. } if because.contains("3600 s in the future"));
     assert!(outlook.report.waits.iter().any(told), "{:?}", outlook.report.waits);
 }
+
+#[test]
+fn why_there_is_no_room_is_said_of_hosts_as_they_are_left() {
+    // Two hosts of eight slots by their CPU; memory for sixteen. Nothing else runs there.
+    let mut story = Story::new(2, 4, 0, 20.0);
+    let outlook = story.turn();
+    assert!(counts(&outlook).contains(&"web 4 -> 16".to_owned()), "{outlook:?}");
+    let why = outlook.report.waits.iter().find_map(|wait| {
+        let Wait::NoRoom { because, .. } = wait else { return None };
+        Some(because.clone())
+    });
+    let says = "web needs 512 MiB and 256 CPU units on one host; of 2 hosts 2 short of CPU; h-1 would have 4096 MiB and 0 CPU units \
+                left; lower tiers have nothing to give";
+    assert_eq!(why.as_deref(), Some(says));
+}

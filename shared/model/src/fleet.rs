@@ -136,6 +136,10 @@ pub struct Backfill {
     #[serde(with = "words", default = "default_drain_timeout")]
     #[schemars(schema_with = "words::schema")]
     pub drain_timeout: Duration,
+    /// A host whose agent was away for this long is drained as far as possible, ended, and replaced.
+    #[serde(with = "words", default = "default_agent_timeout")]
+    #[schemars(schema_with = "words::schema")]
+    pub agent_timeout: Duration,
     /// The answer to a rebalance recommendation.
     #[serde(default)]
     pub rebalance: Rebalance,
@@ -471,6 +475,7 @@ defaults! {
     default_valid_for: Duration = Duration::from_secs(300);
     default_settle: Duration = Duration::from_secs(60);
     default_drain_timeout: Duration = Duration::from_secs(600);
+    default_agent_timeout: Duration = Duration::from_secs(1200);
     default_replace_timeout: Duration = Duration::from_secs(900);
     default_keep: u32 = 3;
     default_bake_timeout: Duration = Duration::from_secs(3600);

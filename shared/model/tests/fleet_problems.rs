@@ -373,6 +373,17 @@ fn a_roll_can_start_a_wave() {
         ],
     );
     check(&[("minimum = 3", "minimum = 5"), ("wave = 1", "borrow = true")], &["no problem: shop"]);
+    // Where all pools are on-demand and backfill sets their capacity, launch-first is no way out.
+    let on_demand = ("\"reserved\"", "\"on-demand\"");
+    for (strategy, line) in [("wave = 2", 29), ("strategy = \"launch-first\"", 31)] {
+        let says = format!(
+            "line {line}: patch.strategy: on-demand pools beside [backfill] are rolled terminate-first, which can take out no \
+             host, because hosts.steady and hosts.minimum are both 5: expected a smaller minimum, or borrow = true"
+        );
+        let changes =
+            [on_demand, ("minimum = 3", "minimum = 5"), ("wave = 1", strategy), ("max_out = 1", "max_out = 2")];
+        check(&changes, &[&says]);
+    }
     check(&[("minimum = 3", "minimum = 5"), ("wave = 1", "strategy = \"launch-first\"")], &["no problem: shop"]);
     check(
         &[("maximum = 7", "maximum = 5"), ("wave = 1", "strategy = \"launch-first\""), ("[\"cpu-high\"]", "[]")],

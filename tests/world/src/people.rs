@@ -204,6 +204,19 @@ impl World {
         Some(id)
     }
 
+    /// ECS loses all agents, or has them again: the hosts go on as they were.
+    pub fn lose_all_agents(&mut self, lost: bool) {
+        let mut core = self.lock();
+        let hosts: Vec<HostNo> = core.cluster.hosts.keys().copied().collect();
+        for host in hosts {
+            if let Some(found) = core.cluster.hosts.get_mut(&host) {
+                found.seen.connected = !lost;
+            }
+            core.announce_host(host, "ACTIVE");
+        }
+        core.look_at_short_services();
+    }
+
     /// The next bakes end so.
     pub fn bake_goes(&mut self, fate: BakeFate) {
         self.lock().setup.bake.fate = fate;

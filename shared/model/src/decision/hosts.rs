@@ -122,6 +122,11 @@ pub enum HostWhy {
         /// How long was waited.
         waited: Duration,
     },
+    /// Its agent does not come back.
+    AgentGone {
+        /// How long it was away.
+        waited: Duration,
+    },
     /// It never joined the cluster.
     NeverJoined {
         /// How long was waited.
@@ -151,6 +156,7 @@ impl fmt::Display for HostWhy {
             Self::DrainTimeout { tasks, waited } => {
                 write!(f, "{tasks} tasks are still on it after {} s", waited.as_secs())
             }
+            Self::AgentGone { waited } => write!(f, "its agent did not come back in {} s", waited.as_secs()),
             Self::NeverJoined { waited } => write!(f, "it did not join the cluster in {} s", waited.as_secs()),
         }
     }

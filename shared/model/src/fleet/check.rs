@@ -170,7 +170,19 @@ impl Check<'_> {
             return;
         };
         let at = path("patch").key("strategy");
+        // Backfill alone sets the capacity of on-demand pools, so none of their hosts can come first.
+        let on_demand = |purchase: Option<Purchase>| purchase == Some(Purchase::OnDemand);
+        let always_first = !self.draft.backfill.is_absent()
+            && self.pools_read().next().is_some()
+            && self.pools_read().all(|(_, pool)| on_demand(pool.purchase));
         match patch.strategy {
+            Strategy::TerminateFirst | Strategy::LaunchFirst if always_first && steady == minimum && !patch.borrow => {
+                let message = format!(
+                    "on-demand pools beside [backfill] are rolled terminate-first, which can take out no host, because \
+                     hosts.steady and hosts.minimum are both {minimum}: expected a smaller minimum, or borrow = true"
+                );
+                self.notes.add(at, message);
+            }
             Strategy::TerminateFirst if steady <= minimum && !patch.borrow => {
                 let message = format!(
                     "terminate-first can take out no host, because hosts.steady and hosts.minimum are both {minimum}: \

@@ -83,6 +83,8 @@ pub(super) const VALID_FOR: Limits = seconds(1, DAY);
 pub(super) const SETTLE: Limits = seconds(0, DAY);
 /// Zero would kill tasks; a host that drains for more than a day is stuck.
 pub(super) const DRAIN_TIMEOUT: Limits = seconds(1, DAY);
+/// The agent's connection drops for minutes in normal operation, and a host that reboots comes back.
+pub(super) const AGENT_TIMEOUT: Limits = seconds(6 * MINUTE, DAY);
 /// A virtual machine needs about a minute to boot.
 pub(super) const REPLACE_TIMEOUT: Limits = seconds(MINUTE, DAY);
 /// A builder has to boot, and creating an image takes minutes; a bake of half a day is stuck and costs money.

@@ -14,9 +14,10 @@ use super::kinds::{
 use super::{
     Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Patch, Pool, Purchase,
     QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy, TrackingDemand, Wave,
-    default_bake_timeout, default_beat, default_cooldown, default_drain_timeout, default_keep, default_max_out,
-    default_period, default_refill_after, default_release_after, default_replace_timeout, default_scale_down_after,
-    default_settle, default_step, default_tolerance, default_units, default_valid_for, limits,
+    default_agent_timeout, default_bake_timeout, default_beat, default_cooldown, default_drain_timeout, default_keep,
+    default_max_out, default_period, default_refill_after, default_release_after, default_replace_timeout,
+    default_scale_down_after, default_settle, default_step, default_tolerance, default_units, default_valid_for,
+    limits,
 };
 use crate::ids::{AlarmName, ClusterName, FleetName, GroupName, PoolName, QueueName, ServiceName};
 
@@ -160,6 +161,7 @@ fn backfill(table: &mut Table<'_>) -> Option<Backfill> {
     let release_after = table.or("release_after", default_release_after(), &duration(limits::RELEASE_AFTER));
     let moves_per_hour = table.optional("moves_per_hour", &whole(1..=limits::HOSTS));
     let drain_timeout = table.or("drain_timeout", default_drain_timeout(), &duration(limits::DRAIN_TIMEOUT));
+    let agent_timeout = table.or("agent_timeout", default_agent_timeout(), &duration(limits::AGENT_TIMEOUT));
     let rebalance = table.or("rebalance", Rebalance::default(), &choice(ANSWERS));
     Some(Backfill {
         alarms: alarms?,
@@ -168,6 +170,7 @@ fn backfill(table: &mut Table<'_>) -> Option<Backfill> {
         release_after: release_after?,
         moves_per_hour: moves_per_hour.field()?,
         drain_timeout: drain_timeout?,
+        agent_timeout: agent_timeout?,
         rebalance: rebalance?,
     })
 }
