@@ -61,8 +61,7 @@ fn thirty_hosts_that_are_taken_at_once_drain_in_three_calls_and_are_replaced_by_
         assert_eq!(calls(&report, "autoscaling:SetDesiredCapacity"), 1, "one capacity for all");
         assert_eq!(report.backfill.launches, u64::from(TAKEN));
         assert_eq!(world.working(Purchase::OnDemand), TAKEN);
-        // Microscale looks at all hosts and tasks with every event; that these looks wait costs nobody a launch or a drain.
-        assert_eq!(report.throttled_changes, 0);
+        assert_eq!(report.throttled, 0);
         assert_eq!(report.losses.drained_in_time, u64::from(TAKEN));
     }
 }
@@ -82,13 +81,13 @@ fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_
             // The spot group gets nothing, so every launch is ours: one for each host, no more.
             assert_eq!(report.backfill.launches, u64::from(TAKEN), "seed {seed}, {how:?}: each replaced exactly once");
             assert_eq!(world.working(Purchase::OnDemand), TAKEN, "seed {seed}, {how:?}");
-            assert_eq!(report.throttled_changes, 0, "seed {seed}, {how:?}: a bucket was overdrawn");
+            assert_eq!(report.throttled, 0, "seed {seed}, {how:?}: a bucket was overdrawn");
             assert_eq!(report.hosts.below_minimum_seconds, 0.0);
             if to_the_end(seed) {
                 let losses = report.losses;
                 eprintln!(
                     "seed {seed}, {how:?}: {} drain calls, {} capacity calls, {} of {} drained in time, replaced in {:?} \
-                     times the boot, {} turns of which {} killed, {} looks throttled",
+                     times the boot, {} turns of which {} killed",
                     calls(&report, "ecs:UpdateContainerInstancesState"),
                     calls(&report, "autoscaling:SetDesiredCapacity"),
                     losses.drained_in_time,
@@ -96,7 +95,6 @@ fn a_storm_over_a_minute_with_lost_and_doubled_events_and_killed_turns_replaces_
                     losses.replacement_over_floor,
                     report.turns,
                     report.killed_turns,
-                    report.throttled,
                 );
                 // Spot comes back, and the on-demand hosts go, as many at a time as may be out.
                 world.run_until(5 * MINUTE + 180 * MINUTE);

@@ -56,7 +56,7 @@ fn storms_of_other_sizes_replace_every_host_once() {
         quiet(&report);
         assert_eq!(report.backfill.launches, u64::from(taken), "{taken}, {how:?}: each replaced exactly once");
         assert_eq!(world.working(Purchase::OnDemand), taken, "{taken}, {how:?}");
-        assert_eq!((report.throttled_changes, report.hosts.below_minimum_seconds), (0, 0.0), "{taken}, {how:?}");
+        assert_eq!((report.throttled, report.hosts.below_minimum_seconds), (0, 0.0), "{taken}, {how:?}");
         assert!(calls(&report, "ecs:UpdateContainerInstancesState") <= u64::from(taken), "{taken}, {how:?}");
     }
 }

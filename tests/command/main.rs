@@ -107,7 +107,6 @@ fn a_short_run_reports_in_every_form() {
         "turns",
         "api_calls",
         "throttled",
-        "throttled_changes",
         "services",
         "hosts",
         "losses",

@@ -179,6 +179,19 @@ fn nor_do_hundreds_that_bake() {
     });
 }
 
+/// Nothing but hosts, so that rolls are all that happens: halted, taken back, resumed, and begun anew in the middle of another.
+#[test]
+fn rolls_that_launch_first_and_are_taken_back_leave_the_group_as_large_as_it_was() {
+    let text = "name = \"lf\"\ncluster = \"c\"\nhosts = { minimum = 4, steady = 6, maximum = 10 }\n\
+        [[pool]]\nname = \"base\"\npurchase = \"reserved\"\nauto_scaling_group = \"g-base\"\n\
+        [patch]\nwave = 3\nstrategy = \"launch-first\"\nroll_back = true\n[disruption]\nmax_out = 3\n";
+    let case = Case::new("", text);
+    for seed in 1..=25 {
+        let report = case.run(seed, Faults { trouble: true, ..Faults::default() }, 180 * MINUTE);
+        assert_eq!(report.invariant_violations, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn a_turn_killed_at_any_call_is_made_up_for() {
     // The spike of seed 3 makes turns with lowers and raises; every one of the first 40 is killed at each of its calls.

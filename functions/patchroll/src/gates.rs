@@ -338,6 +338,7 @@ impl<'r> Planning<'_, 'r> {
             raised: BTreeMap::new(),
             came: None,
             withdraws: false,
+            targets: self.state.targets.iter().map(|(pool, target)| (pool.clone(), target.version)).collect(),
             gone: None,
         };
         for id in chosen {

@@ -244,6 +244,9 @@ pub struct Wave {
     pub since: Timestamp,
     /// The hosts that go.
     pub hosts: BTreeMap<InstanceId, Leaver>,
+    /// The version that each pool launched when it began.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<PoolName, u64>,
     /// For launch-first: how the groups grow, by pool.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub raised: BTreeMap<PoolName, Raise>,
@@ -267,6 +270,13 @@ pub struct Raise {
     pub found: u32,
     /// Meanwhile.
     pub to: u32,
+}
+
+impl Raise {
+    /// The largest that we made it: a wave that has enough hosts left over from an earlier one asks for no more.
+    pub(crate) fn most(&self) -> u32 {
+        self.to.max(self.found)
+    }
 }
 
 /// A host of a wave.

@@ -66,8 +66,8 @@ impl Planning<'_, '_> {
         };
         let gone = u32::try_from(wave.hosts.iter().filter(gone).count()).unwrap_or(u32::MAX);
         let not_raised_yet = found == raise.found && wave.hosts.values().all(|leaver| leaver.leaves.is_none());
-        let expected = raise.to.saturating_sub(gone);
-        ((found < expected || found > raise.to) && !not_raised_yet).then_some(expected)
+        let expected = raise.most().saturating_sub(gone);
+        ((found < expected || found > raise.most()) && !not_raised_yet).then_some(expected)
     }
 
     /// Grows the groups, as long as no old host has gone.
@@ -146,7 +146,10 @@ impl Planning<'_, '_> {
                 let went =
                     of_pool.filter(|leaver| leaver.ended).filter_map(|leaver| leaver.told.or(leaver.leaves)).min();
                 let comes = |kept: &&Kept<'_>| went.is_some_and(|went| kept.launched_after(went));
-                self.new_hosts(wave, pool).filter(|kept| kept.ready() && self.is_fresh(kept)).filter(comes).count()
+                self.new_hosts(wave, pool)
+                    .filter(|kept| kept.ready() && self.is_fresh(wave, kept))
+                    .filter(comes)
+                    .count()
             }
         }
     }
@@ -163,15 +166,15 @@ impl Planning<'_, '_> {
         self.roster.staying(pool).filter(new).map(|(_, kept)| kept)
     }
 
-    /// Whether a host is what its pool launches, or newer: somebody may have published another version meanwhile.
-    fn is_fresh(&self, kept: &Kept<'_>) -> bool {
+    /// Whether a host is what its pool launched when the wave began, or newer: somebody may have published another version
+    /// since, onto which the roll goes on when it is through.
+    fn is_fresh(&self, wave: &Wave, kept: &Kept<'_>) -> bool {
         let Some(target) = self.state.targets.get(&kept.pool.name) else { return true };
-        let newer = kept
-            .member
-            .template
-            .as_ref()
-            .is_some_and(|own| own.id == target.template && own.version > target.version && !self.takes_back);
-        newer || kept.outdated(Some(target)).is_none()
+        let of_template = kept.member.template.as_ref().filter(|own| own.id == target.template && !self.takes_back);
+        // Another version may have been published after the host's launch, or between the look at the target and that.
+        let began = wave.targets.get(&kept.pool.name).filter(|began| **began < target.version);
+        let later = |own: u64| own > target.version || began.is_some_and(|began| own >= *began);
+        of_template.is_some_and(|own| later(own.version)) || kept.outdated(Some(target)).is_none()
     }
 
     /// Drains and ends the hosts that leave; takes back or gives up those that do not.
@@ -376,7 +379,8 @@ impl Planning<'_, '_> {
     fn wrong_version(&self, wave: &Wave) -> Option<Stuck> {
         let pools = pools_of(wave);
         let mut new = pools.iter().flat_map(|pool| self.new_hosts(wave, pool));
-        new.find(|kept| kept.ready() && !self.is_fresh(kept)).map(|kept| Stuck::StillOutdated { runs: kept.runs() })
+        new.find(|kept| kept.ready() && !self.is_fresh(wave, kept))
+            .map(|kept| Stuck::StillOutdated { runs: kept.runs() })
     }
 
     /// The wave's hosts are not replaced in time.
@@ -401,7 +405,7 @@ impl Planning<'_, '_> {
         for (pool, raise) in &wave.raised {
             let Some(group) = self.roster.group(pool) else { continue };
             let grows = self.grows(pool) || group.desired > raise.from;
-            if grows && group.desired <= raise.to {
+            if grows && group.desired <= raise.most() {
                 roll.base.insert(pool.clone(), raise.from);
             } else {
                 roll.base.remove(pool);

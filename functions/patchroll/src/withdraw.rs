@@ -55,6 +55,7 @@ impl Planning<'_, '_> {
             raised: BTreeMap::new(),
             came: None,
             withdraws: true,
+            targets: BTreeMap::new(),
             gone: None,
         };
         let free = self.budget.free(self.given.fleet.disruption);

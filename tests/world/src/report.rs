@@ -46,8 +46,6 @@ pub struct Report {
     pub calls_by_function: BTreeMap<FunctionName, Calls>,
     /// Calls that were refused because of their rate.
     pub throttled: u64,
-    /// Those of them that would have changed something.
-    pub throttled_changes: u64,
     /// The services, in the fleet file's order.
     pub services: Vec<ServiceReport>,
     /// The hosts.
@@ -210,7 +208,6 @@ impl Report {
             api_calls: core.apis.by_action(),
             calls_by_function: core.functions().into_iter().map(|one| (one, core.apis.split(one))).collect(),
             throttled: core.apis.throttled,
-            throttled_changes: core.apis.throttled_changes,
             services: services.map(|(file, measured)| ServiceReport::of(file, measured)).collect(),
             hosts: HostReport {
                 reserved_hours: hours(measure.reserved),

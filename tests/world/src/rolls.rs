@@ -287,10 +287,10 @@ impl Measured {
         let mut ended: BTreeMap<GroupNo, usize> = BTreeMap::new();
         let mut drain = 0;
         for leaver in self.leavers.iter().filter(|leaver| leaver.replaced.is_none()) {
-            if leaver.ended.is_none() {
-                drain += 1;
-            } else {
-                *ended.entry(leaver.group).or_default() += 1;
+            match leaver.ended {
+                Some(_) => *ended.entry(leaver.group).or_default() += 1,
+                // One that had died when it was told to drain is a loss.
+                None => drain += usize::from(cloud.instances.get(&leaver.host).is_some_and(|one| !one.ended)),
             }
         }
         let out = |(group, ended): (&GroupNo, &usize)| {
