@@ -213,3 +213,24 @@ fn a_host_that_the_cluster_does_not_show_is_given_up_and_never_ended() {
     assert!(ended.abandoned.keys().any(|id| id.as_str() == hidden), "{ended:?}");
     quiet(&world.report());
 }
+
+/// Somebody publishes another version while the first one's hosts are on their way: they are good successors, and the roll goes
+/// on to the newer one.
+#[test]
+fn a_version_that_is_published_in_the_middle_of_a_wave_halts_nothing() {
+    for strategy in ["terminate-first", "launch-first"] {
+        for seconds in [5, 25, 60, 90] {
+            let mut world = site("terminate-first", strategy, seconds);
+            start(&mut world);
+            world.run_until(5 * MINUTE + seconds * 1_000);
+            world.publish_versions(HostKind::Sound);
+            world.run_until(120 * MINUTE);
+            let ended = ended(&world);
+            assert_eq!(ended.ending, Ending::Done, "{strategy}, {seconds} s: {:#?}", feed(&world));
+            let versions = world.versions(&pool("base"));
+            assert!(versions.keys().all(|version| *version == 3), "{strategy}, {seconds} s: {versions:?}");
+            assert_eq!(world.desired(&pool("base")), 5);
+            nothing_left(&world);
+        }
+    }
+}
