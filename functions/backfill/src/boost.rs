@@ -31,9 +31,9 @@ pub(crate) struct Look<'a, 'h> {
 }
 
 /// An alarm in ALARM asks for one step at once, and for one more with each cooldown. One that cannot be read, or has no
-/// data, asks for nothing more, and what came for it stays for `release_after` since it was seen in ALARM. When it is quiet, the hosts that came
-/// for it are asked for as long as its level says that it would fire again without them; where no level is known, for as
-/// long as experience says. The boost is forgotten when nothing was asked for in `release_after`.
+/// data, asks for nothing more, and what came for it stays for `release_after` since it was seen in ALARM. When it is quiet,
+/// the hosts that came for it are asked for as long as its level says that it would fire again without them; where no
+/// level is known, for as long as experience says. The boost is forgotten when nothing was asked for in `release_after`.
 pub(crate) fn boost(look: &Look<'_, '_>, state: &mut State, report: &mut Report) -> u32 {
     let now = look.given.now;
     let numbers = look.given.fleet.hosts;

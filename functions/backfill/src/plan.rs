@@ -4,7 +4,6 @@
 //! again gives nothing, and a turn that was lost is made up for by the next.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, HostWhy, LossCause, Need, Planned, Step, Why};
 use evenkeel_model::fleet::{Backfill, Purchase};
@@ -13,7 +12,7 @@ use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Timestamp};
 use evenkeel_turn::window::Extreme;
-use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
+use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook, REPAID_WITHIN};
 
 use crate::deadline::at_risk;
 use crate::hosts::{Hosts, Standing};
@@ -22,10 +21,6 @@ use crate::pools::{Source, capacities, forgive, sources};
 use crate::release::Release;
 use crate::seen::Seen;
 use crate::state::{HostMemory, Lease, LeavingWhy, Reason, State};
-
-/// A loss is repaid by a host in service; where none is to be had for longer than this, its place is given back, and the
-/// fleet is patched as it is.
-const REPAID_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Plans a turn. Pure: the same arguments give the same plan.
 pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {

@@ -52,7 +52,7 @@ pub(crate) struct ServiceBook<'a> {
     /// When the newest live task was placed.
     pub(crate) newest: Timestamp,
     /// Where tasks may be, one answer for each host; none means anywhere.
-    allowed: Option<Vec<bool>>,
+    pub(crate) allowed: Option<Vec<bool>>,
     pub(crate) distinct: bool,
     /// A constraint that could not be read.
     pub(crate) not_understood: Option<String>,
@@ -77,16 +77,6 @@ impl ServiceBook<'_> {
     /// another revision make that uncertain.
     pub(crate) fn gives_back_ports(&self) -> impl Iterator<Item = u16> {
         self.need().filter(|_| self.alike).into_iter().flat_map(|need| need.ports.iter().copied())
-    }
-
-    /// Where its tasks may be, one answer for each host; none means anywhere.
-    pub(crate) fn allowed_on(&self) -> Option<Vec<bool>> {
-        self.allowed.clone()
-    }
-
-    /// Sets where its tasks may be.
-    pub(crate) fn allow(&mut self, allowed: Option<Vec<bool>>) {
-        self.allowed = allowed;
     }
 
     /// What one new task needs.
@@ -201,11 +191,7 @@ impl<'a> Books<'a> {
 
     /// Leaves out the hosts that `avoided` names for one service.
     pub(crate) fn avoid(&mut self, service: usize, avoided: impl Fn(&InstanceId) -> bool) {
-        let mut allowed = self.services[service].allowed.take().unwrap_or_else(|| vec![true; self.hosts.len()]);
-        for (allowed, book) in allowed.iter_mut().zip(&self.hosts) {
-            *allowed = *allowed && !avoided(&book.host.id);
-        }
-        self.services[service].allowed = Some(allowed);
+        self.services[service].narrow(&self.hosts, |host| !avoided(&host.id));
     }
 }
 
@@ -256,7 +242,7 @@ impl<'a> ServiceBook<'a> {
             match constraint {
                 Constraint::DistinctInstance => book.distinct = true,
                 Constraint::MemberOf(text) => match Expression::parse(text) {
-                    Ok(expression) => book.narrow(&expression, hosts),
+                    Ok(expression) => book.narrow(hosts, |host| expression.matches(&host.attributes)),
                     Err(_) => book.not_understood = Some(text.clone()),
                 },
             }
@@ -264,10 +250,11 @@ impl<'a> ServiceBook<'a> {
         book
     }
 
-    fn narrow(&mut self, expression: &Expression, hosts: &[HostBook<'_>]) {
+    /// Leaves the hosts on which tasks may be to those that `fits` names.
+    fn narrow(&mut self, hosts: &[HostBook<'_>], fits: impl Fn(&Host) -> bool) {
         let mut allowed = self.allowed.take().unwrap_or_else(|| vec![true; hosts.len()]);
         for (allowed, book) in allowed.iter_mut().zip(hosts) {
-            *allowed = *allowed && expression.matches(&book.host.attributes);
+            *allowed = *allowed && fits(book.host);
         }
         self.allowed = Some(allowed);
     }

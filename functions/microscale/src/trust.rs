@@ -66,10 +66,10 @@ impl Case<'_> {
         self.note_failure(books, memory);
         if let Some(distrust) = &memory.distrust {
             let tried = |id: &InstanceId| distrust.tried.contains(id);
-            let before = books.services[self.rank].allowed_on();
+            let before = books.services[self.rank].allowed.clone();
             books.avoid(self.rank, tried);
             if self.now >= distrust.until && books.slots(self.rank) == 0 {
-                books.services[self.rank].allow(before);
+                books.services[self.rank].allowed = before;
                 trust.cap = Some(live + 1);
             }
             let (because, until) = (distrust.because.clone(), distrust.until);

@@ -56,6 +56,13 @@ impl Story {
         outlook
     }
 
+    /// Half a minute later ECS says that it could not place a task of `web`; the turn after that.
+    fn placement_fails(&mut self) -> Outlook<State> {
+        self.later(30);
+        self.seen.services[0].placement_failed = Some(self.seen.at);
+        self.turn()
+    }
+
     /// A turn whose outlook does not matter here: only what it remembers.
     fn a_turn_passes(&mut self) {
         let _only_its_state = self.turn();
@@ -198,9 +205,7 @@ fn room_that_ecs_does_not_use_is_tried_ever_more_seldom_and_new_hosts_at_once() 
     let mut story = Story::new(2, 4, 0, 8.0);
     let outlook = story.turn();
     story.counts_are_set(&outlook);
-    story.later(30);
-    story.seen.services[0].placement_failed = Some(story.seen.at);
-    let outlook = story.turn();
+    let outlook = story.placement_fails();
     assert!(counts(&outlook).contains(&"web 8 -> 4".to_owned()), "{outlook:?}");
     assert!(outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { cap: 4, .. })));
     story.counts_are_set(&outlook);
@@ -214,9 +219,7 @@ fn room_that_ecs_does_not_use_is_tried_ever_more_seldom_and_new_hosts_at_once() 
             assert_eq!(raise, "web 4 -> 5", "one is tried");
             tried.push(second / 60);
             story.counts_are_set(&outlook);
-            story.later(30);
-            story.seen.services[0].placement_failed = Some(story.seen.at);
-            let outlook = story.turn();
+            let outlook = story.placement_fails();
             assert!(counts(&outlook).contains(&"web 5 -> 4".to_owned()), "{outlook:?}");
             story.counts_are_set(&outlook);
         }
@@ -235,9 +238,7 @@ fn hosts_are_believed_again_when_a_task_starts_there_or_needs_something_else() {
         let mut story = Story::new(2, 4, 0, 8.0);
         let outlook = story.turn();
         story.counts_are_set(&outlook);
-        story.later(30);
-        story.seen.services[0].placement_failed = Some(story.seen.at);
-        let outlook = story.turn();
+        let outlook = story.placement_fails();
         story.counts_are_set(&outlook);
         story.later(10);
         assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web")));

@@ -10,7 +10,7 @@ use evenkeel_model::groups::Process;
 use evenkeel_model::observed::{Host, HostStatus, Observed, Task};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
-use evenkeel_turn::NoticeKind;
+use evenkeel_turn::{NoticeKind, REPAID_WITHIN};
 
 use crate::hosts::Kept;
 use crate::orders::{next_window, open_until};
@@ -20,9 +20,6 @@ use crate::stuck::tied_hosts;
 
 /// A rebalance recommendation that nothing followed for so long was noise.
 const RISK_COUNTS: Duration = Duration::from_hours(1);
-
-/// A group that misses hosts for so long is not going to have them soon: the roll goes on with those that there are.
-const REPAID_WITHIN: Duration = Duration::from_hours(1);
 
 /// A host that could go next. The order of the fields is the policy: hosts at risk go anyway, those that cannot be emptied
 /// in order come last, dear ones before cheap ones, zones take turns, a canary should be empty soon, and the oldest

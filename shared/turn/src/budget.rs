@@ -5,6 +5,7 @@
 //! transaction takes at most 100 items (DynamoDB developer guide, "Amazon DynamoDB Transactions").
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use evenkeel_model::fleet::Disruption;
 use evenkeel_model::{FleetName, FunctionName, InstanceId, PoolName, Timestamp};
@@ -12,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ledger::Key;
+
+/// A loss is repaid by a host in service; where none is to be had for longer than this, its place is given back, and the
+/// fleet is patched as it is.
+pub const REPAID_WITHIN: Duration = Duration::from_hours(1);
 
 /// The hosts that are out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

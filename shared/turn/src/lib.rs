@@ -30,7 +30,7 @@ pub use board::{
     Ask, Board, Borrow, NoticeKind, Notices, Order, Orders, Pushed, Tell, Told, change, hold, order, push_demand,
     stored,
 };
-pub use budget::{Budget, Out, OutCause};
+pub use budget::{Budget, Out, OutCause, REPAID_WITHIN};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, Refusal, good_file_key};
 pub use fingerprint::fingerprint;
