@@ -203,14 +203,14 @@ async fn beats_are_delayed_messages_ten_at_a_time() {
     });
     let delays: Vec<Duration> = (1..=12).map(|beat| Duration::from_secs(beat * 5)).collect();
     // The SDK checks the digest of each body, which this answer has not.
-    let answer = fake.aws().wake_after(&id("shop"), &delays).await;
+    let answer = fake.aws().wake_after(&id("shop"), &delays, 3).await;
     assert!(answer.is_ok(), "{answer:?}");
     let asked = fake.asked("SendMessageBatch");
     assert_eq!(asked.len(), 2);
     let first = &asked[0].body["Entries"][1];
     assert_eq!(first["DelaySeconds"], 10);
     let body: Value = serde_json::from_str(first["MessageBody"].as_str().unwrap()).unwrap();
-    assert_eq!(body, json!({ "fleet": "shop", "beat": "2026-01-05T00:10:17Z" }));
+    assert_eq!(body, json!({ "fleet": "shop", "beat": "2026-01-05T00:10:17Z", "hop": 3 }));
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn beats_that_were_not_sent_are_told() {
         let failed = json!([{ "Id": "0", "SenderFault": false, "Code": "InternalError" }]);
         Reply::Json(json!({ "Successful": [], "Failed": failed }))
     });
-    let answer = fake.aws().wake_after(&id("shop"), &[Duration::from_secs(10)]).await;
+    let answer = fake.aws().wake_after(&id("shop"), &[Duration::from_secs(10)], 1).await;
     assert!(matches!(answer, Err(PortError::Unavailable(_))), "{answer:?}");
 }
 

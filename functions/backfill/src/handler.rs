@@ -80,7 +80,7 @@ impl Backfill {
             Asks::Turn(news) => news,
         };
         let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news }).await?;
-        summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary)).await;
+        summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary), trigger.hops()).await;
         Ok(Handled::Turned(summary))
     }
 

@@ -59,7 +59,7 @@ impl Microscale {
             Asks::Turn => {}
             // A tick that comes twice makes twice the beats, which costs a little and harms nothing.
             Asks::TurnAndBeats => {
-                not_woken = wake(ports, &fleet.name, &beats_after(ports.now(), fleet.beat)).await;
+                not_woken = wake(ports, &fleet.name, &beats_after(ports.now(), fleet.beat), trigger.hops()).await;
             }
             Asks::DryRun => {
                 let (outlook, view) = dry_run(self, ports, fleets, limits, |_| {}).await?;
@@ -80,7 +80,7 @@ impl Microscale {
         let call = Call { holder, limits, news: &Notices::default() };
         let mut summary = run(self, ports, fleets, call).await?;
         if summary.unfinished {
-            not_woken = not_woken.or(wake(ports, &fleet.name, &[SOON]).await);
+            not_woken = not_woken.or(wake(ports, &fleet.name, &[SOON], trigger.hops()).await);
         }
         summary.not_woken = not_woken;
         Ok(Handled::Turned(summary))

@@ -46,6 +46,6 @@ pub(crate) async fn completes_a_wave<P: Ledger>(
     .await?;
     // A group that evens out its zones may have launched one of them before. Where nothing is missing meanwhile, the tick
     // is soon enough for that.
-    let before = usize::from(wave.raised.is_empty());
+    let before = usize::from(!wave.launches_first());
     Ok(news && come + before >= wave.hosts.len())
 }

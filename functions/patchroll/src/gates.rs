@@ -9,13 +9,14 @@ use evenkeel_model::fleet::{Patch, Purchase, Strategy, Wave as WaveSize};
 use evenkeel_model::groups::Process;
 use evenkeel_model::observed::{Host, HostStatus, Observed, Task};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
-use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_model::{GroupName, InstanceId, PoolName, Timestamp, Zone};
 use evenkeel_turn::{NoticeKind, REPAID_WITHIN};
 
 use crate::hosts::Kept;
 use crate::orders::{next_window, open_until};
+use crate::pairs::{Capacity, Pair, Phase, Wave};
 use crate::plan::Planning;
-use crate::state::{Leaver, Missed, Raise, Roll, Stage, Wave};
+use crate::state::{Missed, Roll, Stage};
 use crate::stuck::tied_hosts;
 
 /// A rebalance recommendation that nothing followed for so long was noise.
@@ -53,6 +54,11 @@ impl<'r> Planning<'_, 'r> {
         }
         if let Some(wait) = self.closed(roll) {
             self.report.waits.push(wait);
+            return;
+        }
+        // What a group has besides what it should is taken over by the next pairs, so it must be known.
+        if let Some(until) = self.unsettled_until(roll) {
+            self.wake_at(until);
             return;
         }
         let size = self.size(roll);
@@ -94,13 +100,14 @@ impl<'r> Planning<'_, 'r> {
 
     /// Hosts that the groups should have in service and have not, besides those that are out and those that came first.
     fn lost(&self) -> u32 {
-        let raised = |pool: &PoolName| {
-            let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
-            wave.and_then(|wave| wave.raised.get(pool)).map_or(0, |raise| raise.to.saturating_sub(raise.from))
+        let raised = |group: &GroupName| {
+            let roll = self.state.roll.as_ref();
+            let capacity = roll.and_then(|roll| Some((roll.groups.get(group)?, roll.wave.as_ref())));
+            capacity.map_or(0, |(capacity, wave)| capacity.larger(wave, group))
         };
-        let of_group = |(pool, group): &(&evenkeel_model::fleet::Pool, &evenkeel_model::groups::Group)| {
-            let ready = self.roster.staying(&pool.name).filter(|(_, kept)| kept.ready()).count();
-            group.desired.saturating_sub(raised(&pool.name)).saturating_sub(u32::try_from(ready).unwrap_or(u32::MAX))
+        let of_group = |(_, group): &(&evenkeel_model::fleet::Pool, &evenkeel_model::groups::Group)| {
+            let ready = self.roster.staying(&group.name).filter(|(_, kept)| kept.ready()).count();
+            group.desired.saturating_sub(raised(&group.name)).saturating_sub(u32::try_from(ready).unwrap_or(u32::MAX))
         };
         let missing: u32 = self.roster.groups.iter().map(of_group).sum();
         // A host that is out and in service still is not among the missing.
@@ -136,7 +143,7 @@ impl<'r> Planning<'_, 'r> {
     }
 
     /// Which comes first in a pool. Backfill alone sets the capacity of on-demand pools, so they cannot grow first.
-    fn strategy(&self, pool: &evenkeel_model::fleet::Pool) -> Strategy {
+    pub(crate) fn strategy(&self, pool: &evenkeel_model::fleet::Pool) -> Strategy {
         if pool.purchase == Purchase::OnDemand && self.given.fleet.backfill.is_some() {
             Strategy::TerminateFirst
         } else {
@@ -201,7 +208,7 @@ impl<'r> Planning<'_, 'r> {
         let roster = self.roster;
         let quiet = roll.quiet.is_some_and(|until| until > self.given.now);
         let mut found = Vec::new();
-        let mut suspended: BTreeSet<(evenkeel_model::GroupName, Process)> = BTreeSet::new();
+        let mut suspended: BTreeSet<(GroupName, Process)> = BTreeSet::new();
         let tied = self.seen.running.as_ref().map(tied_hosts).unwrap_or_default();
         // A host that another function has out is its own affair until it is back or gone.
         let taken: BTreeSet<&InstanceId> = self.given.board.budget.outs.keys().collect();
@@ -249,7 +256,7 @@ impl<'r> Planning<'_, 'r> {
     /// How many hosts each group may grow by, those that it has too many already included.
     fn room_in_groups(&self, roll: &Roll) -> BTreeMap<PoolName, u32> {
         let room = |(pool, group): &(&evenkeel_model::fleet::Pool, &evenkeel_model::groups::Group)| {
-            let base = roll.base.get(&pool.name).copied().unwrap_or(group.desired);
+            let base = roll.groups.get(&group.name).map_or(group.desired, |capacity| capacity.base);
             (pool.name.clone(), group.max.saturating_sub(base))
         };
         self.roster.groups.iter().map(room).collect()
@@ -308,16 +315,35 @@ impl<'r> Planning<'_, 'r> {
         moves_off(self.given.fleet, &observed, &leaving).map_err(|stays: Stays| stays.to_string())
     }
 
-    /// What keeps one host of a wave from leaving now, although its replacement is there.
-    pub(crate) fn may_leave(&self, host: &InstanceId) -> Option<Wait> {
-        let fleet = self.given.fleet;
+    /// What keeps one host of a wave from leaving now, although its successor is there.
+    pub(crate) fn may_leave(&self, wave: &Wave, host: &InstanceId) -> Option<Wait> {
         if self.free() == 0 {
-            let (out, allowed) = (self.out(), fleet.disruption.max_out);
+            let (out, allowed) = (self.out(), self.given.fleet.disruption.max_out);
             return Some(Wait::Host(HostWait::BudgetSpent { out, allowed }));
         }
-        let units = self.roster.all.get(host).filter(|kept| kept.ready()).map_or(0, |kept| kept.pool.units);
-        let (in_service, minimum) = (self.roster.working(), fleet.hosts.minimum);
-        (in_service < minimum + units).then_some(Wait::Host(HostWait::Minimum { in_service, minimum }))
+        self.falls_short(wave, host)
+    }
+
+    /// What keeps a host in service that was about to be told to go: others fell out before that.
+    pub(crate) fn must_stay(&self, wave: &Wave, host: &InstanceId) -> Option<Wait> {
+        let (out, allowed) = (self.budget.out(), self.given.fleet.disruption.max_out);
+        if out > allowed {
+            return Some(Wait::Host(HostWait::BudgetSpent { out, allowed }));
+        }
+        self.falls_short(wave, host)
+    }
+
+    /// Whether too few are left in service without a host, and without the others of its wave that are told to go.
+    fn falls_short(&self, wave: &Wave, host: &InstanceId) -> Option<Wait> {
+        let units = |id: &InstanceId| {
+            let kept = self.roster.all.get(id).filter(|kept| kept.stays() && kept.ready());
+            kept.map_or(0, |kept| kept.pool.units)
+        };
+        let others = wave.hosts.iter().filter(|(id, pair)| *id != host && pair.leaves());
+        let leaving: u32 = others.map(|(id, _)| units(id)).sum();
+        let (in_service, minimum) = (self.roster.working().saturating_sub(leaving), self.given.fleet.hosts.minimum);
+        let falls = units(host) > 0 && in_service < minimum + units(host);
+        falls.then_some(Wait::Host(HostWait::Minimum { in_service, minimum }))
     }
 
     /// Asks backfill for one more host, where the fleet file allows it; until the roll is over.
@@ -329,32 +355,25 @@ impl<'r> Planning<'_, 'r> {
 
     fn begin_wave(&mut self, roll: &mut Roll, chosen: Vec<InstanceId>) {
         let now = self.given.now;
-        let mut wave = Wave {
-            since: now,
-            hosts: BTreeMap::new(),
-            raised: BTreeMap::new(),
-            came: None,
-            withdraws: false,
-            targets: self.state.targets.iter().map(|(pool, target)| (pool.clone(), target.version)).collect(),
-            gone: None,
-        };
+        let mut wave = Wave { since: now, hosts: BTreeMap::new(), came: None, withdraws: false };
         for id in chosen {
             let Some(kept) = self.roster.all.get(&id) else { continue };
-            let pool = kept.pool.name.clone();
-            let first = self.strategy(kept.pool) == Strategy::TerminateFirst;
-            if first {
-                self.note_out(&id, &pool);
+            let mut pair = Pair::new(&kept.group.name, Phase::Draining, now);
+            if self.strategy(kept.pool) == Strategy::LaunchFirst {
+                pair.launch_first = true;
+                let capacity =
+                    roll.groups.entry(pair.group.clone()).or_insert_with(|| Capacity::new(kept.group.desired));
+                pair.phase = if capacity.extra > 0 { Phase::Launching } else { Phase::WaitingToLaunch };
+                capacity.extra = capacity.extra.saturating_sub(1);
             } else {
-                let from = roll.base.get(&pool).copied().unwrap_or(kept.group.desired);
-                let found = kept.group.desired;
-                wave.raised.entry(pool.clone()).or_insert(Raise { from, found, to: from }).to += 1;
+                self.note_out(&id);
             }
             roll.todo.remove(&id);
-            wave.hosts.insert(id, Leaver { pool, leaves: first.then_some(now), told: None, ended: false });
+            wave.hosts.insert(id, pair);
         }
         roll.waves += 1;
-        self.raise(&wave);
-        self.leave(roll, &mut wave, false);
+        self.grow(roll, &mut wave);
+        self.leave(roll, &mut wave);
         self.often |= self.is_unannounced(&wave);
         roll.wave = Some(wave);
     }

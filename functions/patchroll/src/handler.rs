@@ -17,7 +17,7 @@ use evenkeel_turn::ports::{
 };
 use evenkeel_turn::{
     Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON,
-    Tell, dry_run, look, order, retry, run, wake,
+    Tell, dry_run, look, order, retry, run, state_key, stored, wake,
 };
 use futures_util::future::{join, join_all, try_join3, try_join4};
 
@@ -34,6 +34,13 @@ const ASKS_AGAIN: Duration = Duration::from_secs(50);
 /// The function.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Patchroll;
+
+/// The function in one of its turns.
+#[derive(Debug, Clone, Copy)]
+struct Woken {
+    /// Not by a beat of its own: what it asks for now begins a new chain of beats.
+    afresh: bool,
+}
 
 /// Everything that patchroll needs of the world.
 pub trait Ports:
@@ -78,6 +85,8 @@ pub type Handled = evenkeel_turn::Handled<State, Option<PatchView>>;
 enum Asks {
     Nothing,
     Turn(Notices),
+    /// The fleet file has no section for rolls: a turn only where something is left of one.
+    WhatIsLeft,
     /// A host has joined the cluster.
     Arrival(InstanceId),
     Order(Ask),
@@ -101,6 +110,7 @@ impl Patchroll {
         let in_force = fleets.in_force(ports).await?;
         let fleet = in_force.fleet.as_ref();
         let at = trigger.at().unwrap_or_else(|| ports.now());
+        let woken = Woken { afresh: trigger.hops() == 0 };
         let news = match asks(fleet, trigger, at) {
             Asks::Nothing => return Ok(Handled::NotForUs),
             Asks::DryRun(ask) => {
@@ -109,22 +119,29 @@ impl Patchroll {
                         board.orders.add(at, ask);
                     }
                 };
-                return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleets, limits, suppose).await?)));
+                return Ok(Handled::Planned(Box::new(dry_run(&woken, ports, fleets, limits, suppose).await?)));
             }
             Asks::Order(ask) => {
                 order(ports, &fleet.name, at, &ask).await?;
+                Notices::default()
+            }
+            Asks::WhatIsLeft => {
+                let state: Option<State> = stored(ports, &state_key(&fleet.name, FunctionName::Patchroll)).await?;
+                if state.is_none_or(|state| state.is_quiet()) {
+                    return Ok(Handled::NotForUs);
+                }
                 Notices::default()
             }
             Asks::Arrival(host) if completes_a_wave(ports, &fleet.name, &host).await? => Notices::default(),
             Asks::Arrival(_) => return Ok(Handled::NotForUs),
             Asks::Turn(news) => news,
         };
-        let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news }).await?;
+        let mut summary = run(&woken, ports, fleets, Call { holder, limits, news: &news }).await?;
         let mut wakes = std::mem::take(&mut summary.wakes);
         if summary.unfinished {
             wakes.push(SOON);
         }
-        summary.not_woken = wake(ports, &fleet.name, &wakes).await;
+        summary.not_woken = wake(ports, &fleet.name, &wakes, trigger.hops()).await;
         Ok(Handled::Turned(summary))
     }
 }
@@ -132,7 +149,10 @@ impl Patchroll {
 /// What a trigger asks of this function. Events only say "look now", but for those that ask for a roll, and those that say
 /// which hosts are at risk anyway.
 fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
-    let Some(policy) = &fleet.patch else { return Asks::Nothing };
+    let Some(policy) = &fleet.patch else {
+        let beat = matches!(trigger, Trigger::Beat(beat) if beat.fleet == fleet.name);
+        return if beat || matches!(trigger, Trigger::Tick(_)) { Asks::WhatIsLeft } else { Asks::Nothing };
+    };
     let look_if = |yes: bool| if yes { Asks::Turn(Notices::default()) } else { Asks::Nothing };
     let ours = |group: &GroupName| fleet.pools.iter().any(|pool| pool.auto_scaling_group == *group);
     let due = |because: String, refresh: Refresh, hosts: &[InstanceId]| {
@@ -204,7 +224,7 @@ fn names_another_image(policy: &Patch, change: &ParameterChange) -> bool {
     written && policy.bake.as_ref().is_some_and(|bake| bake.base_image_parameter == change.parameter.as_str())
 }
 
-impl<P: Ports> Function<P> for Patchroll {
+impl<P: Ports> Function<P> for Woken {
     const NAME: FunctionName = FunctionName::Patchroll;
     type State = State;
     type Seen = Seen;
@@ -253,7 +273,7 @@ impl<P: Ports> Function<P> for Patchroll {
     }
 
     fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
-        plan(given, seen)
+        plan(given, seen, self.afresh)
     }
 
     async fn apply(&self, fleet: &Fleet, planned: &Planned, ports: &P) -> Answer<()> {
@@ -278,7 +298,9 @@ impl<P: Ports> Function<P> for Patchroll {
     }
 
     fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<PatchView> {
-        given.fleet.patch.as_ref().map(|policy| view(given, policy, seen, outlook))
+        let none = Patch::default();
+        let policy = given.fleet.patch.as_ref().unwrap_or(&none);
+        Some(view(given, policy, seen, outlook))
     }
 }
 

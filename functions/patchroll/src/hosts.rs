@@ -1,7 +1,6 @@
 //! Which hosts there are, which are in service, and which are outdated.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use evenkeel_model::decision::RollWhy;
 use evenkeel_model::fleet::{Pool, Refresh};
@@ -9,7 +8,7 @@ use evenkeel_model::groups::{Group, Member, MemberState};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
 use evenkeel_model::templates::Health;
-use evenkeel_model::{InstanceId, PoolName, Timestamp};
+use evenkeel_model::{GroupName, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 
 use crate::seen::Seen;
@@ -40,11 +39,6 @@ impl Kept<'_> {
     /// It is its group's to replace: not on its way out, and not set aside by somebody.
     pub(crate) const fn may_go(&self) -> bool {
         self.stays() && !matches!(self.member.state, MemberState::Aside)
-    }
-
-    /// It was launched after `at`, as far as EC2 says: in whole seconds, rounded down.
-    pub(crate) fn launched_after(&self, at: Timestamp) -> bool {
-        self.note.launched.is_some_and(|launched| launched + Duration::from_secs(1) > at)
     }
 
     /// What it runs, in words.
@@ -84,6 +78,8 @@ impl Kept<'_> {
 pub(crate) struct Roster<'a> {
     pub(crate) all: BTreeMap<&'a InstanceId, Kept<'a>>,
     pub(crate) groups: Vec<(&'a Pool, &'a Group)>,
+    /// The cluster's container instances that were looked at, those of other groups among them.
+    pub(crate) cluster: BTreeMap<&'a InstanceId, &'a Host>,
 }
 
 impl<'a> Roster<'a> {
@@ -101,7 +97,7 @@ impl<'a> Roster<'a> {
         }
         note_targets(&groups, seen, state, report);
         let facts: BTreeMap<&InstanceId, _> = seen.instances.iter().map(|one| (&one.id, one)).collect();
-        let ecs: BTreeMap<&InstanceId, &Host> = seen.hosts.iter().map(|host| (&host.id, host)).collect();
+        let cluster: BTreeMap<&InstanceId, &Host> = seen.hosts.iter().map(|host| (&host.id, host)).collect();
         let unhealthy = unhealthy_targets(seen);
         let clustered = given.fleet.cluster.is_some();
         let mut all = BTreeMap::new();
@@ -109,36 +105,55 @@ impl<'a> Roster<'a> {
             for member in &group.members {
                 let note = state.hosts.entry(member.id.clone()).or_insert_with(|| HostNote {
                     pool: pool.name.clone(),
+                    group: None,
                     since: given.now,
                     joined: false,
                     launched: None,
                     image: None,
                 });
+                // A pool may have got another name.
+                note.pool.clone_from(&pool.name);
+                note.group = Some(group.name.clone());
                 if let Some(fact) = facts.get(&member.id) {
                     note.launched = Some(fact.launched);
                     note.image.clone_from(&fact.image);
                 }
-                let host = ecs.get(&member.id).copied();
+                let host = cluster.get(&member.id).copied();
                 note.joined |= host.is_some();
                 let lacks = lacks(member, host, clustered, &unhealthy, group, seen.targets.is_some());
                 all.insert(&member.id, Kept { member, pool, group, host, note: note.clone(), lacks });
             }
         }
-        // A group that is not seen says nothing about its hosts.
-        let seen = |note: &HostNote| groups.iter().any(|(pool, _)| pool.name == note.pool);
-        let listed = |note: &HostNote| given.fleet.pools.iter().any(|pool| pool.name == note.pool);
-        state.hosts.retain(|id, note| all.contains_key(id) || (!seen(note) && listed(note)));
-        Self { all, groups }
+        // A group that is not seen says nothing about its hosts; of one that the fleet file names no more, what a roll began
+        // is to be ended.
+        let unseen = |note: &HostNote| {
+            let is = |name: &GroupName| note.group.as_ref() == Some(name);
+            let listed = given.fleet.pools.iter().any(|pool| is(&pool.auto_scaling_group));
+            listed && !groups.iter().any(|(_, group)| is(&group.name))
+        };
+        let State { hosts, drained, marked, .. } = state;
+        hosts.retain(|id, note| all.contains_key(id) || unseen(note) || drained.contains(id) || marked.contains(id));
+        Self { all, groups, cluster }
     }
 
-    /// The group of a pool.
-    pub(crate) fn group(&self, pool: &PoolName) -> Option<&'a Group> {
-        self.groups.iter().find(|(known, _)| known.name == *pool).map(|(_, group)| *group)
+    /// A group and its pool.
+    pub(crate) fn group(&self, name: &GroupName) -> Option<(&'a Pool, &'a Group)> {
+        self.groups.iter().find(|(_, group)| group.name == *name).copied()
     }
 
-    /// Hosts of a pool that stay in their group.
-    pub(crate) fn staying<'r>(&'r self, pool: &'r PoolName) -> impl Iterator<Item = (&'a InstanceId, &'r Kept<'a>)> {
-        self.all.iter().filter(|(_, kept)| kept.pool.name == *pool && kept.stays()).map(|(id, kept)| (*id, kept))
+    /// Whether a host is gone from its group, as far as that can be seen; where its group was not looked at, whether the
+    /// cluster does not show it either.
+    pub(crate) fn is_gone(&self, id: &InstanceId, note: Option<&HostNote>, partial: bool) -> bool {
+        let group = note.and_then(|note| note.group.as_ref());
+        match group.and_then(|group| self.group(group)) {
+            Some(_) => !self.all.contains_key(id),
+            None => !partial && !self.cluster.contains_key(id),
+        }
+    }
+
+    /// Hosts of a group that stay in it.
+    pub(crate) fn staying<'r>(&'r self, group: &'r GroupName) -> impl Iterator<Item = (&'a InstanceId, &'r Kept<'a>)> {
+        self.all.iter().filter(|(_, kept)| kept.group.name == *group && kept.stays()).map(|(id, kept)| (*id, kept))
     }
 
     /// Capacity units in service.

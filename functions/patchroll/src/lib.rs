@@ -8,21 +8,25 @@
 
 mod arrivals;
 mod bake;
+mod capacity;
 mod gates;
 pub mod handler;
 mod hosts;
 mod orders;
+mod pairs;
 mod plan;
 mod seen;
 mod state;
 mod stuck;
+mod successors;
 mod template;
 mod view;
 mod wave;
 mod withdraw;
 
 pub use handler::Patchroll;
+pub use pairs::{Capacity, Pair, Phase, Wave};
 pub use plan::plan;
 pub use seen::{Bakery, Seen};
-pub use state::{BakeState, Due, Ended, Ending, HostNote, Leaver, Raise, Roll, Stage, State, Target, Wave};
+pub use state::{BakeState, Due, Ended, Ending, HostNote, Roll, Stage, State, Target};
 pub use view::{HostPatch, PatchState, PatchView, RollView};

@@ -7,7 +7,7 @@ use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::report::{RollWait, Wait};
 use evenkeel_model::templates::TemplateVersion;
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{PoolName, RollId, Timestamp};
+use evenkeel_model::{GroupName, PoolName, RollId, Timestamp};
 use evenkeel_turn::{Ask, Order};
 
 use crate::hosts::Roster;
@@ -49,7 +49,7 @@ impl Planning<'_, '_> {
             }
             Ask::Due { because, refresh, hosts } => {
                 // What was launched after the event, or is nobody's here, is no reason.
-                let known = |id| self.roster.all.get(id).is_some_and(|kept| !kept.launched_after(order.at));
+                let known = |id| self.roster.all.get(id).is_some_and(|kept| !kept.note.came_after(order.at));
                 let covered = self.state.roll.as_ref().is_some_and(|roll| roll.started >= order.at);
                 if covered || !(hosts.is_empty() || hosts.iter().any(known)) {
                     return;
@@ -71,7 +71,7 @@ impl Planning<'_, '_> {
             return Err(format!("roll {} is under way", roll.id));
         }
         if let Some(pool) = &pool
-            && self.roster.group(pool).is_none()
+            && self.roster.groups.iter().all(|(known, _)| known.name != *pool)
         {
             return Err(format!("the fleet has no pool {pool}"));
         }
@@ -150,9 +150,10 @@ impl Planning<'_, '_> {
             replaced: 0,
             went: 0,
             abandoned: BTreeMap::new(),
-            base: BTreeMap::new(),
+            groups: BTreeMap::new(),
         };
         self.list_hosts(&mut roll);
+        let _nobody_else_yet = self.watch_capacities(&mut roll, None);
         self.state.roll = Some(roll);
     }
 
@@ -173,25 +174,25 @@ impl Planning<'_, '_> {
     }
 }
 
-/// What most of a pool's hosts on the list were launched from, where it is not what the pool launches now.
+/// What most of a group's hosts on the list were launched from, where it is not what the group launches now.
 fn versions_before(
     roster: &Roster<'_>,
     roll: &Roll,
     targets: &BTreeMap<PoolName, crate::state::Target>,
-) -> BTreeMap<PoolName, TemplateVersion> {
-    let mut counts: BTreeMap<&PoolName, BTreeMap<&TemplateVersion, usize>> = BTreeMap::new();
+) -> BTreeMap<GroupName, TemplateVersion> {
+    let mut counts: BTreeMap<&GroupName, BTreeMap<&TemplateVersion, usize>> = BTreeMap::new();
     for kept in roll.todo.iter().filter_map(|id| roster.all.get(id)) {
         let Some(own) = &kept.member.template else { continue };
         let target = targets.get(&kept.pool.name);
         if target.is_some_and(|target| target.template == own.id && target.version != own.version) {
-            *counts.entry(&kept.pool.name).or_default().entry(own).or_default() += 1;
+            *counts.entry(&kept.group.name).or_default().entry(own).or_default() += 1;
         }
     }
     let most = |versions: BTreeMap<&TemplateVersion, usize>| {
         let (version, _) = versions.into_iter().max_by_key(|(version, count)| (*count, version.version))?;
         Some(version.clone())
     };
-    counts.into_iter().filter_map(|(pool, versions)| Some((pool.clone(), most(versions)?))).collect()
+    counts.into_iter().filter_map(|(group, versions)| Some((group.clone(), most(versions)?))).collect()
 }
 
 const fn stronger(one: Refresh, other: Refresh) -> Refresh {

@@ -6,15 +6,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Why};
+use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Stuck, Why};
 use evenkeel_model::fleet::{Patch, Refresh, Strategy};
 use evenkeel_model::groups::MemberState;
-use evenkeel_model::observed::{Host, HostStatus, Signal};
+use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
-use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, Timestamp};
 use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
 
 use crate::hosts::{Kept, Roster};
+use crate::pairs::Wave;
 use crate::seen::Seen;
 use crate::state::{Ended, Ending, Roll, Stage, State};
 
@@ -23,12 +24,22 @@ const MOST_ENDED: usize = 10;
 /// Calls that mark hosts in one turn, at ten hosts each: a roll of a thousand hosts must not use up ECS's API.
 const MOST_MARKS: usize = 5;
 
-/// Plans a turn. Pure: the same arguments give the same plan.
-pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
+/// Plans a turn, which nothing but a beat of our own has woken where it is not `afresh`. Pure: the same arguments give the
+/// same plan.
+pub fn plan(given: &Given<'_, State>, seen: &Seen, afresh: bool) -> Outlook<State> {
     let mut state = given.state.clone();
     let mut report = Report::default();
-    let Some(policy) = &given.fleet.patch else {
-        return Outlook { steps: Vec::new(), report, state, budget: None, wakes: Vec::new() };
+    let none;
+    let policy = match &given.fleet.patch {
+        Some(policy) => policy,
+        None if state.is_quiet() => {
+            return Outlook { steps: Vec::new(), report, state, budget: None, wakes: Vec::new() };
+        }
+        // What was begun before the section was taken out is brought to an end.
+        None => {
+            none = Patch::default();
+            &none
+        }
     };
     state.notices.merge(&given.board.notices);
     state.notices.forget(given.now);
@@ -58,12 +69,16 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
         often: false,
     };
     planning.count_losses();
-    planning.follow_orders();
-    planning.begin_in_window();
+    if given.fleet.patch.is_some() {
+        planning.follow_orders();
+        planning.begin_in_window();
+    } else {
+        planning.end_without_section();
+    }
     planning.go_on();
     planning.undo_drains();
     planning.mark();
-    planning.outlook()
+    planning.outlook(afresh)
 }
 
 /// A turn in the making.
@@ -185,13 +200,37 @@ impl Planning<'_, '_> {
     fn count_those_that_went(&self, roll: &mut Roll) {
         let unseen = |id: &InstanceId| {
             let note = self.given.state.hosts.get(id);
-            note.is_some_and(|note| self.roster.group(&note.pool).is_none())
+            let group = note.and_then(|note| note.group.as_ref());
+            group.is_some_and(|group| self.roster.group(group).is_none())
         };
+        self.give_up_those_not_listed(roll);
         // Nobody waits for what somebody has set aside; it is listed again when it is back.
         roll.todo.retain(|id| self.roster.all.get(id).is_none_or(|kept| kept.may_go() || !kept.stays()));
         let before = roll.todo.len();
         roll.todo.retain(|id| self.roster.all.get(id).is_some_and(Kept::stays) || unseen(id));
         roll.went += u32::try_from(before - roll.todo.len()).unwrap_or(0);
+    }
+
+    /// Hosts of groups that the fleet file does not name any more are nobody's to replace.
+    fn give_up_those_not_listed(&self, roll: &mut Roll) {
+        for id in roll.todo.extract_if(.., |id| !self.is_of_listed_group(id)) {
+            roll.abandoned.insert(id, Stuck::NotListed);
+        }
+    }
+
+    /// The fleet file has no section for rolls any more: the one that is under way ends as if it had been aborted.
+    fn end_without_section(&mut self) {
+        self.state.due = None;
+        if let Some(roll) = &mut self.state.roll {
+            roll.aborting = true;
+            roll.halted = Some(Halt::NoSection);
+        }
+    }
+
+    /// Whether a host's group is one of the fleet's, as far as it is known.
+    fn is_of_listed_group(&self, id: &InstanceId) -> bool {
+        let group = self.given.state.hosts.get(id).and_then(|note| note.group.as_ref());
+        group.is_none_or(|group| self.is_listed(group))
     }
 
     /// A halt alarm in ALARM stops the roll.
@@ -246,12 +285,12 @@ impl Planning<'_, '_> {
     }
 
     /// Takes a place in the disruption budget.
-    pub(crate) fn note_out(&mut self, host: &InstanceId, pool: &PoolName) {
+    pub(crate) fn note_out(&mut self, host: &InstanceId) {
         let now = self.given.now;
         let out = Out {
             cause: OutCause::Roll,
             by: FunctionName::Patchroll,
-            pool: Some(pool.clone()),
+            pool: self.roster.all.get(host).map(|kept| kept.pool.name.clone()),
             since: now,
             deadline: now + self.policy.drain_timeout + self.policy.replace_timeout,
         };
@@ -263,20 +302,17 @@ impl Planning<'_, '_> {
         self.steps.push(Planned { step, why, needs: Vec::new(), beside });
     }
 
-    /// Whether this turn makes a pool's group larger.
-    pub(crate) fn grows(&self, pool: &PoolName) -> bool {
-        let of_pool = |planned: &Planned| matches!(&planned.step, Step::Host(HostStep::SetCapacity { pool: one, .. }) if one == pool);
-        self.steps.iter().any(of_pool)
-    }
-
     /// Hosts that drain because of a roll and are in no wave, or not any more. Those that another function has out are its
     /// affair.
     fn strays(&self, roll: Option<&Roll>) -> Vec<InstanceId> {
         let wave = roll.and_then(|roll| roll.wave.as_ref());
         let in_wave = |id: &InstanceId| wave.is_some_and(|wave| wave.hosts.contains_key(id));
         let drains = |id: &InstanceId| {
-            let kept = self.roster.all.get(id).filter(|kept| kept.stays());
-            kept.and_then(|kept| kept.host).is_some_and(|host| host.status == HostStatus::Draining)
+            let stays = match self.roster.all.get(id) {
+                Some(kept) => kept.stays(),
+                None => !self.is_of_listed_group(id),
+            };
+            stays && self.roster.cluster.get(id).is_some_and(|host| host.status == HostStatus::Draining)
         };
         let taken = |id: &InstanceId| self.budget.outs.get(id).is_some_and(|out| out.by != FunctionName::Patchroll);
         self.state.drained.iter().filter(|id| !in_wave(id) && drains(id) && !taken(id)).cloned().collect()
@@ -290,9 +326,9 @@ impl Planning<'_, '_> {
         let roster = self.roster;
         let notes = &self.state.hosts;
         self.state.drained.retain(|id| {
-            let active = roster.all.get(id).and_then(|kept| kept.host).is_some_and(Host::takes_tasks);
+            let active = roster.cluster.get(id).is_some_and(|host| host.takes_tasks());
             let in_wave = wave.is_some_and(|wave| wave.hosts.contains_key(id));
-            notes.contains_key(id) && (in_wave || !active)
+            !roster.is_gone(id, notes.get(id), self.seen.partial) && (in_wave || !active)
         });
         let given_up = |id: &InstanceId| {
             let now = roll.as_ref().map(|roll| &roll.abandoned);
@@ -323,14 +359,16 @@ impl Planning<'_, '_> {
         };
         let (mut old, mut new): (Vec<InstanceId>, Vec<InstanceId>) = (Vec::new(), Vec::new());
         let mut marked = std::mem::take(&mut self.state.marked);
-        marked.retain(|id| self.state.hosts.contains_key(id));
-        for (id, kept) in &self.roster.all {
-            let Some(host) = kept.host else { continue };
-            match (listed(id), host.attributes.contains_key(HostStep::OLD)) {
-                (true, false) => old.push((*id).clone()),
-                (false, true) => new.push((*id).clone()),
+        let (roster, notes, partial) = (self.roster, &self.state.hosts, self.seen.partial);
+        marked.retain(|id| !roster.is_gone(id, notes.get(id), partial));
+        let ids: BTreeSet<InstanceId> = roster.all.keys().copied().chain(&marked).cloned().collect();
+        for id in ids {
+            let Some(host) = roster.cluster.get(&id) else { continue };
+            match (listed(&id), host.attributes.contains_key(HostStep::OLD)) {
+                (true, false) => old.push(id),
+                (false, true) => new.push(id),
                 (false, false) => {
-                    marked.remove(*id);
+                    marked.remove(&id);
                 }
                 (true, true) => {}
             }
@@ -363,7 +401,7 @@ impl Planning<'_, '_> {
         }
     }
 
-    fn outlook(mut self) -> Outlook<State> {
+    fn outlook(mut self, afresh: bool) -> Outlook<State> {
         let (drains, ends) = (std::mem::take(&mut self.drains), std::mem::take(&mut self.ends));
         self.state.drained.extend(drains.iter().map(|(id, _)| id.clone()));
         self.set_status(drains, HostStatus::Draining);
@@ -371,7 +409,7 @@ impl Planning<'_, '_> {
             self.push(step, why, true);
         }
         self.keep_own_places();
-        let wakes = self.when_to_look_again();
+        let wakes = self.when_to_look_again(afresh);
         let Planning { given, budget, state, report, steps, .. } = self;
         let budget = (budget != given.board.budget).then_some(budget);
         Outlook { steps, report, state, budget, wakes }
@@ -381,21 +419,26 @@ impl Planning<'_, '_> {
     fn keep_own_places(&mut self) {
         let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
         let drained = &self.state.drained;
-        let out = |id: &InstanceId| drained.contains(id) || wave.is_some_and(|wave| wave.hosts.contains_key(id));
+        let of_wave = |id: &InstanceId| wave.and_then(|wave| wave.hosts.get(id)).is_some_and(|pair| !pair.is_over());
+        let out = |id: &InstanceId| drained.contains(id) || of_wave(id);
         self.budget.outs.retain(|id, known| known.by != FunctionName::Patchroll || out(id));
     }
 
     /// When to look again besides the ticks: often while hosts become empty or come into service, and at the end of the
-    /// quiet time.
-    fn when_to_look_again(&mut self) -> Vec<Duration> {
+    /// quiet time. Beats ask for the next ones; a turn that none of them has woken asks for those after them, so that a chain
+    /// of beats is no longer than from tick to tick.
+    fn when_to_look_again(&mut self, afresh: bool) -> Vec<Duration> {
         let now = self.given.now;
         let mut wakes = std::mem::take(&mut self.wakes);
-        if self.often && self.state.woken_until <= now + BEATS_OVERLAP {
-            let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
-            let calm = wave.is_some_and(|wave| !wave.raised.is_empty());
-            let beats = if calm { &CALM_BEATS[..] } else { &BEATS[..] };
-            wakes.extend(beats.iter().map(|after| Duration::from_secs(*after)));
-            self.state.woken_until = now + Duration::from_secs(beats[beats.len() - 1]);
+        let wave = self.state.roll.as_ref().and_then(|roll| roll.wave.as_ref());
+        let beats = if wave.is_some_and(Wave::launches_first) { &CALM_BEATS[..] } else { &BEATS[..] };
+        let last = Duration::from_secs(beats[beats.len() - 1]);
+        let ahead = if afresh { last } else { BEATS_OVERLAP };
+        if self.often && self.state.woken_until <= now + ahead {
+            let from = self.state.woken_until.max(now);
+            let from = if afresh { whole_seconds(from.duration_since(now).unsigned_abs()) } else { Duration::ZERO };
+            wakes.extend(beats.iter().map(|after| from + Duration::from_secs(*after)));
+            self.state.woken_until = now + from + last;
         }
         wakes.into_iter().collect()
     }

@@ -11,7 +11,8 @@ use evenkeel_model::{AlarmName, GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Roll, Stage, State, Wave};
+use crate::pairs::Wave;
+use crate::state::{Roll, Stage, State};
 
 /// Halt alarms are read again after this long, besides before every wave and when an alarm's own event says so.
 const ALARMS_COUNT: Duration = Duration::from_secs(55);
@@ -145,18 +146,17 @@ impl Looks {
 
     fn during(given: &Given<'_, State>, wave: &Wave) -> Self {
         let since = |at: Timestamp| given.now.duration_since(at).unsigned_abs();
-        let awaits = wave.hosts.values().any(|leaver| leaver.ended) || !wave.raised.is_empty();
         let usually = given.fleet.patch.as_ref().map_or(DRAINS_USUALLY, drains_usually);
-        let slow = wave.hosts.values().filter(|leaver| !leaver.ended).filter_map(|leaver| leaver.leaves);
-        let slow = slow.into_iter().any(|at| since(at) >= usually);
-        let drains = wave.hosts.values().all(|leaver| leaver.leaves.is_some())
-            && wave.hosts.values().any(|leaver| !leaver.ended);
+        let slow = wave.hosts.values().any(|pair| pair.leaves() && since(pair.since) >= usually);
+        // Whether they are empty is all that matters.
+        let drains = wave.hosts.values().all(|pair| pair.leaves() || pair.is_over());
+        let waits = wave.hosts.values().filter(|pair| pair.awaits()).map(|pair| pair.since).min();
         let own = || wave.hosts.keys().chain(&given.state.drained).cloned().collect();
         Self {
             hosts: if drains && !slow { LookAt::these(own()) } else { LookAt::All },
             running: slow,
             targets: true,
-            refusals: since(wave.gone.unwrap_or(wave.since)) >= LAUNCHES_USUALLY && (awaits || wave.gone.is_some()),
+            refusals: waits.is_some_and(|at| since(at) >= LAUNCHES_USUALLY),
             ..Self::watch(given)
         }
     }

@@ -1,6 +1,7 @@
 //! What patchroll remembers from turn to turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use evenkeel_model::decision::{Halt, HostStep, Outcome, Step, Stuck};
 use evenkeel_model::fleet::{Patch, Refresh};
@@ -10,6 +11,8 @@ use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, RollId, TemplateI
 use evenkeel_turn::{Applied, Notices, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::pairs::{Capacity, Wave};
 
 /// The state of a fleet. Fields that this version does not know are kept as they are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -83,6 +86,11 @@ pub struct Missed {
 }
 
 impl State {
+    /// Whether nothing is under way, and nothing is left of it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.roll.is_none() && self.drained.is_empty() && self.marked.is_empty() && self.borrows == 0
+    }
+
     /// Notes what became of a step, where the next look does not show it.
     pub(crate) fn settle(&mut self, applied: &Applied<'_>) {
         match &applied.planned.step {
@@ -107,8 +115,11 @@ impl Remembers for State {
 /// What is remembered of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostNote {
-    /// Its pool.
+    /// Its pool, as the fleet file called it last.
     pub pool: PoolName,
+    /// Its group: what it belongs to, whatever its pool is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// When it was first seen.
     pub since: Timestamp,
     /// It was seen in the cluster.
@@ -120,6 +131,14 @@ pub struct HostNote {
     /// Its image, once EC2 has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
+}
+
+impl HostNote {
+    /// Whether it was launched after `at`: as EC2 says, in whole seconds, rounded down; until it does, a host that was first
+    /// seen after that was.
+    pub(crate) fn came_after(&self, at: Timestamp) -> bool {
+        self.launched.map_or(self.since > at, |launched| launched + Duration::from_secs(1) > at)
+    }
 }
 
 /// What a pool launches.
@@ -172,9 +191,9 @@ pub struct Roll {
     /// It takes no more hosts out, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<Halt>,
-    /// What the pools launched before, for the way back.
+    /// What the groups launched before, for the way back.
     #[serde(default)]
-    pub from: BTreeMap<PoolName, TemplateVersion>,
+    pub from: BTreeMap<GroupName, TemplateVersion>,
     /// Hosts that are still to be replaced.
     #[serde(default)]
     pub todo: BTreeSet<InstanceId>,
@@ -196,9 +215,9 @@ pub struct Roll {
     /// Hosts that could not be replaced.
     #[serde(default)]
     pub abandoned: BTreeMap<InstanceId, Stuck>,
-    /// Groups that may be larger than they should be, and their size.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub base: BTreeMap<PoolName, u32>,
+    /// The groups' capacities.
+    #[serde(default)]
+    pub groups: BTreeMap<GroupName, Capacity>,
 }
 
 impl Roll {
@@ -211,7 +230,7 @@ impl Roll {
     /// Whether there is something to do for it, although no wave is under way and nobody says anything.
     pub(crate) fn goes_on_alone(&self, policy: &Patch) -> bool {
         let stopped = self.paused || (self.halted.is_some() && self.stage == Stage::Rolling);
-        !stopped || self.aborting || self.turns_back(policy) || !self.base.is_empty()
+        !stopped || self.aborting || self.turns_back(policy) || self.groups.values().any(|group| group.extra > 0)
     }
 }
 
@@ -235,64 +254,6 @@ pub struct BakeState {
     /// Why it gives no image: what it made is being cleared away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-}
-
-/// Hosts that are out together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wave {
-    /// Since when.
-    pub since: Timestamp,
-    /// The hosts that go.
-    pub hosts: BTreeMap<InstanceId, Leaver>,
-    /// The version that each pool launched when it began.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub targets: BTreeMap<PoolName, u64>,
-    /// For launch-first: how the groups grow, by pool.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub raised: BTreeMap<PoolName, Raise>,
-    /// When the first of the new hosts was there and its old one still was, too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub came: Option<Timestamp>,
-    /// Its hosts are too many: their groups shrink by them.
-    #[serde(default)]
-    pub withdraws: bool,
-    /// When the last of its hosts had gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone: Option<Timestamp>,
-}
-
-/// A group's capacity while new hosts come before old ones go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Raise {
-    /// Before, and again afterwards.
-    pub from: u32,
-    /// What was found when the wave began: more than `from` where an earlier wave left hosts over.
-    pub found: u32,
-    /// Meanwhile.
-    pub to: u32,
-}
-
-impl Raise {
-    /// The largest that we made it: a wave that has enough hosts left over from an earlier one asks for no more.
-    pub(crate) fn most(&self) -> u32 {
-        self.to.max(self.found)
-    }
-}
-
-/// A host of a wave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaver {
-    /// Its pool.
-    pub pool: PoolName,
-    /// When it was told to drain, or to end where there is no cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaves: Option<Timestamp>,
-    /// When it was told to end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Timestamp>,
-    /// It is on its way out of its group, or gone.
-    #[serde(default)]
-    pub ended: bool,
 }
 
 /// A roll that has ended.

@@ -7,11 +7,12 @@ use evenkeel_model::decision::Stuck;
 use evenkeel_model::fleet::Fleet;
 use evenkeel_model::groups::Refusal;
 use evenkeel_model::observed::{Running, Task, TaskPhase};
-use evenkeel_model::{InstanceId, ServiceName};
+use evenkeel_model::{InstanceId, PoolName, ServiceName};
 
 use crate::hosts::{Kept, Roster};
+use crate::pairs::{Pair, Wave};
 use crate::seen::Seen;
-use crate::state::{Target, Wave};
+use crate::state::Target;
 
 /// What is in the way of a host that drains. Standalone and protected tasks are named before the others: only they can
 /// never be helped by waiting for room.
@@ -74,31 +75,30 @@ pub(crate) fn tied_hosts(running: &Running) -> BTreeSet<&InstanceId> {
     running.tasks.iter().filter(stays).map(|task| &task.host).collect()
 }
 
-/// Why a wave's new hosts are not in service.
-pub(crate) fn of_wave(
+/// Why a pair's successor is not in service.
+pub(crate) fn of_pair(
+    pair: &Pair,
     wave: &Wave,
     roster: &Roster<'_>,
     seen: &Seen,
-    targets: &BTreeMap<evenkeel_model::PoolName, Target>,
+    targets: &BTreeMap<PoolName, Target>,
     waited: Duration,
 ) -> Stuck {
-    let pools = wave.hosts.values().map(|leaver| &leaver.pool);
-    let new = |pool| {
-        roster.staying(pool).filter(|(id, kept)| kept.launched_after(wave.since) && !wave.hosts.contains_key(*id))
-    };
-    for pool in pools.clone() {
-        for (_, kept) in new(pool) {
-            if let Some(lacks) = &kept.lacks {
-                return Stuck::NeverHealthy { lacks: format!("{}: {lacks}", kept.member.id), waited };
-            }
-            if kept.outdated(targets.get(pool)).is_some() {
-                return Stuck::StillOutdated { runs: kept.runs() };
-            }
+    let asked = pair.asked.unwrap_or(wave.since);
+    let newcomers = roster.staying(&pair.group).filter(|(id, kept)| {
+        let new = kept.note.came_after(asked) && !wave.hosts.contains_key(*id) && !wave.is_claimed(id);
+        new || pair.successor.as_ref() == Some(*id)
+    });
+    for (_, kept) in newcomers {
+        if let Some(lacks) = &kept.lacks {
+            return Stuck::NeverHealthy { lacks: format!("{}: {lacks}", kept.member.id), waited };
+        }
+        if kept.outdated(targets.get(&kept.pool.name)).is_some() {
+            return Stuck::StillOutdated { runs: kept.runs() };
         }
     }
-    let since = wave.since;
-    let refused = pools.filter_map(|pool| roster.group(pool)).filter_map(|group| seen.refusals.get(&group.name));
-    let newest: Option<&Refusal> = refused.flatten().filter(|refusal| refusal.at >= since).max_by_key(|one| one.at);
+    let refused = seen.refusals.get(&pair.group).into_iter().flatten();
+    let newest: Option<&Refusal> = refused.filter(|refusal| refusal.at >= wave.since).max_by_key(|one| one.at);
     newest.map_or(Stuck::NotLaunched { waited }, |refusal| Stuck::LaunchFailing { because: refusal.message.clone() })
 }
 

@@ -2,7 +2,7 @@
 
 use evenkeel_model::decision::{ImageStep, RollWhy, Step, Why};
 use evenkeel_model::templates::{TemplateUse, TemplateVersion, VersionSpec};
-use evenkeel_model::{ImageId, PoolName};
+use evenkeel_model::{GroupName, ImageId};
 
 use crate::plan::Planning;
 use crate::state::{Roll, Stage};
@@ -18,9 +18,9 @@ impl Planning<'_, '_> {
             .roster
             .all
             .iter()
-            .filter(|(_, kept)| kept.stays() && kept.launched_after(roll.started))
+            .filter(|(_, kept)| kept.stays() && kept.note.came_after(roll.started))
             .filter(|(_, kept)| {
-                let from = roll.from.get(&kept.pool.name);
+                let from = roll.from.get(&kept.group.name);
                 from.is_some_and(|from| kept.member.template.as_ref().is_some_and(|own| own != from))
             })
             .map(|(id, _)| (*id).clone())
@@ -31,21 +31,22 @@ impl Planning<'_, '_> {
     pub(crate) fn point_back(&mut self, roll: &Roll) -> bool {
         let Some(because) = roll.halted.clone() else { return true };
         let mut done = true;
-        for (pool, from) in &roll.from {
-            done &= self.point(pool, from, &Why::Roll(RollWhy::RollBack { because: because.clone() }));
+        for (group, from) in &roll.from {
+            done &= self.point(group, from, &Why::Roll(RollWhy::RollBack { because: because.clone() }));
         }
         done
     }
 
-    /// Has a pool's group launch one version of its template.
-    fn point(&mut self, pool: &PoolName, to: &TemplateVersion, why: &Why) -> bool {
-        let Some(group) = self.roster.group(pool) else { return true };
-        let target = self.state.targets.get(pool);
+    /// Has a group launch one version of its template. Gives whether it does; a group that is not the fleet's any more is
+    /// nobody's concern.
+    fn point(&mut self, group: &GroupName, to: &TemplateVersion, why: &Why) -> bool {
+        let Some((pool, group)) = self.roster.group(group) else { return !self.is_listed(group) };
+        let target = self.state.targets.get(&pool.name);
         if target.is_some_and(|target| target.template == to.id && target.version == to.version) {
             return true;
         }
         let template = TemplateUse { id: to.id.clone(), version: VersionSpec::Number(to.version) };
-        let step = ImageStep::UseVersion { pool: pool.clone(), group: group.name.clone(), template };
+        let step = ImageStep::UseVersion { pool: pool.name.clone(), group: group.name.clone(), template };
         self.push(Step::Image(step), why.clone(), false);
         false
     }
@@ -54,12 +55,11 @@ impl Planning<'_, '_> {
     /// naming versions stays as it is. Gives whether they all do.
     pub(crate) fn point_to_image(&mut self, roll: &Roll, image: &ImageId) -> bool {
         let mut done = true;
-        let pools: Vec<PoolName> = self.roster.groups.iter().map(|(pool, _)| pool.name.clone()).collect();
         let mut made: std::collections::BTreeSet<evenkeel_model::TemplateId> = std::collections::BTreeSet::new();
-        for pool in pools.iter().filter(|pool| roll.pool.as_ref().is_none_or(|asked| asked == *pool)) {
-            let (Some(group), Some(target)) = (self.roster.group(pool), self.state.targets.get(pool).cloned()) else {
-                continue;
-            };
+        let roster = self.roster;
+        for (pool, group) in &roster.groups {
+            let asked = roll.pool.as_ref().is_none_or(|asked| *asked == pool.name);
+            let Some(target) = self.state.targets.get(&pool.name).filter(|_| asked).cloned() else { continue };
             let Some(asks) = &group.template else { continue };
             if target.image.as_ref() == Some(image) {
                 continue;
@@ -83,7 +83,7 @@ impl Planning<'_, '_> {
                 }
                 (Some((version, _)), VersionSpec::Number(_)) => {
                     let to = TemplateVersion { id: asks.id.clone(), version };
-                    let _not_yet = self.point(pool, &to, &why);
+                    let _not_yet = self.point(&group.name, &to, &why);
                 }
             }
         }

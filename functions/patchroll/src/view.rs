@@ -168,11 +168,12 @@ fn would_be(hosts: &BTreeMap<InstanceId, HostPatch>, policy: &Patch) -> Vec<Vec<
 }
 
 fn roll_view(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Roll) -> RollView {
-    let out = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len());
+    let out = roll.wave.as_ref().map_or(0, |wave| wave.hosts.values().filter(|pair| !pair.is_over()).count());
+    let settled = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len() - out);
     let settles = roll.wave.is_none() && roll.quiet.is_some_and(|until| until > given.now);
     let left = u32::try_from(roll.todo.len()).unwrap_or(u32::MAX);
     let out = u32::try_from(out).unwrap_or(u32::MAX);
-    let done = roll.replaced + roll.went;
+    let done = roll.replaced + roll.went + u32::try_from(settled).unwrap_or(u32::MAX);
     let size = if roll.waves == 0 && left > 0 {
         1
     } else {

@@ -67,13 +67,13 @@ impl Aws {
 }
 
 impl Beats for Aws {
-    async fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> Answer<()> {
+    async fn wake_after(&self, fleet: &FleetName, delays: &[Duration], hop: u32) -> Answer<()> {
         let Some(url) = &self.settings.beat_queue else {
             return Err(PortError::Refused("this function has no queue to be woken by".to_owned()));
         };
         let now = self.now();
         all(delays.chunks(MOST_MESSAGES).map(async |chunk| {
-            let entries = chunk.iter().enumerate().map(|(index, delay)| entry(index, fleet, *delay, now));
+            let entries = chunk.iter().enumerate().map(|(index, delay)| entry(index, fleet, *delay, now, hop));
             let entries = entries.collect::<Answer<Vec<_>>>()?;
             let answer = self.sqs.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
             let answer = answer.map_err(port_error)?;
@@ -102,10 +102,16 @@ impl DeadLetters for Aws {
     }
 }
 
-fn entry(index: usize, fleet: &FleetName, delay: Duration, now: Timestamp) -> Answer<SendMessageBatchRequestEntry> {
+fn entry(
+    index: usize,
+    fleet: &FleetName,
+    delay: Duration,
+    now: Timestamp,
+    hop: u32,
+) -> Answer<SendMessageBatchRequestEntry> {
     let seconds = delay.as_secs().min(LONGEST_DELAY);
     let at = now + Duration::from_secs(seconds);
-    let beat = serde_json::json!({ "fleet": fleet, "beat": format!("{at:.0}") });
+    let beat = serde_json::json!({ "fleet": fleet, "beat": format!("{at:.0}"), "hop": hop });
     let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(beat.to_string());
     let entry = entry.delay_seconds(i32::try_from(seconds).unwrap_or(0));
     entry.build().map_err(|error| PortError::Refused(error.to_string()))

@@ -31,6 +31,7 @@ pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
         return Err(Malformed::here(Reason::SeveralVerbs { first: verb, second }));
     }
     let with = match verb {
+        "beat" => Some("hop"),
         "demand" => Some("at"),
         "roll" => Some("pool"),
         _ => None,
@@ -38,7 +39,9 @@ pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
     only(object, verb, with)?;
     let request = match verb {
         "beat" => {
-            return Ok(Reading::Trigger(Trigger::Beat(Beat { fleet, at: exact_time(object, verb)? })));
+            let hop = object.raw("hop").map(serde_json::from_str).transpose();
+            let hop = hop.map_err(|_| Malformed::at("hop", Reason::NotA { expected: "a count" }))?.unwrap_or(0);
+            return Ok(Reading::Trigger(Trigger::Beat(Beat { fleet, at: exact_time(object, verb)?, hop })));
         }
         "demand" => Request::Demand(demand(object)?),
         "microscale" => Request::Microscale(object.word(verb)?),

@@ -376,6 +376,25 @@ pub struct Patch {
     pub bake: Option<Bake>,
 }
 
+/// What a fleet file says that only has the section.
+impl Default for Patch {
+    fn default() -> Self {
+        Self {
+            windows: Vec::new(),
+            strategy: Strategy::default(),
+            wave: Wave::default(),
+            refresh: Refresh::default(),
+            settle: default_settle(),
+            halt_alarms: Vec::new(),
+            roll_back: false,
+            drain_timeout: default_drain_timeout(),
+            replace_timeout: default_replace_timeout(),
+            borrow: false,
+            bake: None,
+        }
+    }
+}
+
 /// Which comes first in a wave.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -102,6 +102,12 @@ impl Trigger {
         }
     }
 
+    /// How many beats have led to it, each asked for by the turn of the one before.
+    #[must_use]
+    pub const fn hops(&self) -> u32 {
+        if let Self::Beat(beat) = self { beat.hop } else { 0 }
+    }
+
     /// The kind in one word, for counts. The same word names the variant in JSON.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -144,6 +150,9 @@ pub struct Beat {
     pub fleet: FleetName,
     /// The moment it stands for.
     pub at: Timestamp,
+    /// How many beats have led to it, one asked for by the turn of another; itself included.
+    #[serde(default)]
+    pub hop: u32,
 }
 
 #[cfg(test)]

@@ -182,8 +182,9 @@ pub trait ReadSignals: Sync {
 
 /// Asks for turns between two ticks.
 pub trait Beats: Sync {
-    /// Wakes the function that asks, for `fleet`, once after each of `delays`.
-    fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> impl Future<Output = Answer<()>> + Send;
+    /// Wakes the function that asks, for `fleet`, once after each of `delays`; `hop` says how many beats will have led to
+    /// those turns.
+    fn wake_after(&self, fleet: &FleetName, delays: &[Duration], hop: u32) -> impl Future<Output = Answer<()>> + Send;
 }
 
 /// One value of a metric.

@@ -29,7 +29,7 @@ pub(crate) enum Event {
     /// A call of a turn is answered.
     Resume(TurnNo),
     /// A message reaches a function; so often it was tried before.
-    Deliver { to: FunctionName, bytes: Arc<[u8]>, tries: u32 },
+    Deliver { to: FunctionName, bytes: Arc<[u8]>, tries: u32, chain: u32 },
     /// The schedule's minute.
     Tick,
     /// ECS looks at a service.

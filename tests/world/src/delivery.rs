@@ -16,6 +16,10 @@ const ACCOUNT: &str = "123456789012";
 /// The region of all simulated ARNs.
 const REGION: &str = "eu-west-1";
 
+/// Messages of a function to itself in a row, after which Lambda takes them for a loop (Lambda developer guide, "Recursive
+/// loop detection": about 16).
+const LONGEST_CHAIN: u32 = 16;
+
 /// How sure AWS is that an event arrives (aws-facts: best effort, or at least once).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Promise {
@@ -27,15 +31,15 @@ impl Core {
     /// Sends a payload on its way to every function: each has a rule of its own.
     pub(crate) fn send(&mut self, payload: &Value, promise: Promise, delay: Ms) {
         for function in self.functions() {
-            self.send_to(function, payload, promise, delay);
+            self.send_to(function, payload, promise, delay, 0);
         }
     }
 
-    fn send_to(&mut self, to: FunctionName, payload: &Value, promise: Promise, delay: Ms) {
+    fn send_to(&mut self, to: FunctionName, payload: &Value, promise: Promise, delay: Ms, chain: u32) {
         let bytes: Arc<[u8]> = payload.to_string().into_bytes().into();
         let streams = self.rng.own(to);
         let own = delay + streams.delivery.random_range(100..900);
-        let deliver = |bytes: &Arc<[u8]>| Event::Deliver { to, bytes: Arc::clone(bytes), tries: 0 };
+        let deliver = |bytes: &Arc<[u8]>| Event::Deliver { to, bytes: Arc::clone(bytes), tries: 0, chain };
         match self.faults.of_event(streams.faults, promise == Promise::BestEffort) {
             EventFault::None => self.after(own, deliver(&bytes)),
             EventFault::Lost => {}
@@ -77,10 +81,16 @@ impl Core {
         self.send(&payload, Promise::AtLeastOnce, 0);
     }
 
-    /// A beat, as a delayed message of a standard queue.
-    pub(crate) fn send_beat(&mut self, to: FunctionName, fleet: &FleetName, delay: Ms) {
+    /// A beat, as a delayed message of a standard queue. `chain` is Lambda's own count of the messages that have led to it:
+    /// where it is too long, Lambda puts the message away.
+    pub(crate) fn send_beat(&mut self, to: FunctionName, fleet: &FleetName, delay: Ms, hop: u32, chain: u32) {
+        if chain > LONGEST_CHAIN {
+            let now = self.now;
+            self.audit.violated(12, now, format!("{to} has woken itself {chain} times in a row, and Lambda cuts that"));
+            return;
+        }
         let at = timestamp(self.now + delay);
-        let body = json!({ "fleet": fleet, "beat": format!("{at:.0}") }).to_string();
+        let body = json!({ "fleet": fleet, "beat": format!("{at:.0}"), "hop": hop }).to_string();
         let message = json!({ "Records": [{
             "messageId": format!("beat-{}", self.now + delay),
             "receiptHandle": "r",
@@ -92,7 +102,7 @@ impl Core {
             "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:evenkeel-beats"),
             "awsRegion": REGION,
         }] });
-        self.send_to(to, &message, Promise::AtLeastOnce, delay);
+        self.send_to(to, &message, Promise::AtLeastOnce, delay, chain);
     }
 
     /// An application's own demand.

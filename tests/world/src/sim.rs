@@ -58,6 +58,8 @@ struct Message {
     to: FunctionName,
     bytes: Arc<[u8]>,
     tries: u32,
+    /// How many messages of the function to itself have led to it, itself included.
+    chain: u32,
 }
 
 /// How turns ended.
@@ -154,7 +156,7 @@ impl World {
     pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::Resume(turn) => self.resume(turn),
-            Event::Deliver { to, bytes, tries } => self.deliver(&Message { to, bytes, tries }),
+            Event::Deliver { to, bytes, tries, chain } => self.deliver(&Message { to, bytes, tries, chain }),
             Event::Tick => self.tick(),
             Event::Reconcile(service) => self.lock().reconcile(service),
             Event::Runs(task) => self.lock().runs(task),
@@ -219,6 +221,7 @@ impl World {
                         let begun = under.entry(turn).or_default();
                         begun.kill_at = faults.kill_at(turn, of_roll, rng.own(message.to).faults);
                         begun.timed = about_a_host;
+                        begun.chain = message.chain;
                     }
                     self.turns.insert(turn, (work, message.clone()));
                     self.resume(turn);
@@ -275,7 +278,8 @@ impl World {
             return;
         }
         let mut core = self.lock();
-        core.after(MINUTE * Ms::from(tries), Event::Deliver { to: message.to, bytes: message.bytes, tries });
+        let Message { to, bytes, chain, .. } = message;
+        core.after(MINUTE * Ms::from(tries), Event::Deliver { to, bytes, tries, chain });
     }
 
     /// What was wanted and what ran, over time.

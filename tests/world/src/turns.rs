@@ -34,6 +34,8 @@ pub(crate) struct Under {
     pub(crate) calls: u32,
     /// At which call it is killed.
     pub(crate) kill_at: Option<u32>,
+    /// How many messages of its own function have led to it, one sent by the turn of another.
+    pub(crate) chain: u32,
     /// It is dead: nothing of it happens any more.
     pub(crate) killed: bool,
     /// Calls that were not answered well.

@@ -113,6 +113,8 @@ pub enum Halt {
     Request,
     /// Somebody else is at work on its group.
     Yields,
+    /// The fleet file has no `[patch]` any more.
+    NoSection,
 }
 
 impl fmt::Display for Halt {
@@ -123,6 +125,7 @@ impl fmt::Display for Halt {
             Self::Bake(because) => write!(f, "no image was baked: {because}"),
             Self::Request => f.write_str("by request"),
             Self::Yields => f.write_str("somebody else is at work on its group"),
+            Self::NoSection => f.write_str("the fleet file has no [patch] any more"),
         }
     }
 }
@@ -162,6 +165,8 @@ pub enum Stuck {
     },
     /// The agent is away, so ECS cannot empty the host.
     AgentAway,
+    /// The fleet file does not name its group any more.
+    NotListed,
     /// The group's launches are refused.
     LaunchFailing {
         /// AWS's words.
@@ -210,6 +215,7 @@ impl fmt::Display for Stuck {
             Self::Protected { service, tasks } => write!(f, "{tasks} tasks of {service} are protected"),
             Self::Stopping { tasks } => write!(f, "{tasks} tasks are stopping or leave their load balancer"),
             Self::AgentAway => f.write_str("its agent is away"),
+            Self::NotListed => f.write_str("the fleet file does not name its group any more"),
             Self::LaunchFailing { because } => write!(f, "launches are refused: {because}"),
             Self::NotLaunched { waited } => write!(f, "nothing was launched in {} s", waited.as_secs()),
             Self::NeverHealthy { lacks, waited } => {

@@ -161,10 +161,10 @@ impl ChangeImages for Ports {
 }
 
 impl Beats for Ports {
-    async fn wake_after(&self, fleet: &FleetName, delays: &[Duration]) -> Answer<()> {
-        self.call(Api::SendMessageBatch, |core, _, _| {
+    async fn wake_after(&self, fleet: &FleetName, delays: &[Duration], hop: u32) -> Answer<()> {
+        self.call(Api::SendMessageBatch, |core, under, _| {
             for delay in delays {
-                core.send_beat(self.function, fleet, millis(*delay));
+                core.send_beat(self.function, fleet, millis(*delay), hop, under.chain + 1);
             }
             Ok(())
         })
