@@ -6,7 +6,7 @@ use evenkeel_model::decision::{HostStep, RollWhy, Step, Why};
 use evenkeel_model::report::{RollWait, Wait};
 use evenkeel_model::{GroupName, Timestamp};
 
-use crate::pairs::{Capacity, Found, Pair, Phase, Wave};
+use crate::pairs::{Capacity, Pair, Phase, Wave};
 use crate::plan::Planning;
 use crate::state::Roll;
 
@@ -23,7 +23,9 @@ impl Planning<'_, '_> {
             if !self.is_settled(capacity) {
                 continue;
             }
-            if let Found::Foreign { .. } = capacity.compare(wave, &group.name, group.desired) {
+            if capacity.is_ours(wave, &group.name, group.desired) {
+                capacity.take_stock(wave, &group.name, group.desired);
+            } else {
                 foreign.push((group.name.clone(), group.desired));
             }
         }
@@ -58,7 +60,8 @@ impl Planning<'_, '_> {
             let Some(capacity) = roll.groups.get_mut(&name) else { continue };
             let waits = wave.of(&name).any(|(_, pair)| pair.phase == Phase::WaitingToLaunch);
             let ends = wave.of(&name).any(|(_, pair)| pair.phase == Phase::Ending);
-            if !waits || ends {
+            // Somebody else's number is not overwritten, also before it is certain whose it is.
+            if !waits || ends || !capacity.is_ours(Some(wave), &name, group.desired) {
                 continue;
             }
             let to = capacity.whole(Some(wave), &name);

@@ -171,7 +171,9 @@ impl<'r> Planning<'_, 'r> {
             let (_, kept) = candidates.swap_remove(best);
             let units = kept.pool.units;
             match self.strategy(kept.pool) {
-                Strategy::TerminateFirst if kept.ready() && working < hosts.minimum + units => {
+                Strategy::TerminateFirst
+                    if kept.may_work() && working < hosts.minimum + if kept.ready() { units } else { 0 } =>
+                {
                     let (in_service, minimum) = (working, hosts.minimum);
                     held_up = Some(Wait::Host(HostWait::Minimum { in_service, minimum }));
                     continue;
@@ -324,25 +326,27 @@ impl<'r> Planning<'_, 'r> {
         self.falls_short(wave, host)
     }
 
-    /// What keeps a host in service that was about to be told to go: others fell out before that.
+    /// What keeps a host that was about to be told to go, or to end: others fell out before that.
     pub(crate) fn must_stay(&self, wave: &Wave, host: &InstanceId) -> Option<Wait> {
         let (out, allowed) = (self.budget.out(), self.given.fleet.disruption.max_out);
-        if out > allowed {
+        let works = self.roster.all.get(host).is_some_and(|kept| !kept.is_draining());
+        if works && out > allowed {
             return Some(Wait::Host(HostWait::BudgetSpent { out, allowed }));
         }
         self.falls_short(wave, host)
     }
 
-    /// Whether too few are left in service without a host, and without the others of its wave that are told to go.
+    /// Whether too few are left in service without a host that may work, and without the others of its wave that are told to
+    /// go.
     fn falls_short(&self, wave: &Wave, host: &InstanceId) -> Option<Wait> {
-        let units = |id: &InstanceId| {
-            let kept = self.roster.all.get(id).filter(|kept| kept.stays() && kept.ready());
-            kept.map_or(0, |kept| kept.pool.units)
-        };
-        let others = wave.hosts.iter().filter(|(id, pair)| *id != host && pair.leaves());
-        let leaving: u32 = others.map(|(id, _)| units(id)).sum();
-        let (in_service, minimum) = (self.roster.working().saturating_sub(leaving), self.given.fleet.hosts.minimum);
-        let falls = units(host) > 0 && in_service < minimum + units(host);
+        let Some(own) = self.roster.all.get(host) else { return None };
+        let leaves = |id: &InstanceId| wave.hosts.get(id).is_some_and(Pair::leaves);
+        let works = |kept: &Kept<'_>| kept.stays() && (kept.ready() || (self.seen.some_hosts && kept.is_unseen()));
+        let others = self.roster.all.iter().filter(|(id, kept)| **id != host && works(kept) && !leaves(id));
+        let others: u32 = others.map(|(_, kept)| kept.pool.units).sum();
+        let in_service = others + if own.ready() { own.pool.units } else { 0 };
+        let minimum = self.given.fleet.hosts.minimum;
+        let falls = own.may_work() && others < minimum;
         falls.then_some(Wait::Host(HostWait::Minimum { in_service, minimum }))
     }
 

@@ -268,8 +268,22 @@ impl<P: Ports> Function<P> for Woken {
         let refusals = refusals(&short, ports, deadline).await;
         let refusals = refusals.into_iter().collect();
         let bakery = bakery?;
-        let partial = looks.hosts != LookAt::All || !looks.templates;
-        Ok(Seen { groups, templates, instances, hosts, partial, running, targets, alarms, refreshes, refusals, bakery })
+        let some_hosts = looks.hosts != LookAt::All;
+        let partial = some_hosts || !looks.templates;
+        Ok(Seen {
+            groups,
+            templates,
+            instances,
+            hosts,
+            some_hosts,
+            partial,
+            running,
+            targets,
+            alarms,
+            refreshes,
+            refusals,
+            bakery,
+        })
     }
 
     fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {

@@ -41,6 +41,23 @@ impl Kept<'_> {
         self.stays() && !matches!(self.member.state, MemberState::Aside)
     }
 
+    /// Nothing keeps it from work but that it was told to become empty.
+    pub(crate) fn is_draining(&self) -> bool {
+        let drains = self.host.is_some_and(|host| host.connected && host.status == HostStatus::Draining);
+        drains && self.member.state == MemberState::InService && self.member.healthy
+    }
+
+    /// It works, or may: it was told to become empty, or the cluster does not hear from it, and its group finds it in service.
+    pub(crate) fn may_work(&self) -> bool {
+        let unheard = self.host.is_some_and(|host| !host.connected || host.status == HostStatus::Draining);
+        self.ready() || (unheard && self.member.state == MemberState::InService && self.member.healthy)
+    }
+
+    /// The cluster was not asked about it, and for its group it is in service.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.host.is_none() && self.note.joined && self.member.state == MemberState::InService && self.member.healthy
+    }
+
     /// What it runs, in words.
     pub(crate) fn runs(&self) -> String {
         match (&self.member.template, &self.note.image) {

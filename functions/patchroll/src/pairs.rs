@@ -173,15 +173,6 @@ pub struct Capacity {
     pub set: Timestamp,
 }
 
-/// What a look says of a group's capacity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// What the roll has made of it.
-    Ours,
-    /// Somebody else has set it, where the roll would have had `expected`.
-    Foreign { expected: u32 },
-}
-
 impl Capacity {
     pub(crate) const fn new(base: u32) -> Self {
         Self { base, extra: 0, set: Timestamp::UNIX_EPOCH }
@@ -198,18 +189,18 @@ impl Capacity {
         self.whole(wave, group) - self.base
     }
 
-    /// Compares it with what was found. What is left over is known once nothing is in doubt.
-    pub(crate) fn compare(&mut self, wave: Option<&Wave>, group: &GroupName, found: u32) -> Found {
+    /// Whether the roll may have made that of it; otherwise somebody else has set it.
+    pub(crate) fn is_ours(&self, wave: Option<&Wave>, group: &GroupName, found: u32) -> bool {
         let growth = wave.map_or_else(Growth::default, |wave| wave.growth(group));
-        let least = self.base + growth.surely;
-        let most = self.whole(wave, group);
-        if found < least || found > most {
-            return Found::Foreign { expected: most };
-        }
+        (self.base + growth.surely..=self.whole(wave, group)).contains(&found)
+    }
+
+    /// Notes what is left over, which is known once nothing is in doubt.
+    pub(crate) fn take_stock(&mut self, wave: Option<&Wave>, group: &GroupName, found: u32) {
+        let growth = wave.map_or_else(Growth::default, |wave| wave.growth(group));
         if growth.waiting + growth.ending == 0 {
-            self.extra = found - least;
+            self.extra = found.saturating_sub(self.base + growth.surely);
         }
-        Found::Ours
     }
 
     /// Somebody else's number stands.

@@ -47,6 +47,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen, afresh: bool) -> Outlook<Stat
     if seen.alarms.is_some() {
         state.alarms_read = given.now;
     }
+    state.looks_whole &= seen.some_hosts;
     if let Some(refreshing) = &seen.refreshes {
         state.refreshing.clone_from(refreshing);
         state.refreshes_read = given.now;
@@ -328,7 +329,7 @@ impl Planning<'_, '_> {
         self.state.drained.retain(|id| {
             let active = roster.cluster.get(id).is_some_and(|host| host.takes_tasks());
             let in_wave = wave.is_some_and(|wave| wave.hosts.contains_key(id));
-            !roster.is_gone(id, notes.get(id), self.seen.partial) && (in_wave || !active)
+            !roster.is_gone(id, notes.get(id), self.seen.some_hosts) && (in_wave || !active)
         });
         let given_up = |id: &InstanceId| {
             let now = roll.as_ref().map(|roll| &roll.abandoned);
@@ -359,7 +360,7 @@ impl Planning<'_, '_> {
         };
         let (mut old, mut new): (Vec<InstanceId>, Vec<InstanceId>) = (Vec::new(), Vec::new());
         let mut marked = std::mem::take(&mut self.state.marked);
-        let (roster, notes, partial) = (self.roster, &self.state.hosts, self.seen.partial);
+        let (roster, notes, partial) = (self.roster, &self.state.hosts, self.seen.some_hosts);
         marked.retain(|id| !roster.is_gone(id, notes.get(id), partial));
         let ids: BTreeSet<InstanceId> = roster.all.keys().copied().chain(&marked).cloned().collect();
         for id in ids {

@@ -36,6 +36,8 @@ pub struct Seen {
     pub instances: Vec<Instance>,
     /// The cluster's container instances; none for a fleet without a cluster.
     pub hosts: Vec<Host>,
+    /// Not all of them were looked at.
+    pub some_hosts: bool,
     /// Not everything was looked at by which it is decided what comes next.
     pub partial: bool,
     /// Tasks and services.
@@ -153,7 +155,7 @@ impl Looks {
         let waits = wave.hosts.values().filter(|pair| pair.awaits()).map(|pair| pair.since).min();
         let own = || wave.hosts.keys().chain(&given.state.drained).cloned().collect();
         Self {
-            hosts: if drains && !slow { LookAt::these(own()) } else { LookAt::All },
+            hosts: if drains && !slow && !given.state.looks_whole { LookAt::these(own()) } else { LookAt::All },
             running: slow,
             targets: true,
             refusals: waits.is_some_and(|at| since(at) >= LAUNCHES_USUALLY),

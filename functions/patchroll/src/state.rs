@@ -65,6 +65,9 @@ pub struct State {
     /// Hosts that were marked as old, until they are seen without the mark or are gone.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub marked: BTreeSet<InstanceId>,
+    /// The next look is to be a whole one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looks_whole: bool,
     /// Capacity was asked of backfill.
     #[serde(default)]
     pub borrows: u32,

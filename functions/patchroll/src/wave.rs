@@ -176,18 +176,27 @@ impl Planning<'_, '_> {
         let mut ends: Vec<(InstanceId, Why)> = Vec::new();
         let ids: Vec<InstanceId> = wave.hosts.keys().cloned().collect();
         for id in ids {
-            let Some(pair) = wave.hosts.get(&id).filter(|pair| pair.leaves()) else { continue };
+            let Some(pair) = wave.hosts.get_mut(&id).filter(|pair| pair.leaves()) else { continue };
             let Some(kept) = self.roster.all.get(&id).filter(|kept| kept.stays()) else { continue };
-            let waited = now.duration_since(pair.since).unsigned_abs();
             if pair.phase == Phase::Ending {
                 self.often = true;
-                if self.came_to_nothing(pair) {
-                    ends.push((id, Why::Roll(self.why_replaced(roll, kept))));
+                if !self.came_to_nothing(pair) {
+                    continue;
                 }
+                // Somebody may have let it take tasks again meanwhile.
+                pair.enter(Phase::Draining, now);
+            }
+            let since = pair.since;
+            let waited = now.duration_since(since).unsigned_abs();
+            let still_here = kept.host.map_or(self.given.fleet.cluster.is_none(), Host::takes_tasks);
+            if still_here && self.seen.some_hosts {
+                // It was told to drain, and nothing came of it: it is told again once it is known that the others work.
+                self.state.looks_whole = true;
+                self.wakes.insert(Duration::from_secs(1));
                 continue;
             }
-            let still_here = kept.host.map_or(self.given.fleet.cluster.is_none(), Host::takes_tasks);
-            if still_here && let Some(wait) = self.must_stay(wave, &id) {
+            let must_stay = if still_here || kept.may_work() { self.must_stay(wave, &id) } else { None };
+            if let Some(wait) = must_stay {
                 self.report.waits.push(wait);
                 self.hold_back(roll, wave, &id);
                 continue;
@@ -217,7 +226,7 @@ impl Planning<'_, '_> {
                 }
                 Some(host) if host.task_count == 0 => ends.push((id, Why::Host(HostWhy::Empty))),
                 Some(host) if waited < self.policy.drain_timeout => {
-                    let (tasks, deadline) = (host.task_count, pair.since + self.policy.drain_timeout);
+                    let (tasks, deadline) = (host.task_count, since + self.policy.drain_timeout);
                     self.report.waits.push(Wait::Host(HostWait::Draining { host: id.clone(), tasks, deadline }));
                     self.often = true;
                     if waited >= drains_usually(self.policy) {
@@ -285,7 +294,8 @@ impl Planning<'_, '_> {
     /// A host that was about to go stays until it may.
     fn hold_back(&mut self, roll: &mut Roll, wave: &mut Wave, id: &InstanceId) {
         match wave.hosts.get_mut(id) {
-            Some(pair) if pair.launch_first => {
+            // Nothing was done to it yet.
+            Some(pair) if pair.launch_first && !self.roster.all.get(id).is_some_and(Kept::is_draining) => {
                 pair.enter(Phase::InService, self.given.now);
                 self.budget.outs.remove(id);
             }
