@@ -54,6 +54,8 @@ pub(crate) struct ServiceBook<'a> {
     /// Where tasks may be, one answer for each host; none means anywhere.
     pub(crate) allowed: Option<Vec<bool>>,
     pub(crate) distinct: bool,
+    /// Hosts are left out on which ECS may place its tasks all the same.
+    pub(crate) avoids: bool,
     /// A constraint that could not be read.
     pub(crate) not_understood: Option<String>,
 }
@@ -71,6 +73,11 @@ impl ServiceBook<'_> {
     /// Tasks that are placed and wanted.
     pub(crate) const fn live(&self) -> u32 {
         self.running + self.pending
+    }
+
+    /// Tasks that ECS looks for a place for, as its count is now: those on hosts that drain do not count for it.
+    pub(crate) fn unplaced(&self) -> u32 {
+        self.ecs.map_or(0, |ecs| ecs.desired.saturating_sub(self.live() - self.moving))
     }
 
     /// The static ports that are free on a host once the last of the service's tasks there is gone; none where tasks of
@@ -191,6 +198,7 @@ impl<'a> Books<'a> {
 
     /// Leaves out the hosts that `avoided` names for one service.
     pub(crate) fn avoid(&mut self, service: usize, avoided: impl Fn(&InstanceId) -> bool) {
+        self.services[service].avoids = true;
         self.services[service].narrow(&self.hosts, |host| !avoided(&host.id));
     }
 }
@@ -236,6 +244,7 @@ impl<'a> ServiceBook<'a> {
             newest: Timestamp::MIN,
             allowed: None,
             distinct: false,
+            avoids: false,
             not_understood: None,
         };
         for constraint in ecs.map_or(&[][..], |ecs| &ecs.constraints) {

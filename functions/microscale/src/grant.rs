@@ -3,6 +3,8 @@
 //! ECS places the tasks of several services in any order and wherever its strategies like. A grant therefore counts what
 //! the other grants of the same turn may take away at worst, wherever ECS puts them.
 
+use std::collections::BTreeMap;
+
 use crate::books::{Books, Cleared};
 use crate::victims::{Lowering, Work, certain_slots};
 
@@ -18,6 +20,10 @@ pub(crate) struct Grants<'b, 'a> {
     granted: Vec<u32>,
     /// New tasks that ECS may place whatever is decided here: they take room, and have no claim to it.
     conceded: Vec<u32>,
+    /// Tasks that ECS moves off hosts that drain, as long as their service's count is not lowered.
+    moving: Vec<u32>,
+    /// The services of which ECS may place tasks unasked.
+    movers: BTreeMap<usize, Mover>,
     /// Slots of each service that the new tasks of the others may take at worst.
     taken: Vec<u32>,
     /// Live tasks that each service gives up.
@@ -28,6 +34,15 @@ pub(crate) struct Grants<'b, 'a> {
     spent: Vec<bool>,
     /// How much exact measuring may still be done.
     looking: Work,
+}
+
+/// How many tasks ECS could place of a service.
+#[derive(Clone, Copy)]
+struct Mover {
+    /// In the room that is free now.
+    now: u32,
+    /// On its hosts with nothing else on them: what fits on no host, however empty, takes nobody's room.
+    ever: u32,
 }
 
 /// Tasks to stop so that others can start.
@@ -50,6 +65,8 @@ impl<'b, 'a> Grants<'b, 'a> {
             looking: Work::for_fleet(books.hosts.len()),
             granted: vec![0; count],
             conceded: vec![0; count],
+            moving: vec![0; count],
+            movers: BTreeMap::new(),
             taken: vec![0; count],
             lowered: vec![0; count],
             headroom: books.services.iter().map(|book| book.file.headroom_tasks).collect(),
@@ -72,12 +89,42 @@ impl<'b, 'a> Grants<'b, 'a> {
         self.lowered[service]
     }
 
-    /// Tasks that ECS will place as soon as there is room, whatever is decided here. What fits on no host, however empty,
-    /// takes nobody's room.
+    /// Tasks that ECS will place as soon as there is room, whatever is decided here.
     pub(crate) fn concede(&mut self, service: usize, tasks: u32) {
-        let tasks = tasks.min(self.books.most_ever(service));
         self.conceded[service] += tasks;
-        self.take(service, tasks);
+        self.note_mover(service, tasks);
+    }
+
+    /// ECS places others in place of those on hosts that drain, unless the count is lowered by as many: it counts none of
+    /// them when it looks for whom to stop.
+    pub(crate) fn moves(&mut self, service: usize) {
+        self.moving[service] = self.books.services[service].moving;
+        self.note_mover(service, self.moving[service]);
+    }
+
+    fn note_mover(&mut self, service: usize, tasks: u32) {
+        if tasks > 0 {
+            let (now, ever) = match self.books.services[service].avoids {
+                true => (u32::MAX, u32::MAX),
+                false => (self.slots[service], self.books.most_ever(service)),
+            };
+            self.movers.insert(service, Mover { now, ever });
+        }
+    }
+
+    /// Tasks that still move when what was given up is gone.
+    pub(crate) fn still_moving(&self, service: usize) -> u32 {
+        self.moving[service].saturating_sub(self.lowered[service])
+    }
+
+    /// Tasks of a service that ECS may place although they were not granted, with these tasks of each given up.
+    fn unasked(&self, service: usize, lowered: &[u32]) -> u32 {
+        let Some(Mover { now, ever }) = self.movers.get(&service) else { return 0 };
+        let moving = self.moving[service].saturating_sub(lowered[service]);
+        let tasks = self.conceded[service] + moving.saturating_sub(self.granted[service]);
+        // Who gives up more than what moves makes room, and some may come to fit that do not now.
+        let frees = lowered.iter().zip(&self.moving).any(|(lowered, moving)| lowered > moving);
+        tasks.min(if frees { *ever } else { now.saturating_sub(self.granted[service]) })
     }
 
     /// New tasks of a service may take room from all others.
@@ -90,7 +137,7 @@ impl<'b, 'a> Grants<'b, 'a> {
 
     /// New tasks of a service that ECS may place, granted or not.
     fn coming(&self, service: usize) -> u32 {
-        self.granted[service] + self.conceded[service]
+        self.granted[service] + self.unasked(service, &self.lowered)
     }
 
     /// Takes back a part of what was granted.
@@ -109,14 +156,17 @@ impl<'b, 'a> Grants<'b, 'a> {
 
     /// Grants up to `tasks` in the room that is free, and gives the number.
     pub(crate) fn grant(&mut self, service: usize, tasks: u32) -> u32 {
-        let own = self.own(service, tasks);
-        let mut allowed = tasks.min(own);
+        let own = self.own(service, tasks).min(tasks);
+        // What would be placed unasked does no more harm when it is granted.
+        let harmless = self.unasked(service, &self.lowered);
+        let mut more = own.saturating_sub(harmless);
         for other in 0..self.granted.len() {
-            if allowed == 0 {
-                return 0;
+            if more == 0 {
+                break;
             }
-            allowed = self.allowed_by(other, service, allowed);
+            more = self.allowed_by(other, service, more);
         }
+        let allowed = own.min(harmless + more);
         self.granted[service] += allowed;
         self.take(service, allowed);
         allowed
@@ -148,9 +198,19 @@ impl<'b, 'a> Grants<'b, 'a> {
         enough
     }
 
-    /// What is left of `room` slots of a service when the other grants took all that they may take.
+    /// What is left of `room` slots of a service when others took all that they may take.
     fn certain(&self, service: usize, room: u32) -> u32 {
-        room.saturating_sub(self.taken[service])
+        self.certain_after(service, room, &self.lowered)
+    }
+
+    /// The same with these tasks of each service given up.
+    fn certain_after(&self, service: usize, room: u32, lowered: &[u32]) -> u32 {
+        let others = self.movers.keys().filter(|&&other| other != service);
+        let damage = |&other: &usize| {
+            let tasks = self.unasked(other, lowered);
+            if tasks == 0 { 0 } else { self.books.worst_damage(other, service).saturating_mul(tasks) }
+        };
+        others.map(damage).fold(room.saturating_sub(self.taken[service]), u32::saturating_sub)
     }
 
     /// How many of `tasks` new tasks of `mover` leave `other` what it was granted (and its headroom, if a fill service
@@ -194,9 +254,20 @@ impl<'b, 'a> Grants<'b, 'a> {
         }
     }
 
-    /// Whether what a service was granted has room only when others have given up theirs.
+    /// Whether what a service was granted has room only when others have given up theirs: tasks, or the place that ECS
+    /// looks for as long as their count is what it is.
     pub(crate) fn relies_on_others(&self, service: usize) -> bool {
-        self.granted[service] > self.certain(service, self.slots[service])
+        let given_up = |&other: &usize| {
+            let asked = self.books.services[other].unplaced();
+            let tasks = asked.saturating_sub(self.coming(other));
+            if other == service || tasks == 0 {
+                0
+            } else {
+                self.books.worst_damage(other, service).saturating_mul(tasks)
+            }
+        };
+        let before = (0..self.granted.len()).map(|other| given_up(&other)).fold(0, u32::saturating_add);
+        self.granted[service] > self.certain(service, self.slots[service]).saturating_sub(before)
     }
 
     /// The smallest sacrifice of lower tiers that is certain to start up to `tasks` more tasks of `newcomer`: lowest tier
@@ -211,10 +282,14 @@ impl<'b, 'a> Grants<'b, 'a> {
         for (victim, kills) in victims.iter().zip(&kills) {
             self.lowered[victim.service] += kills;
         }
-        self.room[newcomer] =
-            certain_slots(self.books, newcomer, self.slots[newcomer], &self.lowerings(), work).max(self.room[newcomer]);
+        self.count_given_up(newcomer, work);
         self.granted[newcomer] += starts;
         self.take(newcomer, starts);
+        for other in 0..self.granted.len() {
+            if self.certain(other, self.room[other]) < self.granted[other] {
+                self.count_given_up(other, work);
+            }
+        }
         let lowerings =
             victims.iter().zip(kills).map(|(victim, count)| Lowering { service: victim.service, count }).collect();
         Some(Preemption { lowerings, starts })
@@ -279,20 +354,22 @@ impl Search<'_, '_, '_> {
         let grants = self.grants;
         let books = grants.books;
         let room = certain_slots(books, self.newcomer, grants.slots[self.newcomer], &lowerings, work);
-        let own = grants.certain(self.newcomer, room.max(grants.room[self.newcomer]));
+        let own = grants.certain_after(self.newcomer, room.max(grants.room[self.newcomer]), &lowered);
         let mut starts = own.saturating_sub(grants.granted[self.newcomer]).min(self.tasks);
         for other in (0..grants.granted.len()).filter(|&other| other != self.newcomer && grants.granted[other] > 0) {
             let damage = books.worst_damage(self.newcomer, other);
             if damage == 0 || starts == 0 {
                 continue;
             }
-            // Only who relies on other kills could lose by more of them (they may shift ECS's choice of victims).
-            let room = if grants.room[other] > grants.slots[other] {
-                certain_slots(books, other, grants.slots[other], &lowerings, work)
+            let margin = |room| grants.certain_after(other, room, &lowered).saturating_sub(grants.granted[other]);
+            let (slots, room) = (grants.slots[other], grants.room[other]);
+            // Who relies on other kills could lose by more of them (they may shift ECS's choice of victims); who does not
+            // has a part in the room that they make.
+            let margin = if room > slots || margin(room) / damage < starts {
+                margin(certain_slots(books, other, slots, &lowerings, work))
             } else {
-                grants.room[other]
+                margin(room)
             };
-            let margin = grants.certain(other, room).saturating_sub(grants.granted[other]);
             starts = starts.min(margin / damage);
         }
         starts
@@ -369,6 +446,10 @@ impl Search<'_, '_, '_> {
 /// stretches first, bound from below what `margin + 1` destroyed slots would take.
 fn harmless(books: &Books<'_>, mover: usize, hurt: usize, margin: u32) -> u32 {
     let (Some(size), Some(hurt_size)) = (books.services[mover].need(), books.services[hurt].need()) else { return 0 };
+    if books.services[mover].avoids {
+        // ECS may place it where it is not counted on.
+        return 0;
+    }
     let same_port = !size.ports.is_disjoint(&hurt_size.ports);
     let mut stretches: Vec<(f64, u32)> = Vec::new();
     for host in 0..books.hosts.len() {

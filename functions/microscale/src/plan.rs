@@ -84,9 +84,7 @@ impl Planning<'_, '_> {
             let course = match self.hands_off(rank, memory) {
                 Some(wait) => {
                     self.report.waits.push(wait);
-                    let staying = book.live() - book.moving;
-                    let placing = book.ecs.map_or(0, |ecs| ecs.desired.saturating_sub(staying));
-                    self.grants.concede(rank, placing);
+                    self.grants.concede(rank, book.unplaced());
                     Course::HandsOff
                 }
                 None => self.course(rank, want),
@@ -133,6 +131,7 @@ impl Planning<'_, '_> {
         let service = book.name().clone();
         let live = book.live();
         let mut cap = book.file.ceiling();
+        self.grants.moves(rank);
         if let Some(expression) = &book.not_understood {
             cap = cap.min(live);
             self.report.waits.push(Wait::Constraint { service: service.clone(), expression: expression.clone() });
@@ -142,7 +141,8 @@ impl Planning<'_, '_> {
         self.report.waits.extend(waits);
         let Some(want) = want else {
             // Tasks on hosts that drain just go: others in their place would be in the way of higher tiers.
-            self.grants.give_up(rank, live.saturating_sub(book.file.ceiling()).max(book.moving));
+            let just_go = book.moving.min(live.saturating_sub(book.file.min_tasks));
+            self.grants.give_up(rank, live.saturating_sub(book.file.ceiling()).max(just_go));
             return Course::Fill { cap, makes_room: None };
         };
         if let Some(because) = want.unknown.clone() {
@@ -160,7 +160,11 @@ impl Planning<'_, '_> {
         let book = &self.books.services[rank];
         let there = book.live() - book.moving + self.grants.granted(rank);
         match &self.courses[rank] {
-            Course::Want { want, cap, .. } => want.held.min(*cap).saturating_sub(there),
+            // Who gives way asks for nothing more in the same turn.
+            Course::Want { makes_room: Some(_), .. } => {
+                self.grants.still_moving(rank).saturating_sub(self.grants.granted(rank))
+            }
+            Course::Want { want, cap, makes_room: None } => want.held.min(*cap).saturating_sub(there),
             Course::HandsOff | Course::Fill { .. } => 0,
         }
     }
@@ -218,7 +222,8 @@ impl Planning<'_, '_> {
             let all: u32 = open.iter().map(|&rank| self.missing(rank)).fold(0, u32::saturating_add);
             let portion = if open.len() == 1 { all } else { all.div_ceil(64) };
             let furthest = |&rank: &usize| {
-                let there = u64::from(self.books.services[rank].live() + self.grants.granted(rank));
+                let book = &self.books.services[rank];
+                let there = u64::from(book.live() - book.moving + self.grants.granted(rank));
                 let wanted = there + u64::from(self.missing(rank));
                 (there * 1_000_000 / wanted.max(1), rank)
             };
@@ -340,8 +345,7 @@ impl Planning<'_, '_> {
         let granted = self.grants.granted(rank);
         let kept = live - self.grants.lowered(rank);
         // The first grants are for those that move, without a change of the count.
-        let moving = book.moving.saturating_sub(self.grants.lowered(rank));
-        let to = kept + granted.saturating_sub(moving);
+        let to = kept + granted.saturating_sub(self.grants.still_moving(rank));
         let why = match &self.courses[rank] {
             Course::HandsOff => return None,
             Course::Want { makes_room: Some((service, starts)), .. }

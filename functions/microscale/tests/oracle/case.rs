@@ -29,6 +29,9 @@ pub(crate) struct Spot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     Open,
+    /// Takes none, and those that are there stay.
+    Closed,
+    /// Takes none, and ECS moves its services' tasks away.
     Draining,
     Disconnected,
     /// Gone from the list of container instances, while its tasks are still listed.
@@ -162,6 +165,21 @@ impl Case {
         u32::try_from(of_kind.count()).unwrap_or(u32::MAX)
     }
 
+    /// Those of them that ECS moves off hosts that drain.
+    pub(crate) fn moving(&self, kind: usize) -> u32 {
+        let moves = |job: &&Job| job.kind == Some(kind) && job.phase != Phase::Stopping && self.moves(job);
+        u32::try_from(self.jobs.iter().filter(moves).count()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn moves(&self, job: &Job) -> bool {
+        job.kind.is_some() && self.spots[job.spot].door == Door::Draining
+    }
+
+    /// Those that stay where they are.
+    pub(crate) fn staying(&self, kind: usize) -> u32 {
+        self.live(kind) - self.moving(kind)
+    }
+
     fn add_task(&mut self, rng: &mut impl Rng, family: Family) {
         let spot = rng.random_range(0..self.spots.len());
         // Mostly lower tiers, so that there is something to take; sometimes nobody's.
@@ -242,7 +260,8 @@ fn spots(rng: &mut impl Rng, family: Family) -> Vec<Spot> {
     let spot = |rng: &mut dyn FnMut(u32, u32) -> u32| {
         let door = match (family, rng(0, 15)) {
             (Family::Busy | Family::Large, 0) => Door::Unlisted,
-            (_, 1) => Door::Draining,
+            (Family::Busy, 1 | 3) | (Family::Large, 1) => Door::Draining,
+            (_, 1) => Door::Closed,
             (_, 2) => Door::Disconnected,
             _ => Door::Open,
         };

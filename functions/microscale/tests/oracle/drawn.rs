@@ -5,12 +5,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::case::Case;
 use crate::ecs::{Alive, Ground};
+use crate::judge::Counts;
 
 /// Ways through a turn that are drawn for each case.
 const BRANCHES: u64 = 12;
 
 /// Stops and places by chance, many times, and reports a task that is missed.
-pub(crate) fn drawn_branches(case: &Case, stops: &[u32], raises: &[u32], seed: u64) -> Result<(), String> {
+pub(crate) fn drawn_branches(case: &Case, counts: &Counts, seed: u64) -> Result<(), String> {
+    let Counts { set: _, raises, moving, stops } = counts;
     if raises.iter().all(|&tasks| tasks == 0) {
         return Ok(());
     }
@@ -19,7 +21,7 @@ pub(crate) fn drawn_branches(case: &Case, stops: &[u32], raises: &[u32], seed: u
         rng.set_stream(1_000 + branch);
         let spiteful = branch % 2 == 0;
         let left = stopped(case, stops, spiteful, &mut rng);
-        if let Some(kind) = missed(case, left, raises, spiteful, &mut rng) {
+        if let Some(kind) = missed(case, left, counts, spiteful, &mut rng) {
             return Err(format!(
                 "the starts {raises:?} after the stops {stops:?} are not certain: ECS may leave {} and then miss a task \
                  of s{kind}",
@@ -52,16 +54,16 @@ fn stopped(case: &Case, stops: &[u32], spiteful: bool, rng: &mut ChaCha8Rng) -> 
 
 /// Places everything; gives the service of ours of which a task finds no host. Spite places where most slots of the others
 /// are lost.
-fn missed(case: &Case, left: Alive, raises: &[u32], spiteful: bool, rng: &mut ChaCha8Rng) -> Option<usize> {
+fn missed(case: &Case, left: Alive, counts: &Counts, spiteful: bool, rng: &mut ChaCha8Rng) -> Option<usize> {
     let mut ground = Ground::new(case, left);
-    let mut missing = raises.to_vec();
+    let mut missing = counts.raises.clone();
     loop {
         let mut ways = Vec::new();
         for (kind, missing) in missing.iter_mut().enumerate().filter(|(_, missing)| **missing > 0) {
             let before = ways.len();
             ways.extend((0..case.spots.len()).filter(|&spot| ground.fits(kind, spot)).map(|spot| (kind, spot)));
             if ways.len() == before {
-                if case.ours(kind) {
+                if case.ours(kind) && *missing > counts.moving[kind] {
                     return Some(kind);
                 }
                 *missing = 0;

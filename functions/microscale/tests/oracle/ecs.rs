@@ -14,9 +14,9 @@ pub(crate) type Alive = u128;
 const MOST_WAYS: usize = 400_000;
 
 impl Case {
-    /// Everybody who lives before the turn.
+    /// Everybody who lives before the turn, but those on hosts that drain: ECS has others in their place, if it can.
     pub(crate) fn alive(&self) -> Alive {
-        let live = self.jobs.iter().enumerate().filter(|(_, job)| job.phase != Phase::Stopping);
+        let live = self.jobs.iter().enumerate().filter(|(_, job)| job.phase != Phase::Stopping && !self.moves(job));
         live.fold(0, |alive, (number, _)| alive | 1 << number)
     }
 
@@ -33,7 +33,7 @@ impl Case {
             let mut may_end = true;
             for (kind, &stops) in stops.iter().enumerate() {
                 let left = self.jobs_in(alive).filter(|(_, job)| job.kind == Some(kind)).count();
-                if left + stops as usize <= self.live(kind) as usize {
+                if left + stops as usize <= self.staying(kind) as usize {
                     continue;
                 }
                 let victims = self.victims(alive, kind);

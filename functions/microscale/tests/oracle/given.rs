@@ -126,8 +126,11 @@ fn observed(case: &Case) -> Observed {
             pool: None,
             registered: resources(spot.size),
             reserved_ports: spot.kept.into_iter().collect::<BTreeSet<u16>>(),
-            // Draining moves tasks, which `rules` tests; here such a host only takes none.
-            status: if spot.door == Door::Draining { HostStatus::Leaving } else { HostStatus::Active },
+            status: match spot.door {
+                Door::Draining => HostStatus::Draining,
+                Door::Closed => HostStatus::Leaving,
+                Door::Open | Door::Disconnected | Door::Unlisted => HostStatus::Active,
+            },
             connected: spot.door != Door::Disconnected,
             task_count: 0,
             attributes: [("zone-number".to_owned(), spot.zone.to_string())].into(),

@@ -11,9 +11,12 @@ use crate::drawn::drawn_branches;
 use crate::given::{Turn, kind_of, name};
 
 /// What a plan decided, as tasks started and stopped.
+#[derive(Clone)]
 pub(crate) struct Counts {
     pub(crate) set: Vec<u32>,
     pub(crate) raises: Vec<u32>,
+    /// Those of them that may find no place: they run on hosts that drain, and their count was not raised.
+    pub(crate) moving: Vec<u32>,
     pub(crate) stops: Vec<u32>,
 }
 
@@ -40,8 +43,8 @@ pub(crate) fn judge(family: Family, seed: u64, case: &Case) -> Result<Tally, Str
     set_apart(case, &counts, &outlook.report)?;
     later_fields_survive(&outlook.state)?;
     if family == Family::Large {
-        drawn_branches(case, &counts.stops, &counts.raises, seed)?;
-    } else if let Some(branch) = uncertain(case, &counts.stops, &counts.raises) {
+        drawn_branches(case, &counts, seed)?;
+    } else if let Some(branch) = uncertain(case, &counts.stops, &counts) {
         return Err(format!("the counts {:?} are not certain to be placed: {branch}", counts.set));
     }
     quiet_afterwards(&turn, &outlook)?;
@@ -85,10 +88,12 @@ impl Counts {
         for (kind, to) in outlook.steps.iter().map(kind_of) {
             set[kind] = to;
         }
-        let live = |kind| case.live(kind);
-        let raises = set.iter().enumerate().map(|(kind, to)| to.saturating_sub(live(kind))).collect();
-        let stops = set.iter().enumerate().map(|(kind, to)| live(kind).saturating_sub(*to)).collect();
-        Self { set, raises, stops }
+        let staying = |kind| case.staying(kind);
+        let raises: Vec<u32> = set.iter().enumerate().map(|(kind, to)| to.saturating_sub(staying(kind))).collect();
+        let stops = set.iter().enumerate().map(|(kind, to)| staying(kind).saturating_sub(*to)).collect();
+        let moving = |kind| if set[kind] > case.live(kind) { 0 } else { raises[kind].min(case.moving(kind)) };
+        let moving = (0..set.len()).map(moving).collect();
+        Self { set, raises, moving, stops }
     }
 }
 
@@ -111,7 +116,7 @@ fn set_apart(case: &Case, counts: &Counts, report: &Report) -> Result<(), String
         if !case.ours(number) && counts.set[number] != kind.desired {
             return Err(format!("s{number} is not ours to set, and set to {}", counts.set[number]));
         }
-        if kind.apart == Some(Apart::Refused) && counts.raises[number] > 0 {
+        if kind.apart == Some(Apart::Refused) && counts.set[number] > case.live(number) {
             return Err(format!("s{number} is raised although ECS could not place its tasks"));
         }
         if kind.fill && !kind.ripe && case.ours(number) && counts.set[number] > case.live(number).max(kind.min) {
@@ -159,10 +164,11 @@ fn in_order(case: &Case, outlook: &Outlook<State>) -> Result<(), String> {
 }
 
 /// A way in which ECS leaves a task of one of our services unplaced.
-fn uncertain(case: &Case, stops: &[u32], raises: &[u32]) -> Option<String> {
+fn uncertain(case: &Case, stops: &[u32], counts: &Counts) -> Option<String> {
+    let Counts { set: _, raises, moving, stops: _ } = counts;
     for left in case.left_after(stops) {
         let end = case.place_all(left, raises, |missing, _| {
-            match (0..case.kinds.len()).find(|&kind| case.ours(kind) && missing[kind] > 0) {
+            match (0..case.kinds.len()).find(|&kind| case.ours(kind) && missing[kind] > moving[kind]) {
                 Some(kind) => Err(format!("ECS may leave {} and then miss a task of s{kind}", case.tasks_in(left))),
                 None => Ok(()),
             }
@@ -176,7 +182,7 @@ fn uncertain(case: &Case, stops: &[u32], raises: &[u32]) -> Option<String> {
 
 /// Tasks that are wanted go only where a higher tier starts some. Says whether those were certain to start anyway.
 fn kills_in_vain(case: &Case, counts: &Counts, family: Family) -> Result<bool, String> {
-    let Counts { set: _, raises, stops } = counts;
+    let Counts { set: _, raises, moving: _, stops } = counts;
     let voluntary: Vec<u32> = (0..case.kinds.len()).map(|kind| stops[kind].min(case.unwanted(kind))).collect();
     let Some(victim) = (0..case.kinds.len()).rev().find(|&kind| stops[kind] > voluntary[kind]) else {
         return Ok(false);
@@ -189,7 +195,7 @@ fn kills_in_vain(case: &Case, counts: &Counts, family: Family) -> Result<bool, S
     let old =
         |job: &Job| job.kind.is_some_and(|kind| case.kinds[kind].size != job.size || case.kinds[kind].port != job.port);
     let followed = case.jobs.iter().all(|job| !old(job) && case.spots[job.spot].door != Door::Unlisted);
-    Ok(family != Family::Large && followed && uncertain(case, &voluntary, raises).is_none())
+    Ok(family != Family::Large && followed && uncertain(case, &voluntary, counts).is_none())
 }
 
 /// Planning again, with the counts set and nothing done by ECS yet, gives nothing; planning twice gives the same.
@@ -267,9 +273,9 @@ fn keeps_headroom(case: &Case, raises: &[u32]) -> Result<(), String> {
 fn could_fill_more(case: &Case, counts: &Counts) -> bool {
     let mut fills = (0..case.kinds.len()).filter(|&kind| case.kinds[kind].fill && case.ours(kind));
     let (Some(fill), None) = (fills.next(), fills.next()) else { return false };
-    let mut raises = counts.raises.clone();
-    raises[fill] += 1;
+    let mut more = counts.clone();
+    more.raises[fill] += 1;
     counts.set[fill] < case.kinds[fill].max
-        && uncertain(case, &counts.stops, &raises).is_none()
-        && keeps_headroom(case, &raises).is_ok()
+        && uncertain(case, &counts.stops, &more).is_none()
+        && keeps_headroom(case, &more.raises).is_ok()
 }
