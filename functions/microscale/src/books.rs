@@ -36,6 +36,8 @@ pub(crate) struct ServiceBook<'a> {
     pub(crate) file: &'a Service,
     /// None where the cluster has no such service.
     pub(crate) ecs: Option<&'a EcsService>,
+    /// Its count, as far as is known; zero where the cluster has no such service.
+    pub(crate) desired: u32,
     /// What a stopped task is sure to give back: the smallest of those that live.
     pub(crate) gives_back: Resources,
     /// All that live need what a new task needs: none is of another revision.
@@ -77,7 +79,7 @@ impl ServiceBook<'_> {
 
     /// Tasks that ECS looks for a place for, as its count is now: those on hosts that drain do not count for it.
     pub(crate) fn unplaced(&self) -> u32 {
-        self.ecs.map_or(0, |ecs| ecs.desired.saturating_sub(self.live() - self.moving))
+        self.desired.saturating_sub(self.live() - self.moving)
     }
 
     /// The static ports that are free on a host once the last of the service's tasks there is gone; none where tasks of
@@ -233,6 +235,7 @@ impl<'a> ServiceBook<'a> {
         let mut book = Self {
             file,
             ecs,
+            desired: ecs.map_or(0, |ecs| ecs.desired),
             gives_back: ecs.map_or(Resources::default(), |ecs| ecs.task.resources),
             alike: true,
             on: Vec::new(),

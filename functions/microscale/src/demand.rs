@@ -38,7 +38,7 @@ pub(crate) fn want(
     now: Timestamp,
 ) -> Want {
     let file = book.file;
-    let desired = book.ecs.map_or(0, |ecs| ecs.desired);
+    let desired = book.desired;
     if memory.window.is_empty() {
         // Nothing is remembered: the count that is there was right for somebody, so it gets its dwell too.
         memory.window.sample(now, clamp(file, desired), file.scale_down_after, Extreme::Largest);

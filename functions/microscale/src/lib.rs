@@ -15,6 +15,7 @@ mod state;
 mod trust;
 mod victims;
 mod view;
+mod writer;
 
 pub use handler::Microscale;
 pub use plan::plan;

@@ -3,8 +3,6 @@
 //! Every count is made anew from the tasks that live and the room there is, never from the count that was set before.
 //! So planning again gives nothing, and a turn that was lost is made up for by the next.
 
-use std::time::Duration;
-
 use evenkeel_model::decision::{Planned, Step, Why};
 use evenkeel_model::observed::Observed;
 use evenkeel_model::report::{Report, Shortfall, Wait};
@@ -16,21 +14,22 @@ use crate::books::Books;
 use crate::demand::{Want, want};
 use crate::grant::{Grants, Preemption};
 use crate::short::says;
-use crate::state::{Memory, State};
+use crate::state::State;
 use crate::trust::{Trust, judge};
 use crate::victims::Work;
+use crate::writer::left_alone;
 
-/// After somebody else set a count, it is left alone this long: no tug of war, and no forgotten override either.
-const FOREIGN_HOLD: Duration = Duration::from_secs(60);
 /// Plans a turn. Pure: the same arguments give the same plan.
 pub fn plan(given: &Given<'_, State>, seen: &Observed) -> Outlook<State> {
     let mut books = Books::count(given.fleet, seen);
     let mut state = given.state.clone();
     state.services.retain(|name, _| books.services.iter().any(|book| book.name() == name));
+    let left_alone = left_alone(&mut books, &mut state, given.now);
     let trusts = judge(&mut books, seen, &mut state, given.now);
     let mut planning = Planning {
         grants: Grants::new(&books),
         work: Work::for_fleet(books.hosts.len()),
+        left_alone,
         trusts,
         courses: Vec::new(),
         report: Report::default(),
@@ -66,6 +65,8 @@ struct Planning<'b, 'a> {
     books: &'b Books<'a>,
     grants: Grants<'b, 'a>,
     work: Work,
+    /// Why which service's count is not ours to set now.
+    left_alone: Vec<Option<Wait>>,
     trusts: Vec<Trust>,
     courses: Vec<Course>,
     report: Report,
@@ -81,7 +82,7 @@ impl Planning<'_, '_> {
             let want = book.file.demand.as_ref().map(|demand| {
                 want(book, demand, seen.demand.get(&name), given.board.pushed.get(&name), memory, self.now)
             });
-            let course = match self.hands_off(rank, memory) {
+            let course = match self.left_alone[rank].take() {
                 Some(wait) => {
                     self.report.waits.push(wait);
                     self.grants.concede(rank, book.unplaced());
@@ -90,39 +91,6 @@ impl Planning<'_, '_> {
                 None => self.course(rank, want),
             };
             self.courses.push(course);
-        }
-    }
-
-    /// Why the service's count is not ours to set now.
-    fn hands_off(&self, rank: usize, memory: &mut Memory) -> Option<Wait> {
-        let book = &self.books.services[rank];
-        let service = book.name().clone();
-        let Some(ecs) = book.ecs else { return Some(Wait::NoSuchService { service }) };
-        if let Some(because) = ecs.hands_off {
-            // The count is somebody else's now; what they leave behind is not an intrusion.
-            memory.wrote = None;
-            memory.writing = None;
-            return Some(Wait::HandsOff { service, because });
-        }
-        let ours = memory.writing.is_some_and(|writing| writing == ecs.desired);
-        if let Some(wrote) = memory.wrote
-            && wrote != ecs.desired
-            && !ours
-        {
-            memory.foreign_until = Some(self.now + FOREIGN_HOLD);
-            memory.wrote = Some(ecs.desired);
-            memory.writing = None;
-            return Some(Wait::ForeignWriter { service, wrote, found: ecs.desired });
-        }
-        memory.wrote = Some(ecs.desired);
-        match memory.foreign_until {
-            Some(until) if self.now < until => {
-                Some(Wait::ForeignWriter { service, wrote: ecs.desired, found: ecs.desired })
-            }
-            _ => {
-                memory.foreign_until = None;
-                None
-            }
         }
     }
 
@@ -340,7 +308,7 @@ impl Planning<'_, '_> {
 
     fn change(&self, rank: usize) -> Option<Change> {
         let book = &self.books.services[rank];
-        let from = book.ecs?.desired;
+        let from = book.desired;
         let live = book.live();
         let granted = self.grants.granted(rank);
         let kept = live - self.grants.lowered(rank);

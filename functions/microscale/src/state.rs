@@ -27,7 +27,7 @@ impl State {
         let Some(memory) = self.services.get_mut(service) else { return };
         match applied.outcome {
             Outcome::Done => {
-                memory.wrote = Some(*to);
+                memory.count_is(*to, applied.at);
                 memory.writing = None;
             }
             Outcome::Left(_) => memory.writing = None,
@@ -54,6 +54,9 @@ pub struct Memory {
     /// The count that was written last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrote: Option<u32>,
+    /// Counts that were there before, and when they were replaced: an answer that comes late may still say one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<(u32, Timestamp)>,
     /// A count that is being written; stays when the turn was killed, or the answer was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writing: Option<u32>,

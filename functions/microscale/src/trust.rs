@@ -99,7 +99,7 @@ impl Case<'_> {
         let Some(ecs) = book.ecs else { return };
         let too_soon =
             memory.changed.map_or(Timestamp::MIN, |changed| changed.saturating_add(SETTLING).unwrap_or(changed));
-        let failed = ecs.placement_failed.filter(|_| ecs.desired > book.live());
+        let failed = ecs.placement_failed.filter(|_| book.desired > book.live());
         let failed = failed.filter(|&failed| failed > too_soon && memory.failure.is_none_or(|known| known < failed));
         memory.failure = failed.or(memory.failure);
         let proven = |distrust: &Distrust| {

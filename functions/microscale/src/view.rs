@@ -112,7 +112,7 @@ fn service(
         Step::SetDesiredCount { service, from: _, to } => (*service == file.name).then_some(*to),
         Step::Host(_) | Step::Image(_) => None,
     });
-    let desired = decided.or(book.ecs.map(|ecs| ecs.desired)).unwrap_or(0);
+    let desired = decided.unwrap_or(book.desired);
     let sent = given.board.pushed.get(&file.name).map(|pushed| pushed.value);
     let demand = match seen.demand.get(&file.name) {
         Some(Signal::Value { value, at: _ }) => Some(*value),

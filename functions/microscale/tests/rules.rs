@@ -12,6 +12,7 @@ use evenkeel_turn::{Board, Given, Outlook};
 use serde_json::{Value, json};
 
 /// Hosts of eight slots each; `web` and `low` run what is said, and `web` wants `want`.
+#[derive(Clone)]
 struct Story {
     fleet: Fleet,
     seen: Observed,
@@ -76,6 +77,10 @@ impl Story {
             };
             self.seen.services.iter_mut().find(|ecs| ecs.name == *service).unwrap().desired = *to;
         }
+    }
+
+    fn wants(&mut self, value: f64) {
+        self.seen.demand.insert("web".parse().unwrap(), Signal::Value { value, at: self.seen.at });
     }
 
     fn later(&mut self, seconds: i64) {
@@ -187,6 +192,47 @@ fn a_foreign_count_is_reported_and_left_for_a_minute() {
     assert!(!counts(&story.turn()).iter().any(|step| step.starts_with("web")));
     story.later(31);
     assert!(counts(&story.turn()).contains(&"web 3 -> 6".to_owned()));
+}
+
+#[test]
+fn an_old_answer_is_not_taken_for_a_foreign_writer() {
+    let mut story = Story::new(2, 4, 0, 4.0);
+    story.a_turn_passes();
+    let found = |story: &mut Story, desired: Option<u32>| {
+        story.later(10);
+        if let Some(desired) = desired {
+            story.seen.services[0].desired = desired;
+        }
+        let outlook = story.turn();
+        let foreign = outlook.report.waits.iter().any(|wait| matches!(wait, Wait::ForeignWriter { .. }));
+        story.counts_are_set(&outlook);
+        (foreign, counts(&outlook).into_iter().filter(|step| step.starts_with("web")).collect::<Vec<_>>())
+    };
+    let none = (false, Vec::<String>::new());
+    story.wants(6.0);
+    assert_eq!(found(&mut story, None), (false, vec!["web 4 -> 6".to_owned()]));
+    story.wants(9.0);
+    assert_eq!(found(&mut story, None), (false, vec!["web 6 -> 9".to_owned()]));
+    assert_eq!(found(&mut story, None), none);
+    // ECS answers with what was there before the last write, or before the one before.
+    story.wants(12.0);
+    let raised = (false, vec!["web 9 -> 12".to_owned()]);
+    assert_eq!(found(&mut story.clone(), Some(6)), raised, "what is wanted goes on");
+    assert_eq!(found(&mut story.clone(), Some(4)), raised);
+    assert_eq!(found(&mut story, Some(9)), raised);
+    assert_eq!(found(&mut story, None), none);
+    // Somebody sets the same count again: as soon as no answer can be that old.
+    assert_eq!(found(&mut story, Some(9)), none);
+    assert_eq!(found(&mut story, Some(9)), none);
+    assert_eq!(found(&mut story, Some(9)), (true, Vec::new()));
+    // An old answer after that does not begin the minute anew.
+    assert_eq!(found(&mut story, Some(12)), (true, Vec::new()));
+    for _ in 0..4 {
+        assert_eq!(found(&mut story, Some(9)), (true, Vec::new()));
+    }
+    assert_eq!(found(&mut story, Some(9)), (false, vec!["web 9 -> 12".to_owned()]));
+    // A count that we never set is foreign at once.
+    assert!(found(&mut story, Some(5)).0);
 }
 
 #[test]
