@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_model::decision::{HostStep, LossCause, Outcome, Step};
 use evenkeel_model::groups::RefusalKind;
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::{InstanceId, PoolName, Timestamp};
+use evenkeel_model::{Entries, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::window::Window;
 use evenkeel_turn::{Applied, Notices, Remembers};
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,13 @@ use serde_json::Value;
 pub struct State {
     /// The hosts of all pools.
     #[serde(default)]
-    pub hosts: BTreeMap<InstanceId, HostMemory>,
+    pub hosts: Entries<InstanceId, HostMemory>,
     /// What events said about hosts; AWS's answers may not say it, or not yet.
     #[serde(default, skip_serializing_if = "Notices::is_empty")]
     pub notices: Notices,
     /// The on-demand pools.
     #[serde(default)]
-    pub pools: BTreeMap<PoolName, PoolMemory>,
+    pub pools: Entries<PoolName, PoolMemory>,
     /// What the alarms ask for.
     #[serde(default)]
     pub boost: Boost,

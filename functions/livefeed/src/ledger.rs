@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evenkeel_model::fleet::{Format, read};
-use evenkeel_model::view::{DecisionView, View};
+use evenkeel_model::view::View;
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Item, Key};
 use evenkeel_turn::ports::Ledger;
@@ -59,22 +59,28 @@ impl<L: Ledger + Send + 'static> Source for FromLedger<L> {
             let item = views[number].as_ref()?;
             Some(shown(item, leases[number].as_ref()).map_err(not_understood))
         };
+        // Passed on as they were saved: a later version may have words that this one does not know.
         let mut view = match view_of(0) {
-            Some(shown) => serde_json::from_value(shown?).map_err(not_understood)?,
+            Some(shown) => shown?,
             // A fleet without a cluster has no tasks to show, only hosts and decisions.
             None => {
                 let seen = (1..FUNCTIONS.len()).filter_map(view_of).flatten().filter_map(|view| seen_at(&view)).max();
                 let file = file.as_ref().and_then(|item| read(&item.body, Format::of(item.body.as_bytes())).ok());
                 let file = file.filter(|file| file.cluster.is_none());
-                file.zip(seen).map(|(file, at)| View::empty(&file, at)).ok_or(SourceError::NothingYet)?
+                let (file, at) = file.zip(seen).ok_or(SourceError::NothingYet)?;
+                serde_json::to_value(View::empty(&file, at)).map_err(not_understood)?
             }
         };
+        let mut decisions: Vec<Value> = Vec::new();
         for feed in feeds.iter().flatten() {
-            view.decisions.extend(serde_json::from_str::<Vec<DecisionView>>(&feed.body).map_err(not_understood)?);
+            decisions.extend(serde_json::from_str::<Vec<Value>>(&feed.body).map_err(not_understood)?);
         }
-        view.decisions.sort_by_key(|one| std::cmp::Reverse(one.decision.at));
-        view.decisions.truncate(View::MOST_DECISIONS);
-        serde_json::to_string(&view).map(Arc::from).map_err(not_understood)
+        decisions.sort_by_key(|one| std::cmp::Reverse(seen_at(one)));
+        decisions.truncate(View::MOST_DECISIONS);
+        if let Some(view) = view.as_object_mut() {
+            view.insert("decisions".to_owned(), Value::from(decisions));
+        }
+        Ok(Arc::from(view.to_string()))
     }
 
     async fn backfill(&self) -> Result<Option<Arc<str>>, SourceError> {

@@ -93,6 +93,29 @@ async fn the_feed_has_the_decisions_of_all_functions_newest_first() {
 }
 
 #[tokio::test]
+async fn what_a_later_version_decided_is_shown_as_it_was_written() {
+    let mut later: Value = serde_json::from_str(&feed(FunctionName::Backfill, &[38, 20])).unwrap();
+    later[0]["step"] = json!({ "repaint": { "colour": "red" } });
+    later[0]["function"] = json!("painter");
+    later[0]["text"] = json!("repaint i-1 red");
+    let mut seen: Value = serde_json::from_str(&view()).unwrap();
+    seen["report"]["waits"] = json!([{ "drying": { "minutes": 5 } }]);
+    seen["waits"] = json!(["the paint dries"]);
+    seen["weather"] = json!("fine");
+    let items = [
+        ("view#microscale", seen.to_string()),
+        ("feed#microscale", feed(FunctionName::Microscale, &[30])),
+        ("feed#backfill", later.to_string()),
+    ];
+    let view = shown(&page(&items).view().await.unwrap());
+    let texts: Vec<&str> =
+        view["decisions"].as_array().unwrap().iter().map(|one| one["text"].as_str().unwrap()).collect();
+    assert_eq!((texts.len(), texts[0]), (3, "repaint i-1 red"));
+    assert_eq!(view["decisions"][0], later[0]);
+    assert_eq!((&view["waits"][0], &view["weather"]), (&json!("the paint dries"), &json!("fine")));
+}
+
+#[tokio::test]
 async fn a_fleet_without_a_cluster_has_a_page_too() {
     let file = r#"name = "shop"
         hosts = { minimum = 1, steady = 2, maximum = 3 }

@@ -47,6 +47,10 @@ impl Planning<'_, '_> {
                     self.report.waits.push(Wait::Roll(RollWait::Refused { request, because }));
                 }
             }
+            Ask::Later(asked) => {
+                let because = "this version does not know it".to_owned();
+                self.report.waits.push(Wait::Roll(RollWait::Refused { request: asked.to_string(), because }));
+            }
             Ask::Due { because, refresh, hosts } => {
                 // What was launched after the event, or is nobody's here, is no reason.
                 let known = |id| self.roster.all.get(id).is_some_and(|kept| !kept.note.came_after(order.at));

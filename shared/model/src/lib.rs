@@ -3,6 +3,7 @@
 //! Architecture invariant: this crate does no I/O and reads no clock; everything here is a value.
 
 pub mod decision;
+mod entries;
 pub mod fleet;
 pub mod groups;
 pub mod ids;
@@ -14,6 +15,7 @@ pub mod trigger;
 pub mod view;
 
 pub use decision::FunctionName;
+pub use entries::Entries;
 pub use fleet::Fleet;
 pub use ids::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, MetricName, PoolName, QueueName, RollId,

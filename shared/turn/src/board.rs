@@ -7,8 +7,9 @@ use evenkeel_model::fleet::Refresh;
 use evenkeel_model::groups::Group;
 use evenkeel_model::report::Shortfall;
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{FleetName, InstanceId, PoolName, ServiceName, Timestamp};
+use evenkeel_model::{Entries, FleetName, InstanceId, PoolName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::body::{parse, to_json};
 use crate::budget::Budget;
@@ -121,6 +122,9 @@ pub enum Ask {
         /// The hosts that it is about; none: the fleet.
         hosts: Vec<InstanceId>,
     },
+    /// What a later version was asked for: kept, reported, and not followed.
+    #[serde(untagged)]
+    Later(Value),
 }
 
 /// A demand value that an application sent with a manual request.
@@ -170,7 +174,7 @@ pub enum NoticeKind {
 /// Notices by host, each kind with the newest event's own time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Notices(pub BTreeMap<InstanceId, BTreeMap<NoticeKind, Timestamp>>);
+pub struct Notices(pub BTreeMap<InstanceId, Entries<NoticeKind, Timestamp>>);
 
 impl Notices {
     /// Notes one; an older one of the same kind gives way.
@@ -199,6 +203,7 @@ impl Notices {
     /// Notes all of `others`.
     pub fn merge(&mut self, others: &Self) {
         for (host, kinds) in &others.0 {
+            self.0.entry(host.clone()).or_default().merge_later(kinds);
             for (kind, at) in kinds {
                 match (kind, kinds.get(&NoticeKind::PlanTold)) {
                     (NoticeKind::Planned, Some(told)) => self.plan(host, *at, *told),
@@ -249,7 +254,7 @@ impl Notices {
                 (planned && of_plan(*kind)) || now.duration_since(*at).unsigned_abs() <= NOTICES_LAST
             });
         }
-        self.0.retain(|_, kinds| !kinds.is_empty());
+        self.0.retain(|_, kinds| !kinds.has_none());
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_model::fleet::Disruption;
-use evenkeel_model::{FleetName, FunctionName, InstanceId, PoolName, Timestamp};
+use evenkeel_model::{Entries, FleetName, FunctionName, InstanceId, PoolName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,9 +21,9 @@ pub const REPAID_WITHIN: Duration = Duration::from_hours(1);
 /// The hosts that are out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// By host.
+    /// By host. Those of later versions count as out, and are theirs to give back.
     #[serde(default)]
-    pub outs: BTreeMap<InstanceId, Out>,
+    pub outs: Entries<InstanceId, Out>,
     /// Fields of later versions.
     #[serde(flatten)]
     pub rest: BTreeMap<String, Value>,
@@ -69,7 +69,13 @@ impl Budget {
     /// Hosts that are out.
     #[must_use]
     pub fn out(&self) -> u32 {
-        u32::try_from(self.outs.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.outs.len() + self.outs.later().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Drops what later versions noted and its time is over: its holder is dead, or was taken back to this version.
+    pub fn forget_later(&mut self, now: Timestamp) {
+        let deadline = |out: &Value| out["deadline"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        self.outs.retain_later(|_, out| deadline(out).is_none_or(|deadline| deadline > now));
     }
 
     /// How many more may go on purpose. Hosts that were taken from us count too, so more than `max_out` may be out.

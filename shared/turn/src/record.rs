@@ -5,6 +5,8 @@ use std::time::Duration;
 use evenkeel_model::decision::{Decision, Outcome, Planned};
 use evenkeel_model::view::{DecisionView, View};
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::body::{parse, to_json};
 use crate::error::TurnError;
@@ -40,16 +42,45 @@ impl Record {
 
     /// The feed `found` under `key`, with these decisions in front.
     pub(crate) fn feed(&self, key: Key, found: Option<&Item>) -> Result<Write, TurnError> {
-        let old: Vec<DecisionView> = parse(&key, found)?.unwrap_or_default();
-        let new = self.decisions.iter().rev().cloned().map(DecisionView::from);
-        let feed: Vec<DecisionView> = new.chain(old).take(View::MOST_DECISIONS).collect();
+        // Those of later versions are passed on as they are.
+        let old: Vec<Value> = parse(&key, found)?.unwrap_or_default();
+        let new = self.decisions.iter().rev().cloned().map(|decision| Entry::New(Box::new(decision.into())));
+        let feed: Vec<Entry> = new.chain(old.into_iter().map(Entry::Old)).take(View::MOST_DECISIONS).collect();
         let body = to_json(&key, &feed)?;
         Ok(Write::put(key, body, Expect::Anything))
     }
+}
+
+/// An entry of the feed.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    New(Box<DecisionView>),
+    Old(Value),
 }
 
 /// The key of a function's newest decisions, which the page shows below its view.
 #[must_use]
 pub fn feed_key(fleet: &FleetName, function: FunctionName) -> Key {
     Key::of(fleet, "feed", function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decisions_of_a_later_version_stay_in_the_feed() {
+        let fleet = FleetName::new("shop").unwrap();
+        let key = feed_key(&fleet, FunctionName::Microscale);
+        let later = r#"[{"step":{"repaint":"red"},"text":"repaint i-1 red"}]"#;
+        let step = evenkeel_model::decision::Step::SetDesiredCount { service: "web".parse().unwrap(), from: 1, to: 2 };
+        let why = evenkeel_model::decision::Why::WantRose { want: 2, live: 1 };
+        let planned = Planned { step, why, needs: Vec::new(), beside: false };
+        let record = Record::new(FunctionName::Microscale, &fleet, Timestamp::UNIX_EPOCH, 1, &[planned]);
+        let found = Item { version: 1, body: later.to_owned() };
+        let feed: Vec<Value> = serde_json::from_str(&record.feed(key, Some(&found)).unwrap().body.unwrap()).unwrap();
+        assert_eq!((feed.len(), &feed[1]["text"]), (2, &Value::from("repaint i-1 red")));
+        assert_eq!(feed[1]["step"]["repaint"], "red");
+    }
 }

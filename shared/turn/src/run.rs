@@ -343,10 +343,12 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         }
         let mut notices: Notices = parse(&notices_key(name), found.notices.as_ref())?.unwrap_or_default();
         notices.merge(self.news);
+        let mut budget: Budget = parse(&Budget::key(name), found.budget.as_ref())?.unwrap_or_default();
+        budget.forget_later(self.ports.now());
         let board = Board {
             pushed: parse(&pushed_key(name), found.pushed.as_ref())?.unwrap_or_default(),
             notices,
-            budget: parse(&Budget::key(name), found.budget.as_ref())?.unwrap_or_default(),
+            budget,
             told: parse(&Told::key(name), found.told.as_ref())?.unwrap_or_default(),
             held: parse(&held_key(name), found.held.as_ref())?.unwrap_or_default(),
             borrow: parse(&Borrow::key(name), found.borrow.as_ref())?.unwrap_or_default(),
