@@ -1,12 +1,15 @@
 //! Stories of hosts that are lost, of peaks, and of what stands in for them.
 
 mod cloud;
+mod edited;
 mod peaks;
+mod pools;
 #[path = "../seeds.rs"]
 mod seeds;
 mod storm;
 mod sweeps;
 mod traces;
+mod unread;
 
 use evenkeel_model::PoolName;
 use evenkeel_model::decision::Decision;
@@ -174,7 +177,7 @@ fn a_held_fleet_gives_nothing_back_until_released() {
     world.run_until(60 * MINUTE);
     assert_eq!(world.working(Purchase::OnDemand), 1);
     let view = world.backfill_view().unwrap_or_else(|| unreachable!("there were turns"));
-    assert!(view.held && view.waits.iter().any(|wait| wait == "1 on-demand hosts are held by request"), "{view:?}");
+    assert!(view.on_hold && view.waits.iter().any(|wait| wait == "1 on-demand hosts are held by request"), "{view:?}");
     world.invoke(&json!({ "fleet": "shop", "backfill": "release" }));
     world.run_until(64 * MINUTE);
     assert_eq!(world.working(Purchase::OnDemand), 0);

@@ -1,12 +1,12 @@
 //! From a trigger to a turn of backfill: who is woken by what, and how it looks and acts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::groups::Refusal;
-use evenkeel_model::report::{HostWait, Wait};
+use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::trigger::{
     BackfillVerb, HealthCategory, HealthEvent, InstanceState, LifecycleTransition, Request, ScalingKind, Trigger,
 };
@@ -16,12 +16,13 @@ use evenkeel_turn::ports::{
 };
 use evenkeel_turn::{
     Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON, Summary,
-    dry_run, hold, look, retry, run, wake,
+    dry_run, hold, look, retry, run, state_key, stored, try_again, wake,
 };
-use futures_util::future::{join, join_all, join3, try_join4};
+use futures_util::future::{join, join3, join4, try_join_all};
 
+use crate::hosts::left_pools;
 use crate::plan::plan;
-use crate::seen::Seen;
+use crate::seen::{Seen, known};
 use crate::state::State;
 use crate::view::{BackfillView, view};
 
@@ -51,7 +52,11 @@ pub type Handled = evenkeel_turn::Handled<State, Option<BackfillView>>;
 enum Asks {
     Nothing,
     Turn(Notices),
+    /// A turn that ends what was begun before the fleet file lost its section, if anything was.
+    WindDown,
     Hold(bool),
+    /// Pools that refused launches are tried again at once.
+    Retry,
     DryRun,
 }
 
@@ -77,7 +82,18 @@ impl Backfill {
                 hold(ports, &fleet.name, held).await?;
                 Notices::default()
             }
+            Asks::Retry => {
+                try_again(ports, &fleet.name, ports.now()).await?;
+                Notices::default()
+            }
             Asks::Turn(news) => news,
+            Asks::WindDown => {
+                let begun = stored::<_, State>(ports, &state_key(&fleet.name, FunctionName::Backfill)).await?;
+                if !begun.is_some_and(|state| state.is_begun()) {
+                    return Ok(Handled::NotForUs);
+                }
+                Notices::default()
+            }
         };
         let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news }).await?;
         summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary), trigger.hops()).await;
@@ -87,7 +103,9 @@ impl Backfill {
     /// What a trigger asks of this function. Events say "look now"; those about one host are also believed, as long as
     /// they are fresh, because AWS's answers may lag behind them.
     fn asks(&self, fleet: &Fleet, trigger: &Trigger, now: Timestamp) -> Asks {
-        let Some(policy) = &fleet.backfill else { return Asks::Nothing };
+        let Some(policy) = &fleet.backfill else {
+            return if matches!(trigger, Trigger::Tick(_)) { Asks::WindDown } else { Asks::Nothing };
+        };
         let at = trigger.at().unwrap_or(now);
         let look = || Asks::Turn(Notices::default());
         let look_if = |yes: bool| if yes { look() } else { Asks::Nothing };
@@ -128,6 +146,7 @@ impl Backfill {
                 Request::Backfill(BackfillVerb::Status | BackfillVerb::Plan) => Asks::DryRun,
                 Request::Backfill(BackfillVerb::Hold) => Asks::Hold(true),
                 Request::Backfill(BackfillVerb::Release) => Asks::Hold(false),
+                Request::Backfill(BackfillVerb::Retry) => Asks::Retry,
                 Request::Demand(_) | Request::Microscale(_) | Request::Roll { .. } => Asks::Nothing,
             },
             Trigger::Manual(_)
@@ -182,10 +201,13 @@ impl<P: Ports> Function<P> for Backfill {
 
     async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Seen> {
         let fleet = given.fleet;
-        let names: Vec<GroupName> = fleet.pools.iter().map(|pool| pool.auto_scaling_group.clone()).collect();
+        let left = left_pools(fleet, given.state);
+        let pools = || fleet.pools.iter().chain(&left);
+        let names: Vec<GroupName> =
+            pools().map(|pool| pool.auto_scaling_group.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         let of_kind = |id: &InstanceId, kind: Purchase| {
-            let pool = given.state.hosts.get(id).map(|memory| &memory.pool);
-            fleet.pools.iter().any(|known| Some(&known.name) == pool && known.purchase == kind)
+            let memory = given.state.hosts.get(id);
+            memory.is_some_and(|memory| pools().any(|known| memory.is_of(known) && known.purchase == kind))
         };
         let spot: Vec<InstanceId> =
             given.state.hosts.keys().filter(|id| of_kind(id, Purchase::Spot)).cloned().collect();
@@ -195,7 +217,7 @@ impl<P: Ports> Function<P> for Backfill {
             || given.state.hosts.iter().any(|(id, memory)| {
                 memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, Purchase::OnDemand)
             });
-        let looked = try_join4(
+        let looked = join4(
             retry(ports, deadline, || ports.groups(&names)),
             async {
                 match &fleet.cluster {
@@ -220,9 +242,19 @@ impl<P: Ports> Function<P> for Backfill {
             look::alarm_levels(near, ports, deadline),
             refusals(given, ports, deadline),
         );
-        let (looked, (alarms, levels, refusals)) = join(looked, also).await;
-        let (groups, hosts, requests, running) = looked?;
-        Ok(Seen { at: given.now, groups, hosts, requests, alarms, levels, refusals, running })
+        let ((groups, hosts, requests, running), (alarms, levels, refusals)) = join(looked, also).await;
+        // Who knows neither of the groups nor of the cluster knows nothing.
+        let (groups, hosts) = match (groups, hosts) {
+            (Err(error), hosts) if fleet.cluster.is_none() || hosts.is_err() => return Err(error),
+            read => read,
+        };
+        let mut unread = BTreeMap::new();
+        let groups = known(Source::Groups, groups, &mut unread);
+        let hosts = known(Source::Cluster, hosts, &mut unread);
+        let requests = known(Source::SpotRequests, requests, &mut unread);
+        let running = known(Source::Tasks, running, &mut unread);
+        let refusals = known(Source::Refusals, refusals, &mut unread);
+        Ok(Seen { at: given.now, unread, groups, hosts, requests, alarms, levels, refusals, running })
     }
 
     fn plan(&self, given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
@@ -236,6 +268,8 @@ impl<P: Ports> Function<P> for Backfill {
         match (step, &fleet.cluster) {
             (HostStep::SetCapacity { pool: _, group, from: _, to }, _) => ports.set_capacity(group, *to).await,
             (HostStep::SetStatus { hosts, status }, Some(cluster)) => ports.set_status(cluster, hosts, *status).await,
+            // That it is in the feed is all.
+            (HostStep::Lost { hosts: _ }, _) => Ok(()),
             (HostStep::SetStatus { .. } | HostStep::Mark { .. }, _) => {
                 Err(PortError::Refused(format!("not a step for a fleet like this: {step}")))
             }
@@ -256,16 +290,17 @@ impl<P: Ports> Function<P> for Backfill {
     }
 }
 
-/// Refused launches of the pools that should have launched. One that cannot be read is looked at again next turn.
+/// Refused launches of the pools that should have launched.
 async fn refusals<P: ReadGroups + Clock>(
     given: &Given<'_, State>,
     ports: &P,
     deadline: Timestamp,
-) -> BTreeMap<GroupName, Vec<Refusal>> {
-    let awaits =
-        |pool: &&evenkeel_model::fleet::Pool| given.state.pools.get(&pool.name).is_some_and(|memory| memory.awaits);
+) -> Answer<BTreeMap<GroupName, Vec<Refusal>>> {
+    let awaits = |pool: &&evenkeel_model::fleet::Pool| {
+        given.state.groups.get(&pool.auto_scaling_group).is_some_and(|memory| memory.awaits)
+    };
     let groups: Vec<&GroupName> =
         given.fleet.pools.iter().filter(awaits).map(|pool| &pool.auto_scaling_group).collect();
-    let answers = join_all(groups.iter().map(|group| retry(ports, deadline, || ports.refusals(group)))).await;
-    groups.into_iter().zip(answers).filter_map(|(group, answer)| Some((group.clone(), answer.ok()?))).collect()
+    let answers = try_join_all(groups.iter().map(|group| retry(ports, deadline, || ports.refusals(group)))).await?;
+    Ok(groups.into_iter().cloned().zip(answers).collect())
 }

@@ -1,42 +1,22 @@
-//! Which hosts there are, which of them count, and which are being taken from us.
-//!
-//! Many signals tell of one loss: a warning, a state change, a hook, a health check, the spot request's status, or only
-//! silence. They all end here, in one [`Loss`] of one host.
+//! Which hosts there are, and which of them count.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_model::decision::LossCause;
-use evenkeel_model::fleet::{Fleet, Pool, Purchase, Rebalance};
-use evenkeel_model::groups::{Group, Member, MemberState, SpotCode};
-use evenkeel_model::observed::{Host, HostStatus};
-use evenkeel_model::report::{HostWait, Report, Wait};
-use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
-use evenkeel_turn::{Budget, Given, NoticeKind, Notices};
+use evenkeel_model::decision::{LossCause, Sign};
+use evenkeel_model::fleet::{Fleet, Pool, Purchase};
+use evenkeel_model::groups::{Group, Member, MemberState};
+use evenkeel_model::observed::Host;
+use evenkeel_model::report::{HostWait, Report, Source, Wait};
+use evenkeel_model::{FunctionName, GroupName, InstanceId};
+use evenkeel_turn::{Budget, Given};
 
+use crate::judge::Case;
 use crate::seen::Seen;
-use crate::state::{HostMemory, Loss, State};
+use crate::state::{HostMemory, State};
 
-/// A spot host ends two minutes after its warning (EC2 user guide, "Spot Instance interruption notices").
-const NOTICE: Duration = Duration::from_secs(120);
-/// A host that still runs this long after its warning was not taken.
-const NOTICE_COUNTS: Duration = Duration::from_secs(300);
-/// Groups miss an ended instance within a minute or two; until then events know better.
-const GONE_COUNTS: Duration = Duration::from_secs(1_800);
-/// A rebalance recommendation that nothing followed for so long was noise.
-const RISK_COUNTS: Duration = Duration::from_secs(3_600);
-/// What AWS plans for a host is acted on so long before it begins, where no patch window comes first.
-const PLAN_NEAR: Duration = Duration::from_hours(24);
-/// The agent's connection drops several times an hour in normal operation; this long is something else.
-const AGENT_AWAY: Duration = Duration::from_secs(300);
-
-/// Without a cluster only the load balancer knows whether a host takes work yet. Its group's word is believed after this
-/// long: what boot does besides, such as installing updates, goes on behind a group's back.
-const SETTLES: Duration = Duration::from_secs(120);
-
-/// A host that somebody else has drain is missed from here on: a roll that does it takes a place in the budget, which may
-/// have been written since this turn has read it.
-const DRAINS_A_MOMENT: Duration = Duration::from_secs(30);
+/// A group that answers leave out for so long does not exist any more.
+const GROUP_UNSEEN: Duration = Duration::from_secs(600);
 
 /// What a host counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,8 +38,14 @@ pub(crate) struct Kept<'a> {
     /// Its container instance.
     pub(crate) host: Option<&'a Host>,
     pub(crate) standing: Standing,
+    /// What tells in this look that it is lost.
+    pub(crate) sign: Option<Sign>,
     /// EC2 recommends to rebalance it, and the fleet file does not ignore that.
     pub(crate) at_risk: bool,
+    /// Its pool is left: it is only sent away.
+    pub(crate) left: bool,
+    /// Its group was not shown.
+    pub(crate) recalled: bool,
 }
 
 impl Kept<'_> {
@@ -79,48 +65,145 @@ impl Kept<'_> {
     }
 }
 
+/// What the fleet's hosts are judged by besides what was seen: pools that are left, and groups that an answer leaves out.
+pub(crate) struct Grounds {
+    /// Pools that the fleet file no longer names; without `[backfill]`, all on-demand ones too. What was begun with their
+    /// hosts is ended.
+    left: Vec<Pool>,
+    /// Groups that were not shown, with the members that are remembered.
+    recalled: BTreeMap<GroupName, Group>,
+}
+
+impl Grounds {
+    pub(crate) fn of(given: &Given<'_, State>, seen: &Seen) -> Self {
+        let left = left_pools(given.fleet, given.state);
+        let pools = given.fleet.pools.iter().chain(&left);
+        let unseen = |pool: &&Pool| seen.groups.iter().all(|group| group.name != pool.auto_scaling_group);
+        let counts = |pool: &&Pool| {
+            let memory = given.state.groups.get(&pool.auto_scaling_group);
+            let since = memory.and_then(|memory| memory.unseen).filter(|_| seen.has(Source::Groups));
+            since.is_none_or(|since| given.now.duration_since(since).unsigned_abs() < GROUP_UNSEEN)
+        };
+        let recalled = pools.filter(unseen).filter(counts).filter_map(|pool| recall(pool, given.state));
+        let recalled = recalled.map(|group| (group.name.clone(), group)).collect();
+        Self { left, recalled }
+    }
+}
+
+/// Pools that are remembered and no longer there, for backfill at least.
+pub(crate) fn left_pools(fleet: &Fleet, state: &State) -> Vec<Pool> {
+    let stays = |group: &GroupName| {
+        let pool = fleet.pools.iter().find(|pool| pool.auto_scaling_group == *group);
+        pool.is_some_and(|pool| fleet.backfill.is_some() || pool.purchase != Purchase::OnDemand)
+    };
+    let left = state.groups.iter().filter(|(group, _)| !stays(group));
+    left.filter_map(|(group, memory)| memory.pool(group)).collect()
+}
+
+/// A group as its remembered hosts tell of it; none where none is remembered.
+fn recall(pool: &Pool, state: &State) -> Option<Group> {
+    let of_pool = state.hosts.iter().filter(|(_, memory)| memory.is_of(pool));
+    let member = |(id, memory): (&InstanceId, &HostMemory)| Member {
+        id: id.clone(),
+        state: match (memory.leaving.is_some_and(|leaving| leaving.ending), memory.in_service) {
+            (true, _) => MemberState::Terminating,
+            (false, Some(_)) => MemberState::InService,
+            (false, None) => MemberState::Pending,
+        },
+        healthy: true,
+        zone: None,
+        template: None,
+        protected: false,
+    };
+    let members: Vec<Member> = of_pool.map(member).collect();
+    let desired = u32::try_from(members.len()).unwrap_or(u32::MAX);
+    (desired > 0).then(|| Group {
+        name: pool.auto_scaling_group.clone(),
+        desired,
+        min: 0,
+        max: desired,
+        zones: Vec::new(),
+        members,
+        template: None,
+        suspended: std::collections::BTreeSet::new(),
+        target_groups: Vec::new(),
+    })
+}
+
 /// All hosts by id, and the groups by pool, in the fleet file's order.
 pub(crate) struct Hosts<'a> {
     pub(crate) all: BTreeMap<&'a InstanceId, Kept<'a>>,
+    /// The fleet file's pools; none for a group that was not shown.
     pub(crate) groups: Vec<(&'a Pool, Option<&'a Group>)>,
+    /// So many agents are away that nothing follows from it.
+    pub(crate) ecs_is_away: bool,
+    /// Pools whose hosts are only sent away.
+    pub(crate) left: Vec<(&'a Pool, Option<&'a Group>)>,
 }
 
 impl<'a> Hosts<'a> {
     /// Looks through everything that is known of each host, and notes in `state` what is new.
-    pub(crate) fn judge(given: &'a Given<'_, State>, seen: &'a Seen, state: &mut State, report: &mut Report) -> Self {
-        let fleet = given.fleet;
+    pub(crate) fn judge(
+        given: &'a Given<'_, State>,
+        seen: &'a Seen,
+        grounds: &'a Grounds,
+        state: &mut State,
+        report: &mut Report,
+    ) -> Self {
         let ecs: BTreeMap<&InstanceId, &Host> = seen.hosts.iter().map(|host| (&host.id, host)).collect();
         let find = |pool: &'a Pool| seen.groups.iter().find(|group| group.name == pool.auto_scaling_group);
-        let groups: Vec<(&Pool, Option<&Group>)> = fleet.pools.iter().map(|pool| (pool, find(pool))).collect();
-        let notices = &state.notices;
-        let mut all = BTreeMap::new();
-        for (pool, group) in &groups {
-            let Some(group) = group else {
-                let group = pool.auto_scaling_group.clone();
-                report.waits.push(Wait::Host(HostWait::NoSuchGroup { group }));
-                continue;
-            };
-            for member in &group.members {
-                let host = ecs.get(&member.id).copied();
-                let memory = state.hosts.entry(member.id.clone()).or_insert_with(|| HostMemory {
-                    pool: pool.name.clone(),
-                    since: given.now,
-                    joined: false,
-                    in_service: None,
-                    away: None,
-                    drains: None,
-                    loss: None,
-                    leaving: None,
-                    back: false,
-                    lease: None,
-                });
-                let case = Case { given, seen, notices, pool, member, host };
-                let standing = case.judge(memory, report);
-                all.insert(&member.id, Kept { member, pool, group, host, standing, at_risk: case.at_risk() });
+        let left: Vec<_> = grounds.left.iter().map(|pool| (pool, find(pool))).collect();
+        let is_left = |pool: &Pool| left.iter().any(|(one, _)| one.auto_scaling_group == pool.auto_scaling_group);
+        let stay = given.fleet.pools.iter().filter(|pool| !is_left(pool));
+        let groups: Vec<_> = stay.map(|pool| (pool, find(pool))).collect();
+        let read = seen.has(Source::Groups);
+        for (pool, group) in groups.iter().chain(&left) {
+            let name = &pool.auto_scaling_group;
+            state.groups.entry(name.clone()).or_default().note(pool, group.is_some(), read.then_some(given.now));
+            if group.is_none() && read && !is_left(pool) {
+                report.waits.push(Wait::Host(HostWait::NoSuchGroup { group: name.clone() }));
             }
         }
+        let notices = &state.notices;
+        let mut cases = Vec::new();
+        for (pool, shown) in groups.iter().chain(&left) {
+            let Some(group) = &shown.or_else(|| grounds.recalled.get(&pool.auto_scaling_group)) else { continue };
+            let left = is_left(pool);
+            for member in &group.members {
+                let host = ecs.get(&member.id).copied();
+                let known = state.hosts.get(&member.id);
+                let begun = known.is_some_and(|memory| pool.purchase == Purchase::OnDemand || memory.is_begun());
+                if left && !begun {
+                    continue; // not ours any more
+                }
+                let memory = state.hosts.entry(member.id.clone()).or_insert_with(|| HostMemory::new(pool, given.now));
+                memory.group = Some(pool.auto_scaling_group.clone());
+                let case = Case { given, seen, notices, pool, member, host, ecs_is_away: false };
+                case.note_agent(memory);
+                cases.push((case, *group, left, shown.is_none()));
+            }
+        }
+        let away = cases.iter().filter(|(case, ..)| state.hosts[&case.member.id].away.is_some()).count();
+        let ecs_is_away = away > 1 && 2 * away >= cases.len();
+        if ecs_is_away {
+            let [away, hosts] = [away, cases.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            report.waits.push(Wait::Host(HostWait::AgentsAway { away, hosts }));
+        }
+        let mut all = BTreeMap::new();
+        for (case, group, left, recalled) in cases {
+            let case = Case { ecs_is_away, ..case };
+            let Some(memory) = state.hosts.get_mut(&case.member.id) else { continue };
+            let (standing, sign) = case.judge(memory, report);
+            let at_risk = case.at_risk();
+            let Case { pool, member, host, .. } = case;
+            all.insert(&member.id, Kept { member, pool, group, host, standing, sign, at_risk, left, recalled });
+        }
         state.hosts.retain(|id, _| all.contains_key(id));
-        Self { all, groups }
+        state.groups.retain(|name, memory| {
+            let of_fleet = given.fleet.pools.iter().any(|pool| pool.auto_scaling_group == *name);
+            of_fleet || memory.awaits || state.hosts.values().any(|host| host.group.as_ref() == Some(name))
+        });
+        Self { all, groups, left, ecs_is_away }
     }
 
     /// Capacity units of hosts that `of` picks.
@@ -129,11 +212,26 @@ impl<'a> Hosts<'a> {
     }
 
     /// Whether a pool's group may not have fewer hosts than those that are not leaving.
-    pub(crate) fn at_minimum(&self, pool: &PoolName, state: &State) -> bool {
-        let Some((_, Some(group))) = self.groups.iter().find(|(known, _)| known.name == *pool) else { return false };
+    pub(crate) fn at_minimum(&self, pool: &Pool, state: &State) -> bool {
+        let mut groups = self.groups.iter().chain(&self.left);
+        let of_pool = groups.find(|(known, _)| known.auto_scaling_group == pool.auto_scaling_group);
+        let Some((_, Some(group))) = of_pool else { return false };
         let stays = |id: &InstanceId| state.hosts.get(id).is_none_or(|memory| memory.leaving.is_none());
         let staying = group.staying().filter(|member| stays(&member.id)).count();
         group.min > 0 && staying <= group.min as usize
+    }
+
+    /// Units of lost hosts that run all the same, because only their agents are away: they count against `maximum`.
+    pub(crate) fn idle(&self, state: &State) -> u32 {
+        self.all
+            .iter()
+            .filter(|(id, kept)| {
+                let loss = state.hosts.get(**id).and_then(|memory| memory.loss);
+                let without = loss.is_some_and(|loss| loss.cause == LossCause::AgentAway);
+                without && kept.pool.purchase != Purchase::OnDemand && kept.member.state == MemberState::InService
+            })
+            .map(|(_, kept)| kept.pool.units)
+            .sum()
     }
 
     /// Units in service.
@@ -144,11 +242,23 @@ impl<'a> Hosts<'a> {
     /// Units of a purchase kind that count for what the fleet needs. A host at risk does not: its replacement is wanted.
     /// A host that a roll has ended does, while its group is about to launch the one that takes its place.
     pub(crate) fn counted(&self, purchase: Purchase, budget: &Budget) -> u32 {
-        let there = self.units(|kept| kept.pool.purchase == purchase && kept.counts() && !kept.at_risk);
+        let there = self.units(|kept| kept.pool.purchase == purchase && kept.counts() && !kept.at_risk && !kept.left);
         let of_kind = self.groups.iter().filter(|(pool, _)| pool.purchase == purchase);
         let unborn =
             of_kind.map(|(pool, group)| group.map_or(0, |group| self.unborn(pool, group, budget) * pool.units));
         there + unborn.sum::<u32>()
+    }
+
+    /// Units of reserved and spot pools whose groups were not shown: nobody knows whether they are there, so they are not
+    /// made up for. It is what `steady` says beyond what the other pools should have and what is remembered.
+    pub(crate) fn unknown(&self, steady: u32) -> u32 {
+        let own = || self.groups.iter().filter(|(pool, _)| pool.purchase != Purchase::OnDemand);
+        if own().all(|(_, group)| group.is_some()) {
+            return 0;
+        }
+        let shown: u32 = own().filter_map(|(pool, group)| Some(pool.units * (*group)?.desired)).sum();
+        let recalled = self.units(|kept| kept.recalled && kept.pool.purchase != Purchase::OnDemand);
+        steady.saturating_sub(shown + recalled)
     }
 
     /// Hosts of a pool that a roll has ended and whose replacements its group has not launched yet.
@@ -159,130 +269,6 @@ impl<'a> Hosts<'a> {
             out.by == FunctionName::Patchroll && out.pool.as_ref() == Some(&pool.name) && leaves
         });
         group.desired.saturating_sub(staying).min(u32::try_from(ended.count()).unwrap_or(u32::MAX))
-    }
-}
-
-/// One host and all that is known of it.
-struct Case<'a> {
-    given: &'a Given<'a, State>,
-    seen: &'a Seen,
-    notices: &'a Notices,
-    pool: &'a Pool,
-    member: &'a Member,
-    host: Option<&'a Host>,
-}
-
-impl Case<'_> {
-    fn judge(&self, memory: &mut HostMemory, report: &mut Report) -> Standing {
-        let now = self.given.now;
-        memory.joined |= self.host.is_some();
-        if self.member.state == MemberState::InService {
-            memory.in_service.get_or_insert(now);
-        }
-        memory.away = match self.host {
-            Some(host) if !host.connected => Some(memory.away.unwrap_or(now)),
-            Some(_) | None => None,
-        };
-        let rolls =
-            self.given.board.budget.outs.get(&self.member.id).is_some_and(|out| out.by == FunctionName::Patchroll);
-        if rolls {
-            // The roll replaces it, under the same budget: no loss, and no reason to launch anything.
-            memory.loss = None;
-            // Once it leaves its group, its place is counted by what the group is about to launch.
-            return if self.member.state.is_leaving() { Standing::Out } else { Standing::Coming };
-        }
-        match self.loss(memory) {
-            Some((cause, deadline)) => {
-                let known = memory.loss.filter(|known| known.cause <= cause);
-                memory.loss =
-                    Some(known.unwrap_or(Loss { cause, at: memory.loss.map_or(now, |loss| loss.at), deadline }));
-                return Standing::Out;
-            }
-            None => memory.loss = None,
-        }
-        if memory.leaving.is_some() || self.member.state == MemberState::Aside {
-            return Standing::Out;
-        }
-        let drains = self.host.is_some_and(|host| host.status == HostStatus::Draining);
-        memory.drains = drains.then(|| memory.drains.unwrap_or(now));
-        if memory.drains.is_some_and(|since| now.duration_since(since).unsigned_abs() < DRAINS_A_MOMENT) {
-            return Standing::Coming;
-        }
-        if self.works(memory) {
-            return Standing::Works;
-        }
-        let waited = now.duration_since(memory.since).unsigned_abs();
-        let status = self.host.map(|host| host.status);
-        // Its agent may be there before its group has it in service: a launch hook holds it, or it was looked at just then.
-        if waited < patience(self.given.fleet) && status.is_none_or(|status| status == HostStatus::Active) {
-            return Standing::Coming;
-        }
-        if status.is_none() {
-            report.waits.push(Wait::Host(HostWait::NotJoined { host: self.member.id.clone(), waited }));
-        }
-        Standing::Out
-    }
-
-    fn works(&self, memory: &HostMemory) -> bool {
-        if self.member.state != MemberState::InService {
-            return false;
-        }
-        match (&self.given.fleet.cluster, self.host) {
-            (Some(_), host) => host.is_some_and(|host| host.status == HostStatus::Active),
-            (None, _) => {
-                memory.in_service.is_some_and(|at| self.given.now.duration_since(at).unsigned_abs() >= SETTLES)
-            }
-        }
-    }
-
-    /// Why and until when the host is taken from us, if it is.
-    fn loss(&self, memory: &HostMemory) -> Option<(LossCause, Option<Timestamp>)> {
-        let now = self.given.now;
-        let id = &self.member.id;
-        let notices = self.notices;
-        let request = self.seen.requests.iter().find(|request| request.instance == *id);
-        let ours = memory.leaving.is_some_and(|leaving| leaving.ending);
-        let gone = notices.fresh(id, NoticeKind::Gone, now, GONE_COUNTS).is_some()
-            || request.is_some_and(|request| request.code == SpotCode::Gone)
-            || (self.given.fleet.cluster.is_some() && memory.joined && self.host.is_none())
-            || self.host.is_some_and(|host| host.status == HostStatus::Leaving);
-        if gone && !ours {
-            return Some((LossCause::Gone, None));
-        }
-        let marked = request.filter(|request| request.code == SpotCode::Marked).map(|request| request.at);
-        let warned = notices.fresh(id, NoticeKind::Interruption, now, NOTICE_COUNTS);
-        if let Some(at) = marked.or(warned) {
-            return Some((LossCause::Interruption, Some(at + NOTICE)));
-        }
-        let ends = self.member.state == MemberState::Terminating || !self.member.healthy;
-        if ends && !ours {
-            return Some((LossCause::Leaving, None));
-        }
-        let away = memory.away.is_some_and(|since| now.duration_since(since).unsigned_abs() >= AGENT_AWAY);
-        away.then_some((LossCause::AgentAway, None))
-    }
-
-    fn at_risk(&self) -> bool {
-        let answer = self.given.fleet.backfill.as_ref().map_or(Rebalance::Ignore, |backfill| backfill.rebalance);
-        let told = self.notices.fresh(&self.member.id, NoticeKind::AtRisk, self.given.now, RISK_COUNTS).is_some();
-        answer != Rebalance::Ignore && (told || self.begins_soon()) && self.pool.purchase != Purchase::OnDemand
-    }
-
-    /// Something that AWS plans for the host begins within a day, or before the patch window after this one.
-    fn begins_soon(&self) -> bool {
-        let now = self.given.now;
-        let Some(begins) = self.notices.planned(&self.member.id) else { return false };
-        let windows = self.given.fleet.patch.iter().flat_map(|patch| &patch.windows);
-        let last_window = || {
-            let open = windows.clone().any(|window| window.closes(now).is_some());
-            let closes = windows.clone().filter_map(|window| window.closes(now)).max().unwrap_or(now);
-            open && windows
-                .clone()
-                .filter_map(|window| window.next_start(closes))
-                .min()
-                .is_none_or(|next| next >= begins)
-        };
-        begins <= now + PLAN_NEAR || last_window()
     }
 }
 

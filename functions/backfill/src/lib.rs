@@ -8,12 +8,17 @@ mod boost;
 mod deadline;
 pub mod handler;
 mod hosts;
+mod judge;
+mod leaving;
 mod need;
+mod places;
 mod plan;
 mod pools;
 mod release;
 mod seen;
 mod state;
+#[cfg(test)]
+mod stories;
 mod view;
 
 pub use handler::Backfill;

@@ -33,15 +33,16 @@ pub(crate) fn need(
     let numbers = given.fleet.hosts;
     let reserved = hosts.counted(Purchase::Reserved, &given.board.budget);
     let spot = hosts.counted(Purchase::Spot, &given.board.budget);
-    let has = reserved + spot + on_demand;
+    let unknown = hosts.unknown(numbers.steady);
+    let has = reserved + spot + unknown + on_demand;
     let boost = boost(&Look { given, policy, seen, hosts, has }, state, report);
     let coming = hosts.all.values().any(|kept| kept.standing == Standing::Coming)
         || on_demand > hosts.counted(Purchase::OnDemand, &given.board.budget);
     state.extra = extra(given, seen, state, has, coming);
     let borrowed = borrowed(&given.board.borrow, given.now);
     let wanted = (numbers.steady + boost + state.extra + borrowed).min(numbers.maximum);
-    let on_demand = wanted.saturating_sub(reserved + spot);
-    Need { steady: numbers.steady, boost, shortfall: state.extra, borrowed, reserved, spot, on_demand }
+    let on_demand = wanted.saturating_sub(reserved + spot + unknown);
+    Need { steady: numbers.steady, boost, shortfall: state.extra, borrowed, reserved, spot, unknown, on_demand }
 }
 
 /// Units that a roll has no room without.

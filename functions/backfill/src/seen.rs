@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use evenkeel_model::GroupName;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest};
 use evenkeel_model::observed::{Host, Level, Running, Signal};
+use evenkeel_model::report::Source;
 use evenkeel_model::{AlarmName, Timestamp};
+use evenkeel_turn::ports::Answer;
 use serde::{Deserialize, Serialize};
 
 /// The fleet's hosts, straight from AWS's answers.
@@ -14,6 +16,9 @@ use serde::{Deserialize, Serialize};
 pub struct Seen {
     /// When the answers were asked for.
     pub at: Timestamp,
+    /// What could not be read, and why: the rest is what it would be, and nothing of this is known.
+    #[serde(default)]
+    pub unread: BTreeMap<Source, String>,
     /// The pools' groups that exist.
     #[serde(default)]
     pub groups: Vec<Group>,
@@ -35,4 +40,19 @@ pub struct Seen {
     /// Tasks and services, where a host is about to leave.
     #[serde(default)]
     pub running: Option<Running>,
+}
+
+impl Seen {
+    /// Whether `source` was read.
+    pub(crate) fn has(&self, source: Source) -> bool {
+        !self.unread.contains_key(&source)
+    }
+}
+
+/// What `source` answered; where it failed that is noted, and nothing is known.
+pub(crate) fn known<T: Default>(source: Source, answer: Answer<T>, unread: &mut BTreeMap<Source, String>) -> T {
+    answer.unwrap_or_else(|error| {
+        unread.insert(source, error.to_string());
+        T::default()
+    })
 }

@@ -1,11 +1,13 @@
 //! What backfill remembers from turn to turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, LossCause, Outcome, Step};
+use evenkeel_model::fleet::{Pool, Purchase};
 use evenkeel_model::groups::RefusalKind;
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::{Entries, InstanceId, PoolName, Timestamp};
+use evenkeel_model::{Entries, GroupName, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::window::Window;
 use evenkeel_turn::{Applied, Notices, Remembers};
 use serde::{Deserialize, Serialize};
@@ -20,9 +22,12 @@ pub struct State {
     /// What events said about hosts; AWS's answers may not say it, or not yet.
     #[serde(default, skip_serializing_if = "Notices::is_empty")]
     pub notices: Notices,
-    /// The on-demand pools.
+    /// The pools, by their groups: names in the fleet file are for people.
     #[serde(default)]
-    pub pools: Entries<PoolName, PoolMemory>,
+    pub groups: Entries<GroupName, PoolMemory>,
+    /// When the cluster could not be read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind: Option<Timestamp>,
     /// What the alarms ask for.
     #[serde(default)]
     pub boost: Boost,
@@ -55,8 +60,11 @@ pub struct State {
 /// What is remembered of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostMemory {
-    /// Its pool.
+    /// Its pool, as the fleet file called it when it came.
     pub pool: PoolName,
+    /// Its group; none where an earlier version noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// When it was first seen.
     pub since: Timestamp,
     /// It was in the cluster.
@@ -80,9 +88,41 @@ pub struct HostMemory {
     /// It was told to drain and is to take tasks again, until it is seen to: a turn may die, and a call may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub back: bool,
+    /// When it could not be emptied last, and was told to take tasks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<Timestamp>,
     /// Why it is kept, for on-demand hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
+}
+
+impl HostMemory {
+    pub(crate) fn new(pool: &Pool, now: Timestamp) -> Self {
+        Self {
+            pool: pool.name.clone(),
+            group: Some(pool.auto_scaling_group.clone()),
+            since: now,
+            joined: false,
+            in_service: None,
+            away: None,
+            drains: None,
+            loss: None,
+            leaving: None,
+            back: false,
+            given_up: None,
+            lease: None,
+        }
+    }
+
+    /// Whether it is a host of this pool.
+    pub(crate) fn is_of(&self, pool: &Pool) -> bool {
+        self.group.as_ref().map_or(self.pool == pool.name, |group| *group == pool.auto_scaling_group)
+    }
+
+    /// Whether something was begun with it that is not over: it drains, or is to take tasks again.
+    pub(crate) const fn is_begun(&self) -> bool {
+        self.leaving.is_some() || self.back || self.loss.is_some()
+    }
 }
 
 /// One loss, whatever signals told of it.
@@ -107,6 +147,9 @@ pub struct Leaving {
     /// Its group was told to end it.
     #[serde(default)]
     pub ending: bool,
+    /// When its group was to be told last; whether it was is known for certain only where `ending` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Timestamp>,
 }
 
 /// Why we send a host away.
@@ -177,9 +220,21 @@ impl Reason {
     }
 }
 
-/// What is remembered of an on-demand pool.
+/// What is remembered of a pool; what it launches, for on-demand ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolMemory {
+    /// What the fleet file called it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<PoolName>,
+    /// How its hosts were bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<Purchase>,
+    /// What one host counted for.
+    #[serde(default)]
+    pub units: u32,
+    /// Since when answers leave out its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Timestamp>,
     /// Capacities that our own writes may have led to; another one is somebody else's.
     #[serde(default)]
     pub expected: BTreeSet<u32>,
@@ -189,12 +244,59 @@ pub struct PoolMemory {
     /// When it was last raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raised: Option<Timestamp>,
+    /// The capacity that somebody else set, until then.
+    #[serde(default)]
+    pub theirs: u32,
     /// It should launch and has not yet.
     #[serde(default)]
     pub awaits: bool,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits_since: Option<Timestamp>,
+    /// It cannot be told to launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Untold>,
+    /// Hosts in a row that never joined the cluster.
+    #[serde(default)]
+    pub strays: u32,
+    /// What the last of them ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stray_runs: Option<String>,
+    /// After ten of them, none is ended or launched before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Timestamp>,
+    /// The longest that a host took to join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest: Option<Duration>,
     /// Launches that were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
+}
+
+impl PoolMemory {
+    /// Notes what the fleet file says of it, and whether its group was shown in the look at `read`, where there was one.
+    pub(crate) fn note(&mut self, pool: &Pool, shown: bool, read: Option<Timestamp>) {
+        (self.name, self.purchase, self.units) = (Some(pool.name.clone()), Some(pool.purchase), pool.units);
+        self.unseen = if shown { None } else { self.unseen.or(read) };
+    }
+
+    /// Notes whether it could be told to launch.
+    fn heard(&mut self, applied: &Applied<'_>) {
+        match applied.outcome {
+            Outcome::Done => self.untold = None,
+            Outcome::Failed(because) => {
+                let since = self.untold.as_ref().map_or(applied.at, |untold| untold.since);
+                self.untold = Some(Untold { since, because: because.clone() });
+            }
+            Outcome::Undone | Outcome::Left(_) => {}
+        }
+    }
+
+    /// The pool as it was last.
+    pub(crate) fn pool(&self, group: &GroupName) -> Option<Pool> {
+        let (name, purchase) = (self.name.clone()?, self.purchase?);
+        Some(Pool { name, purchase, auto_scaling_group: group.clone(), units: self.units.max(1) })
+    }
 }
 
 /// A pool that refuses launches.
@@ -210,6 +312,18 @@ pub struct Refused {
     pub until: Timestamp,
     /// Tries in a row that were refused.
     pub tries: u32,
+    /// It launches, and what it launches does not join: only a host that does makes up for it.
+    #[serde(default)]
+    pub joins: bool,
+}
+
+/// A pool that cannot be told to launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    /// Since when.
+    pub since: Timestamp,
+    /// AWS's words.
+    pub because: String,
 }
 
 /// What the alarms ask for.
@@ -283,18 +397,28 @@ impl Remembers for State {
 }
 
 impl State {
+    /// Whether something was begun that is not over, which is ended although nobody asks for backfill any more.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        let ours = |memory: &HostMemory| memory.is_begun() || memory.lease.is_some();
+        self.hosts.values().any(ours) || self.groups.values().any(|memory| memory.awaits)
+    }
+
     /// Notes what became of a step. What may or may not have been done is expected either way.
     pub(crate) fn settle(&mut self, applied: &Applied<'_>) {
         let Step::Host(step) = &applied.planned.step else { return };
         let done = matches!(applied.outcome, Outcome::Done);
         let left = matches!(applied.outcome, Outcome::Left(_));
         match step {
-            HostStep::SetCapacity { pool, group: _, from, to } => {
-                let expected = &mut self.pools.entry(pool.clone()).or_default().expected;
+            HostStep::SetCapacity { pool: _, group, from, to } => {
+                let expected = &mut self.groups.entry(group.clone()).or_default().expected;
                 if left {
                     expected.remove(to);
                 } else if done {
                     expected.remove(from);
+                }
+                if let (Some(memory), true) = (self.groups.get_mut(group), to > from) {
+                    memory.heard(applied);
                 }
             }
             HostStep::SetStatus { hosts, status: HostStatus::Active } if done => {
@@ -305,10 +429,11 @@ impl State {
                     }
                 }
             }
-            HostStep::SetStatus { .. } | HostStep::Mark { .. } => {}
+            HostStep::SetStatus { .. } | HostStep::Mark { .. } | HostStep::Lost { .. } => {}
             HostStep::Terminate { host, .. } => {
                 if let Some(leaving) = self.hosts.get_mut(host).and_then(|host| host.leaving.as_mut()) {
                     leaving.ending = done;
+                    leaving.asked = leaving.asked.filter(|_| !left);
                 }
             }
         }
@@ -321,7 +446,7 @@ mod tests {
 
     #[test]
     fn fields_of_a_later_version_survive() {
-        let stored = r#"{"hosts":{},"pools":{},"boost":{"level":1,"firing":true},"extra":0,"moves":[],"changed":"1970-01-01T00:00:00Z","tempo":7}"#;
+        let stored = r#"{"hosts":{},"groups":{},"boost":{"level":1,"firing":true},"extra":0,"moves":[],"changed":"1970-01-01T00:00:00Z","tempo":7}"#;
         let state: State = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&state).unwrap(), stored);
     }

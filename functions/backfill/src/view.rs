@@ -20,7 +20,8 @@ pub struct BackfillView {
     /// `max_out` of the fleet file.
     pub max_out: u32,
     /// Somebody asked that nothing be given back.
-    pub held: bool,
+    #[serde(default, alias = "held")]
+    pub on_hold: bool,
     /// What is waited for, in sentences.
     pub waits: Vec<String>,
 }
@@ -63,7 +64,7 @@ pub(crate) fn view(given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<Stat
             let loss = memory.and_then(|memory| memory.loss);
             let leaving = memory.and_then(|memory| memory.leaving);
             let lease = memory.and_then(|memory| memory.lease.as_ref());
-            let joined = given.fleet.cluster.is_none() || seen.hosts.iter().any(|host| host.id == member.id);
+            let joined = given.fleet.cluster.is_none() || memory.is_some_and(|memory| memory.joined);
             let coming = loss.is_none()
                 && !member.state.is_leaving()
                 && (member.state == evenkeel_model::groups::MemberState::Pending || !joined);
@@ -86,7 +87,7 @@ pub(crate) fn view(given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<Stat
         hosts,
         out: budget.out(),
         max_out: given.fleet.disruption.max_out,
-        held: given.board.held,
+        on_hold: given.board.held,
         waits: outlook.report.waits.iter().map(ToString::to_string).collect(),
     }
 }

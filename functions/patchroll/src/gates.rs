@@ -9,6 +9,7 @@ use evenkeel_model::fleet::{Patch, Purchase, Strategy, Wave as WaveSize};
 use evenkeel_model::groups::Process;
 use evenkeel_model::observed::{Host, HostStatus, Observed, Task};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
+use evenkeel_model::stuck::tied_hosts;
 use evenkeel_model::{GroupName, InstanceId, PoolName, Timestamp, Zone};
 use evenkeel_turn::{NoticeKind, REPAID_WITHIN};
 
@@ -17,7 +18,6 @@ use crate::orders::{next_window, open_until};
 use crate::pairs::{Capacity, Pair, Phase, Wave};
 use crate::plan::Planning;
 use crate::state::{Missed, Roll, Stage};
-use crate::stuck::tied_hosts;
 
 /// A rebalance recommendation that nothing followed for so long was noise.
 const RISK_COUNTS: Duration = Duration::from_hours(1);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use evenkeel_model::decision::{Halt, HostStep, HostWhy, Step, Stuck, Why};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
+use evenkeel_model::stuck::of_host;
 use evenkeel_model::{GroupName, InstanceId};
 
 use crate::hosts::Kept;
@@ -288,7 +289,7 @@ impl Planning<'_, '_> {
 
     fn stuck(&self, kept: &Kept<'_>) -> Stuck {
         let room = || self.proof(&std::collections::BTreeSet::from([kept.member.id.clone()])).err();
-        stuck::of_host(kept, self.seen.running.as_ref(), self.given.fleet, room)
+        of_host(&kept.member.id, kept.host, self.seen.running.as_ref(), self.given.fleet, room)
     }
 
     /// A host that was about to go stays until it may.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types::{
     Activity, AutoScalingGroup, Instance, InstanceRefreshStatus, LaunchTemplateSpecification, ScalingActivityStatusCode,
 };
@@ -128,7 +129,11 @@ impl ChangeGroups for Aws {
 
     async fn terminate(&self, host: &InstanceId, shrink: bool) -> Answer<()> {
         let terminate = self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(host.as_str());
-        terminate.should_decrement_desired_capacity(shrink).send().await.map_err(port_error)?;
+        let terminate = terminate.should_decrement_desired_capacity(shrink).customize();
+        // A second one shrinks the group once more: whoever does not hear of the first looks before there is another.
+        let once = aws_sdk_autoscaling::Config::builder().retry_config(RetryConfig::disabled());
+        let terminate = if shrink { terminate.config_override(once) } else { terminate };
+        terminate.send().await.map_err(port_error)?;
         Ok(())
     }
 }
@@ -146,6 +151,7 @@ fn group(found: &AutoScalingGroup) -> Option<Group> {
         desired: count(found.desired_capacity()),
         min: count(found.min_size()),
         max: count(found.max_size()),
+        zones: found.availability_zones().iter().filter_map(|zone| id(Some(zone))).collect(),
         members: found.instances().iter().filter_map(member).collect(),
         template: template.and_then(template_use),
         suspended: found.suspended_processes().iter().filter_map(|s| process(s.process_name()?)).collect(),
@@ -196,7 +202,10 @@ fn refusal(activity: &Activity, at: Timestamp) -> Option<Refusal> {
     let launches = activity.description().is_some_and(|words| words.starts_with("Launching a new EC2 instance"));
     let failed = activity.status_code() == Some(&ScalingActivityStatusCode::Failed);
     let message = activity.status_message().unwrap_or_default();
-    (launches && failed).then(|| Refusal { at, kind: refusal_kind(message), message: message.to_owned() })
+    // `{"Subnet ID":"subnet-1","Availability Zone":"us-east-1a"}` (Auto Scaling API reference, Activity).
+    let details: serde_json::Value = serde_json::from_str(activity.details().unwrap_or_default()).unwrap_or_default();
+    let zone = id(details["Availability Zone"].as_str());
+    (launches && failed).then(|| Refusal { at, kind: refusal_kind(message), message: message.to_owned(), zone })
 }
 
 /// By the words of the message, the only place where the code of EC2's error is (Auto Scaling user guide, "Troubleshoot

@@ -209,6 +209,10 @@ fn table() -> Vec<(&'static str, Vec<Becomes>)> {
             vec![trigger!({ "trigger": "manual", "fleet": "shop", "request": {"backfill": "release"} })],
         ),
         (
+            "manual-backfill-retry.json",
+            vec![trigger!({ "trigger": "manual", "fleet": "shop", "request": {"backfill": "retry"} })],
+        ),
+        (
             "manual-backfill-status.json",
             vec![trigger!({ "trigger": "manual", "fleet": "shop", "request": {"backfill": "status"} })],
         ),

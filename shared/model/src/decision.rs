@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use hosts::{HostStep, HostWhy, LossCause, Need};
+pub use hosts::{HostStep, HostWhy, LossCause, Need, Sign};
 pub use images::ImageStep;
 pub use rolls::{Halt, RollWhy, Stuck};
 
@@ -38,7 +38,7 @@ impl fmt::Display for FunctionName {
     }
 }
 
-/// One change to AWS. Absolute, so that taking it twice does no harm.
+/// One change to AWS. All but [one](Step::may_be_repeated) may be taken twice without harm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
@@ -55,6 +55,15 @@ pub enum Step {
     Host(HostStep),
     /// A change to what hosts are launched from.
     Image(ImageStep),
+}
+
+impl Step {
+    /// Whether the same call may be made again when nobody knows whether it was taken. A host that leaves twice takes its
+    /// group's capacity down twice (Auto Scaling API reference, TerminateInstanceInAutoScalingGroup).
+    #[must_use]
+    pub const fn may_be_repeated(&self) -> bool {
+        !matches!(self, Self::Host(HostStep::Terminate { host: _, pool: _, shrink: true }))
+    }
 }
 
 impl fmt::Display for Step {

@@ -145,6 +145,21 @@ pub struct Backfill {
     pub rebalance: Rebalance,
 }
 
+impl Default for Backfill {
+    fn default() -> Self {
+        Self {
+            alarms: Vec::new(),
+            step: default_step(),
+            cooldown: default_cooldown(),
+            release_after: default_release_after(),
+            moves_per_hour: None,
+            drain_timeout: default_drain_timeout(),
+            agent_timeout: default_agent_timeout(),
+            rebalance: Rebalance::default(),
+        }
+    }
+}
+
 /// The answer to EC2's hint that a spot host is at elevated risk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

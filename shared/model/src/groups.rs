@@ -20,6 +20,9 @@ pub struct Group {
     pub min: u32,
     /// `MaxSize`.
     pub max: u32,
+    /// `AvailabilityZones`: it tries the others when one has no capacity. Empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<Zone>,
     /// Its instances, those of its warm pool not among them.
     #[serde(default)]
     pub members: Vec<Member>,
@@ -120,6 +123,9 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// AWS's words.
     pub message: String,
+    /// The zone that it was tried in, where the activity says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
 }
 
 /// Why a launch was refused. The two need different answers: capacity comes back by itself, a quota does not.

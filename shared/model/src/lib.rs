@@ -10,6 +10,7 @@ pub mod ids;
 pub mod observed;
 pub mod report;
 pub mod resources;
+pub mod stuck;
 pub mod templates;
 pub mod trigger;
 pub mod view;

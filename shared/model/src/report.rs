@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use hosts::HostWait;
+pub use hosts::{HostWait, Source};
 pub use rolls::RollWait;
 
 use crate::ids::ServiceName;
@@ -123,6 +123,11 @@ pub enum Wait {
         /// One more is tried then, or on a host that joins before.
         until: Timestamp,
     },
+    /// The newest fleet file is not in force; what is planned is planned by the one before.
+    FileRefused {
+        /// What is wrong with it.
+        because: String,
+    },
     /// Something about hosts.
     Host(HostWait),
     /// Something about a roll.
@@ -161,6 +166,7 @@ impl fmt::Display for Wait {
             Self::ForeignWriter { service, wrote, found } => {
                 write!(f, "{service} was set to {found} by somebody else, after we set {wrote}")
             }
+            Self::FileRefused { because } => write!(f, "the newest fleet file was refused: {because}"),
             Self::Host(wait) => wait.fmt(f),
             Self::Roll(wait) => wait.fmt(f),
             Self::Distrust { service, cap, because, until } => {

@@ -39,6 +39,8 @@ pub struct Board {
     pub borrow: Borrow,
     /// What patchroll was asked to do.
     pub orders: Orders,
+    /// When somebody asked that pools be tried again that had refused launches before.
+    pub retried: Option<Timestamp>,
 }
 
 /// Capacity that a roll asks backfill for, because its next wave has no room otherwise.
@@ -290,6 +292,14 @@ pub async fn hold<P: Ledger>(ports: &P, fleet: &FleetName, held: bool) -> Result
     change(ports, &held_key(fleet), |kept: &mut bool| *kept = held).await
 }
 
+/// Asks that pools be tried again at once that refused launches before `now`; the next turn of backfill reads it.
+///
+/// # Errors
+/// [`TurnError`] when the ledger does not take it.
+pub async fn try_again<P: Ledger>(ports: &P, fleet: &FleetName, now: Timestamp) -> Result<(), TurnError> {
+    change(ports, &retried_key(fleet), |kept: &mut Timestamp| *kept = now.max(*kept)).await
+}
+
 /// Leaves an order for patchroll; its next turn follows it.
 ///
 /// # Errors
@@ -356,6 +366,10 @@ pub(crate) fn notices_key(fleet: &FleetName) -> Key {
 
 pub(crate) fn held_key(fleet: &FleetName) -> Key {
     Key::turn(fleet, "held")
+}
+
+pub(crate) fn retried_key(fleet: &FleetName) -> Key {
+    Key::turn(fleet, "pools-tried-again")
 }
 
 pub(crate) fn orders_key(fleet: &FleetName) -> Key {

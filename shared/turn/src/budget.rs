@@ -59,7 +59,46 @@ pub enum OutCause {
     Roll,
 }
 
+/// How a host is whose place in the budget nobody answers for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// It takes work.
+    In,
+    /// It is there and takes no tasks.
+    Draining,
+    /// It does not exist any more.
+    Gone,
+}
+
 impl Budget {
+    /// Judges the places whose holders, others than `by`, were silent past their deadlines: by the hosts themselves, as far
+    /// as `stands` knows of them. One that is gone or takes work is out no more. Gives those that still drain: whoever
+    /// asks is to have them take tasks again, after which their places are free.
+    pub fn judge_silent(
+        &mut self,
+        by: FunctionName,
+        now: Timestamp,
+        stands: impl Fn(&InstanceId) -> Option<Stands>,
+    ) -> Vec<InstanceId> {
+        let mut draining = Vec::new();
+        self.outs.retain(|id, out| {
+            if out.by == by || out.deadline > now {
+                return true;
+            }
+            match (out.cause, stands(id)) {
+                // What was lost is gone, and its time to be made up for is over.
+                (OutCause::Lost, _) => false,
+                (OutCause::Release | OutCause::Rebalance | OutCause::Roll, stands) => {
+                    if stands == Some(Stands::Draining) {
+                        draining.push(id.clone());
+                    }
+                    !matches!(stands, Some(Stands::In | Stands::Gone))
+                }
+            }
+        });
+        draining
+    }
+
     /// The item's key.
     #[must_use]
     pub fn key(fleet: &FleetName) -> Key {
@@ -109,6 +148,32 @@ mod tests {
         assert_eq!(budget.free(disruption), 0, "one is still out");
         budget.outs.pop_first();
         assert_eq!(budget.free(disruption), 1);
+    }
+
+    #[test]
+    fn places_of_a_silent_holder_are_judged_by_their_hosts() {
+        let mut budget = Budget::default();
+        let now = Timestamp::UNIX_EPOCH + Duration::from_hours(1);
+        let mut note = |host: &str, cause, by, deadline| {
+            let out = Out { cause, by, pool: None, since: Timestamp::UNIX_EPOCH, deadline };
+            budget.outs.insert(host.parse().unwrap(), out);
+        };
+        let (patchroll, backfill) = (FunctionName::Patchroll, FunctionName::Backfill);
+        for host in ["in", "drains", "gone", "unseen"] {
+            note(host, OutCause::Roll, patchroll, now);
+        }
+        note("lost", OutCause::Lost, patchroll, now);
+        note("in-time", OutCause::Roll, patchroll, now + Duration::from_secs(1));
+        note("own", OutCause::Release, backfill, now);
+        let draining = budget.judge_silent(backfill, now, |host| match host.as_str() {
+            "drains" => Some(Stands::Draining),
+            "gone" => Some(Stands::Gone),
+            "unseen" => None,
+            _ => Some(Stands::In),
+        });
+        assert_eq!(draining, ["drains".parse().unwrap()]);
+        let left: Vec<&str> = budget.outs.keys().map(InstanceId::as_str).collect();
+        assert_eq!(left, ["drains", "in-time", "own", "unseen"]);
     }
 
     #[test]

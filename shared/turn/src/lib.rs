@@ -28,9 +28,9 @@ pub mod window;
 
 pub use board::{
     Ask, Board, Borrow, NoticeKind, Notices, Order, Orders, Pushed, Tell, Told, change, hold, order, push_demand,
-    stored,
+    stored, try_again,
 };
-pub use budget::{Budget, Out, OutCause, REPAID_WITHIN};
+pub use budget::{Budget, Out, OutCause, REPAID_WITHIN, Stands};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, Refusal, good_file_key};
 pub use fingerprint::fingerprint;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use evenkeel_model::decision::{Decision, Outcome, Planned};
-use evenkeel_model::report::Report;
+use evenkeel_model::report::{Report, Wait};
 use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use futures_util::future::{join, join_all};
 use serde::Serialize;
 
-use crate::board::{Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key};
+use crate::board::{
+    Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key, retried_key,
+};
 use crate::body::{parse, to_json};
 use crate::budget::Budget;
 use crate::error::{HandleError, TurnError};
@@ -18,7 +20,7 @@ use crate::lease::{Claim, Handover, Kept, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 use crate::record::{Record, feed_key};
-use crate::retry;
+use crate::retry::{retry, retry_throttled};
 use crate::view::{fingerprint_but_at, view_key};
 
 /// A holder that is woken again and again gives the lease back after so many looks: a wake-up of its own takes over.
@@ -162,7 +164,8 @@ where
     suppose(&mut known.board);
     let Look { at, seen } = turn.look_with(&known).await?;
     let given = known.given(turn.fleet(), at);
-    let outlook = function.plan(&given, &seen);
+    let mut outlook = function.plan(&given, &seen);
+    turn.say_what_was_refused(&mut outlook);
     let view = function.view(&given, &seen, &outlook);
     Ok((outlook, view))
 }
@@ -201,6 +204,7 @@ struct Found {
     held: Option<Item>,
     borrow: Option<Item>,
     orders: Option<Item>,
+    retried: Option<Item>,
 }
 
 /// What the ledger knows.
@@ -313,6 +317,14 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         Ok(Look { at, seen })
     }
 
+    /// Whoever asks how things are is told first that the newest fleet file is not in force.
+    fn say_what_was_refused(&self, outlook: &mut Outlook<F::State>) {
+        if let Some(refused) = &self.in_force.refused {
+            let because = refused.to_string();
+            outlook.report.waits.insert(0, Wait::FileRefused { because });
+        }
+    }
+
     async fn read(&self) -> Result<Found, TurnError> {
         let name = &self.fleet().name;
         let keys = [
@@ -326,13 +338,15 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             held_key(name),
             Borrow::key(name),
             orders_key(name),
+            retried_key(name),
         ];
         let items = retry(self.ports, self.deadline, || self.ports.get_together(&keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (file, lease, state, pushed) = (next(), next(), next(), next());
         let (notices, budget, told, held) = (next(), next(), next(), next());
-        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow: next(), orders: next() })
+        let (borrow, orders, retried) = (next(), next(), next());
+        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried })
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
@@ -353,6 +367,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             held: parse(&held_key(name), found.held.as_ref())?.unwrap_or_default(),
             borrow: parse(&Borrow::key(name), found.borrow.as_ref())?.unwrap_or_default(),
             orders: parse(&orders_key(name), found.orders.as_ref())?.unwrap_or_default(),
+            retried: parse(&retried_key(name), found.retried.as_ref())?,
         };
         Ok(Known { state, board })
     }
@@ -374,6 +389,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         };
         let given = known.given(self.fleet(), now);
         let mut outlook = self.function.plan(&given, &seen);
+        self.say_what_was_refused(&mut outlook);
         let mut writes = Vec::new();
         let mut expect = Expect::same(found.state.as_ref());
         let mut kept = Lease::kept(found.lease.as_ref())?;
@@ -463,7 +479,13 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             return Outcome::Left("the turn's time is over".to_owned());
         }
         let call = || self.function.apply(self.fleet(), planned, self.ports);
-        match retry(self.ports, self.deadline, call).await {
+        let done = if planned.step.may_be_repeated() {
+            retry(self.ports, self.deadline, call).await
+        } else {
+            // Where nobody knows whether it was done, only a look at the world tells.
+            retry_throttled(self.ports, self.deadline, call).await
+        };
+        match done {
             Ok(()) => Outcome::Done,
             Err(error) => Outcome::Failed(error.to_string()),
         }

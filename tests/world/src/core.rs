@@ -1,6 +1,6 @@
 //! The state of the world, and the queue of what happens next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_model::fleet::Fleet;
@@ -16,6 +16,7 @@ use crate::cluster::{Agent, Cluster, HostNo, ServiceNo, SimService, TaskNo};
 use crate::faults::Faults;
 use crate::ledger::Table;
 use crate::measure::Measure;
+use crate::outages::Outages;
 use crate::setup::Setup;
 use crate::signals::Signals;
 use crate::standing::Now;
@@ -169,6 +170,7 @@ pub(crate) struct Core {
     pub(crate) under: BTreeMap<TurnNo, Under>,
     /// What the newest reads were answered with.
     pub(crate) newest: Newest,
+    pub(crate) outages: Outages,
 }
 
 impl Core {
@@ -188,6 +190,7 @@ impl Core {
             audit: Audit::new(&fleet),
             under: BTreeMap::new(),
             newest: Newest::default(),
+            outages: Outages::default(),
             fleet,
             setup,
             signals: Watched::new(signals),
@@ -305,12 +308,14 @@ impl Core {
         }
     }
 
-    /// The functions that work on this fleet.
+    /// The functions that work on this fleet, and are not switched off.
     pub(crate) fn functions(&self) -> Vec<FunctionName> {
         let counts = self.fleet.cluster.is_some().then_some(FunctionName::Microscale);
         let hosts = self.fleet.backfill.is_some().then_some(FunctionName::Backfill);
         let rolls = self.fleet.patch.is_some().then_some(FunctionName::Patchroll);
-        counts.into_iter().chain(hosts).chain(rolls).collect()
+        let Outages { off, deployed, .. } = &self.outages;
+        let all: BTreeSet<_> = counts.into_iter().chain(hosts).chain(rolls).chain(deployed.iter().copied()).collect();
+        all.into_iter().filter(|function| !off.contains(function)).collect()
     }
 
     /// The service of the fleet file with this name.

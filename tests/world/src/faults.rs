@@ -39,6 +39,8 @@ pub(crate) enum CallFault {
     AnswerLost,
     /// An older answer.
     Stale,
+    /// The role has no right to it.
+    Denied,
 }
 
 /// What happens to one event on its way.

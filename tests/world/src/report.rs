@@ -191,7 +191,7 @@ impl Report {
         let over: Vec<Ms> = losses.replacements.iter().map(|(took, floor)| took * 1_000 / (*floor).max(1)).collect();
         let boot = losses.replacements.iter().map(|(_, floor)| *floor).min().unwrap_or(0);
         let refusals = |group: &crate::cloud::SimGroup| {
-            let moments: Vec<Ms> = group.refusals.iter().map(|(at, _)| *at).collect();
+            let moments: Vec<Ms> = group.refusals.iter().map(|(at, ..)| *at).collect();
             (group.pool.clone(), most_in_an_hour(&moments))
         };
         Self {

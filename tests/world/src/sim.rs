@@ -204,6 +204,9 @@ impl World {
 
     /// A message reaches the function: one turn for each trigger in it.
     fn deliver(&mut self, message: &Message) {
+        if self.lock().outages.off.contains(&message.to) {
+            return;
+        }
         for item in read(&message.bytes).items {
             match item.reading {
                 Ok(Reading::Trigger(trigger)) => {
@@ -472,8 +475,10 @@ impl World {
     /// Sends a payload to every function, as somebody's invocation.
     pub fn invoke(&mut self, payload: &serde_json::Value) {
         let mut core = self.lock();
-        if let Some(verb) = payload["backfill"].as_str() {
-            core.audit.hosts.held = verb == "hold";
+        match payload["backfill"].as_str() {
+            Some("hold") => core.audit.hosts.held = true,
+            Some("release") => core.audit.hosts.held = false,
+            Some(_) | None => {}
         }
         core.send(payload, crate::delivery::Promise::AtLeastOnce, 0);
     }

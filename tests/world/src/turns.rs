@@ -22,6 +22,7 @@ use crate::audit::Seen;
 use crate::clock::{Ms, timestamp};
 use crate::core::{Core, Event};
 use crate::faults::CallFault;
+use crate::outages::Outage;
 use crate::setup::millis;
 
 /// A turn's number, from 1.
@@ -129,6 +130,9 @@ impl Ports {
         let answer = match fault {
             CallFault::Throttled => Err(PortError::Throttled),
             CallFault::Failed => Err(PortError::Unavailable("internal error".to_owned())),
+            CallFault::Denied => {
+                Err(PortError::Refused(format!("AccessDenied: not authorized to perform {}", api.name())))
+            }
             CallFault::None | CallFault::AnswerLost | CallFault::Stale => {
                 self.lock().take_effect(self.turn, |core, under| {
                     under.before = depth - 1;
@@ -139,7 +143,7 @@ impl Ports {
         self.until(answer_at).await;
         let answer = match fault {
             CallFault::AnswerLost => Err(PortError::Unavailable("connection reset".to_owned())),
-            CallFault::None | CallFault::Throttled | CallFault::Failed | CallFault::Stale => answer,
+            CallFault::None | CallFault::Throttled | CallFault::Failed | CallFault::Stale | CallFault::Denied => answer,
         };
         {
             let mut core = self.lock();
@@ -178,7 +182,12 @@ impl Core {
     fn begin_call(&mut self, turn: TurnNo, function: FunctionName, api: Api, requests: usize) -> Begun {
         let (latency, enough) = self.apis.take(api, function, requests, self.now, self.rng.own(function).api);
         let drawn = self.faults.of_call(self.rng.own(function).faults, api.changes());
-        let fault = if enough { drawn } else { CallFault::Throttled };
+        let fault = match self.outages.of(api) {
+            Some(Outage::Down) => CallFault::Failed,
+            Some(Outage::Denied) => CallFault::Denied,
+            None if enough => drawn,
+            None => CallFault::Throttled,
+        };
         let (effect_at, answer_at) = (self.now + latency / 2, self.now + latency);
         self.at(effect_at, Event::Resume(turn));
         self.at(answer_at, Event::Resume(turn));

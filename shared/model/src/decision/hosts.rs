@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::{FunctionName, Stuck};
 use crate::groups::RefusalKind;
 use crate::ids::{GroupName, InstanceId, PoolName};
 use crate::observed::HostStatus;
@@ -39,6 +40,11 @@ pub enum HostStep {
         /// Whether they have it, or not any more.
         old: bool,
     },
+    /// No call: hosts were lost, which is noted, so that everybody can read when and by what sign.
+    Lost {
+        /// The hosts.
+        hosts: Vec<InstanceId>,
+    },
     /// Auto Scaling TerminateInstanceInAutoScalingGroup.
     Terminate {
         /// The host.
@@ -48,6 +54,46 @@ pub enum HostStep {
         /// Whether the group shrinks by it; otherwise the group launches another.
         shrink: bool,
     },
+}
+
+/// What told of a loss first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sign {
+    /// The two-minute warning came as an event.
+    Warning,
+    /// The spot request's status says that the host has its two minutes.
+    MarkedRequest,
+    /// The spot request's status says that it is gone.
+    SpotRequest,
+    /// EC2 said that the instance ends or stops.
+    StateChange,
+    /// The cluster has its container instance as leaving.
+    Deregistered,
+    /// Several looks at the cluster did not show it.
+    NotShown,
+    /// Its group ends it.
+    GroupEnds,
+    /// Its group's health checks failed.
+    Unhealthy,
+    /// Its agent was not connected for minutes.
+    AgentAway,
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "EC2's warning",
+            Self::MarkedRequest => "its spot request is marked",
+            Self::SpotRequest => "its spot request says that it is gone",
+            Self::StateChange => "EC2's word that it ends or stops",
+            Self::Deregistered => "its container instance leaves the cluster",
+            Self::NotShown => "the cluster does not show it any more",
+            Self::GroupEnds => "its group ends it",
+            Self::Unhealthy => "its group's health checks failed",
+            Self::AgentAway => "its agent is away",
+        })
+    }
 }
 
 impl HostStep {
@@ -71,6 +117,10 @@ impl fmt::Display for HostStep {
             Self::Mark { hosts, old } => {
                 let names: Vec<&str> = hosts.iter().map(InstanceId::as_str).collect();
                 write!(f, "{} {} as old", if *old { "mark" } else { "unmark" }, names.join(", "))
+            }
+            Self::Lost { hosts } => {
+                let names: Vec<&str> = hosts.iter().map(InstanceId::as_str).collect();
+                write!(f, "lost {}", names.join(", "))
             }
             Self::Terminate { host, pool, shrink } => {
                 let what = if *shrink { "give back" } else { "replace" };
@@ -113,8 +163,25 @@ pub enum HostWhy {
     },
     /// A host that was being given back is needed again.
     NeededAgain,
+    /// Another function had it drain, and has not said anything since its time was over.
+    Silent {
+        /// Which.
+        holder: FunctionName,
+    },
     /// It is drained: nothing runs on it.
     Empty,
+    /// A host was lost, by this sign.
+    Seen {
+        /// What told of it.
+        sign: Sign,
+        /// When it goes, where known.
+        deadline: Option<Timestamp>,
+    },
+    /// It cannot be emptied in order: it takes tasks again.
+    CannotMove {
+        /// What is in the way.
+        cause: Stuck,
+    },
     /// It did not become empty in time.
     DrainTimeout {
         /// What still runs on it.
@@ -152,7 +219,14 @@ impl fmt::Display for HostWhy {
             Self::AtRisk => f.write_str("EC2 recommends to rebalance, and its replacement is there"),
             Self::NoReason { quiet } => write!(f, "no reason to keep it for {} s", quiet.as_secs()),
             Self::NeededAgain => f.write_str("needed again"),
+            Self::Silent { holder } => write!(f, "{holder} had it drain, and its time is over without a word"),
+            Self::Seen { sign, deadline: Some(deadline) } => write!(f, "{sign}; gone at {deadline:.0}"),
+            Self::Seen { sign, deadline: None } => sign.fmt(f),
+            Self::CannotMove { cause } => write!(f, "it cannot be emptied: {cause}"),
             Self::Empty => f.write_str("nothing runs on it any more"),
+            Self::DrainTimeout { tasks: 0, waited } => {
+                write!(f, "it is not known to be empty after {} s", waited.as_secs())
+            }
             Self::DrainTimeout { tasks, waited } => {
                 write!(f, "{tasks} tasks are still on it after {} s", waited.as_secs())
             }
@@ -178,13 +252,16 @@ pub struct Need {
     pub reserved: u32,
     /// Spot capacity in service or on its way, and not about to be taken.
     pub spot: u32,
+    /// Capacity of reserved and spot groups that were not shown, which nobody knows to be missing.
+    #[serde(default)]
+    pub unknown: u32,
     /// On-demand capacity that is needed for the rest, within `maximum`.
     pub on_demand: u32,
 }
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { steady, boost, shortfall, borrowed, reserved, spot, on_demand } = self;
+        let Self { steady, boost, shortfall, borrowed, reserved, spot, unknown, on_demand } = self;
         write!(f, "{on_demand} on-demand needed: {steady} steady")?;
         let reasons =
             [(boost, "for alarms"), (shortfall, "for tasks that fit nowhere"), (borrowed, "for a roll's next wave")];
@@ -193,7 +270,8 @@ impl fmt::Display for Need {
                 write!(f, " + {more} {why}")?;
             }
         }
-        write!(f, " - {reserved} reserved - {spot} spot")
+        write!(f, " - {reserved} reserved - {spot} spot")?;
+        if *unknown > 0 { write!(f, " - {unknown} of groups that are not shown") } else { Ok(()) }
     }
 }
 

@@ -8,6 +8,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AlarmName, GroupName, InstanceId, PoolName};
 
+/// What a turn reads, each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The Auto Scaling groups with their members.
+    Groups,
+    /// The cluster's container instances.
+    Cluster,
+    /// What the spot market says about hosts.
+    SpotRequests,
+    /// What runs on the hosts.
+    Tasks,
+    /// Launches that groups have tried in vain.
+    Refusals,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Groups => "the Auto Scaling groups",
+            Self::Cluster => "the cluster's container instances",
+            Self::SpotRequests => "the spot requests",
+            Self::Tasks => "the tasks and services",
+            Self::Refusals => "the groups' refused launches",
+        })
+    }
+}
+
 /// One thing about hosts that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,6 +126,13 @@ pub enum HostWait {
         /// Since when it is known.
         waited: Duration,
     },
+    /// The cluster does not show a host that leaves, which is not taken for empty.
+    NotShown {
+        /// The host.
+        host: InstanceId,
+        /// Given up then.
+        until: Timestamp,
+    },
     /// The account has no group of this name.
     NoSuchGroup {
         /// The group.
@@ -135,6 +170,61 @@ pub enum HostWait {
         /// Until when.
         until: Timestamp,
     },
+    /// A pool's group launches nothing, because somebody has suspended that.
+    Suspended {
+        /// The pool.
+        pool: PoolName,
+    },
+    /// A pool was to launch and could not be told.
+    NotTold {
+        /// The pool.
+        pool: PoolName,
+        /// Why.
+        because: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A pool is not asked for more before the hosts that are overdue have come.
+    Overdue {
+        /// The pool.
+        pool: PoolName,
+        /// How many.
+        hosts: u32,
+    },
+    /// Capacity that somebody else set is left alone for now.
+    LeftToOthers {
+        /// The pool.
+        pool: PoolName,
+        /// Its capacity.
+        hosts: u32,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// So many agents are away that it is ECS: nothing is launched or ended for it.
+    AgentsAway {
+        /// Hosts without an agent.
+        away: u32,
+        /// Of so many.
+        hosts: u32,
+    },
+    /// Hosts of a pool came, one after the other, and never joined the cluster.
+    NeverJoin {
+        /// The pool.
+        pool: PoolName,
+        /// In a row.
+        hosts: u32,
+        /// What they were launched from.
+        runs: String,
+        /// The next is ended, or launched, then.
+        until: Timestamp,
+    },
+    /// Something could not be read: what it would have said is unknown, and what can be done without it is done.
+    Unread {
+        /// What.
+        source: Source,
+        /// Why.
+        because: String,
+    },
     /// An alarm cannot be read: its last boost is held.
     UnknownAlarm {
         /// The alarm.
@@ -171,6 +261,9 @@ impl fmt::Display for HostWait {
             Self::NotJoined { host, waited } => {
                 write!(f, "{host} has not joined the cluster after {} s", waited.as_secs())
             }
+            Self::NotShown { host, until } => {
+                write!(f, "the cluster does not show {host}, which may not be empty; given up at {until:.0}")
+            }
             Self::NoSuchGroup { group } => write!(f, "there is no Auto Scaling group {group}"),
             Self::ForeignCapacity { pool, wrote, found } => {
                 write!(f, "pool {pool} was set to {found} by somebody else, after we set {wrote}")
@@ -184,6 +277,23 @@ impl fmt::Display for HostWait {
             Self::FiredAgain { hosts, until } => {
                 write!(f, "an alarm fired soon after hosts were given back, so {hosts} stay until {until:.0} at least")
             }
+            Self::Suspended { pool } => write!(f, "pool {pool} launches nothing: its Launch process is suspended"),
+            Self::NotTold { pool, because, since } => {
+                write!(f, "pool {pool} cannot be told to launch since {since:.0}: {because}")
+            }
+            Self::Overdue { pool, hosts } => {
+                write!(f, "{hosts} hosts of pool {pool} are overdue, so it is not asked for more")
+            }
+            Self::LeftToOthers { pool, hosts, until } => {
+                write!(f, "pool {pool} was set to {hosts} by somebody else, and is left so until {until:.0}")
+            }
+            Self::AgentsAway { away, hosts } => {
+                write!(f, "the agents of {away} of {hosts} hosts are away: it is ECS, and nothing is launched for it")
+            }
+            Self::NeverJoin { pool, hosts, runs, until } => {
+                write!(f, "{hosts} hosts of pool {pool} in a row never joined the cluster: they run {runs}; {until:.0}")
+            }
+            Self::Unread { source, because } => write!(f, "{source} could not be read: {because}"),
             Self::UnknownAlarm { alarm, because } => write!(f, "alarm {alarm} is not known: {because}"),
         }
     }

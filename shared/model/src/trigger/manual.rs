@@ -57,6 +57,8 @@ pub enum BackfillVerb {
     Hold,
     /// End the hold.
     Release,
+    /// Try pools again at once that refused launches: there is capacity, or a quota was raised.
+    Retry,
     /// What a turn would do.
     Plan,
 }

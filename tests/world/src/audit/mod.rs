@@ -300,6 +300,7 @@ impl Count<'_> {
             | Wait::UnknownDemand { service, .. } => Some(service.clone()),
             Wait::Host(_)
             | Wait::Roll(_)
+            | Wait::FileRefused { .. }
             | Wait::NoRoom { .. }
             | Wait::Placement { .. }
             | Wait::ScaleDown { .. }

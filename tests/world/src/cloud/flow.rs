@@ -30,6 +30,8 @@ const WARM_REFILL: Ms = 120 * SECOND;
 const HEALTH_CHECK: Spread = Spread { least: 10_000, usual: 30_000, most: 60_000 };
 /// From the order to end an instance until it shuts down, its tasks with it.
 const SHUT_DOWN: Spread = Spread { least: 1_000, usual: 2_000, most: 5_000 };
+/// A zone that refused a launch is not tried first for so long.
+const ZONE_RESTS: Ms = 300 * SECOND;
 /// Pauses between a group's launches that were refused; then the last one again and again (observed on real groups).
 const RETRIES: [Ms; 9] = [11, 11, 65, 65, 120, 120, 240, 480, 600];
 
@@ -91,7 +93,8 @@ impl Core {
 
     /// TerminateInstanceInAutoScalingGroup.
     pub(crate) fn terminate(&mut self, function: FunctionName, id: &InstanceId, shrink: bool) -> Answer<()> {
-        let found = self.cloud.number(id).filter(|number| self.cloud.instances[number].phase != Phase::Terminating);
+        // One that is on its way out already is taken once more, and its group is smaller by one more.
+        let found = self.cloud.number(id).filter(|number| !self.cloud.instances[number].ended);
         let Some(number) = found else { return Err(PortError::NotFound(format!("instance {id}"))) };
         let group = &self.cloud.groups[self.cloud.instances[&number].group];
         if shrink && group.desired <= group.setup.min {
@@ -102,12 +105,20 @@ impl Core {
                 group.setup.min
             )));
         }
-        self.note_roll_end(function, number, shrink);
+        let again = self.cloud.instances[&number].phase == Phase::Terminating;
+        if again && !shrink {
+            return Err(PortError::NotFound(format!("instance {id}")));
+        }
         let group = self.cloud.instances[&number].group;
-        let group = &mut self.cloud.groups[group];
         if shrink {
+            let group = &mut self.cloud.groups[group];
             group.desired = group.desired.saturating_sub(1);
         }
+        if again {
+            self.group_looks(group, REACTION.usual);
+            return Ok(());
+        }
+        self.note_roll_end(function, number, shrink);
         self.begin_end(number);
         Ok(())
     }
@@ -157,17 +168,28 @@ impl Core {
             return;
         }
         for _ in staying..desired {
+            let zone = self.next_zone(number);
+            if let Some(zone) = zone.clone().filter(|zone| self.cloud.groups[number].is_starved(zone, now)) {
+                // The next try goes to another zone.
+                let group = &mut self.cloud.groups[number];
+                let pause = RETRIES[0] * SECOND;
+                group.waits_until = now + pause;
+                group.refusals.push((now, RefusalKind::Capacity, Some(zone)));
+                self.group_looks(number, pause);
+                self.announce_refusal(number, RefusalKind::Capacity);
+                return;
+            }
             if let Some(kind) = self.refusal(number) {
                 let group = &mut self.cloud.groups[number];
                 let pause = RETRIES[(group.refused as usize).min(RETRIES.len() - 1)] * SECOND;
                 group.refused += 1;
                 group.waits_until = now + pause;
-                group.refusals.push((now, kind));
+                group.refusals.push((now, kind, None));
                 self.group_looks(number, pause);
                 self.announce_refusal(number, kind);
                 return;
             }
-            self.launch(number, None);
+            self.launch(number, zone);
         }
         self.cloud.groups[number].refused = 0;
     }
@@ -293,6 +315,17 @@ impl Core {
     pub(crate) fn warms_up(&mut self, number: GroupNo) {
         let group = &mut self.cloud.groups[number];
         group.warm = (group.warm + 1).min(group.setup.warm_pool);
+    }
+
+    /// The zone of the next launch: the one with fewest hosts, past those that refused lately while others have not.
+    fn next_zone(&self, number: GroupNo) -> Option<Zone> {
+        let group = &self.cloud.groups[number];
+        let lately = |zone: &Zone| {
+            let mut of_zone = group.refusals.iter().filter(|(_, _, one)| one.as_ref() == Some(zone));
+            of_zone.any(|(at, ..)| at + ZONE_RESTS > self.now)
+        };
+        let there = |zone: &Zone| self.cloud.members(number).filter(|(_, one)| one.zone.as_ref() == Some(zone)).count();
+        group.setup.zones.iter().min_by_key(|zone| (lately(zone), there(zone))).cloned()
     }
 
     fn least_zone(&self, number: GroupNo) -> Option<Zone> {

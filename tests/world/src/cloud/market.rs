@@ -22,6 +22,8 @@ pub(crate) struct Market {
     pub(crate) trace: Option<Arc<Trace>>,
     /// Every launch is refused for want of capacity until then.
     pub(crate) starved_until: Ms,
+    /// Zones that refuse until then.
+    pub(crate) starved_zones: std::collections::BTreeMap<evenkeel_model::Zone, Ms>,
     /// The account's limit for this group.
     pub(crate) quota: Option<u32>,
 }

@@ -64,7 +64,7 @@ pub(crate) struct SimGroup {
     /// It does not try again before.
     waits_until: Ms,
     /// Launches that were refused.
-    pub(crate) refusals: Vec<(Ms, RefusalKind)>,
+    pub(crate) refusals: Vec<(Ms, RefusalKind, Option<Zone>)>,
     /// Somebody's instance refresh is under way.
     pub(crate) refresh: Option<refresh::Refresh>,
     /// What it launches.
@@ -77,6 +77,8 @@ pub(crate) struct SimGroup {
     pub(crate) protects: bool,
     /// Stopped instances in its warm pool.
     warm: u32,
+    /// Answers leave it out.
+    pub(crate) hidden: bool,
     /// The group looks at itself then.
     looks_at: Option<Ms>,
 }
@@ -134,6 +136,11 @@ pub(crate) struct Instance {
 }
 
 impl SimGroup {
+    /// Whether a zone gives none of its hosts now.
+    pub(crate) fn is_starved(&self, zone: &Zone, now: Ms) -> bool {
+        self.market.starved_zones.get(zone).is_some_and(|until| now < *until)
+    }
+
     /// What one of its instances costs in an hour, and what it would as an on-demand one.
     pub(crate) fn usd_an_hour(&self, instance: &Instance, spot_per_mille: u32) -> (f64, f64) {
         let list = self.setup.of_type(instance.kind).1.usd();
@@ -173,6 +180,7 @@ impl Cloud {
                 protects: setup.protected,
                 warm: setup.warm_pool,
                 setup,
+                hidden: false,
                 looks_at: None,
             }
         };
@@ -212,7 +220,7 @@ impl Cloud {
 
     /// DescribeAutoScalingGroups.
     pub(crate) fn describe(&self, names: &[GroupName]) -> Vec<Group> {
-        let asked = self.groups.iter().enumerate().filter(|(_, group)| names.contains(&group.name));
+        let asked = self.groups.iter().enumerate().filter(|(_, group)| names.contains(&group.name) && !group.hidden);
         let member = |(_, one): (HostNo, &Instance)| Member {
             id: one.id.clone(),
             state: match one.phase {
@@ -231,6 +239,7 @@ impl Cloud {
             desired: group.desired,
             min: group.setup.min,
             max: group.max,
+            zones: group.setup.zones.clone(),
             members: self.members(number).map(member).collect(),
             template: Some(group.template.clone()),
             suspended: group.suspended.clone(),
@@ -255,9 +264,14 @@ impl Cloud {
     pub(crate) fn describe_refusals(&self, group: &GroupName, now: Ms, at: impl Fn(Ms) -> Timestamp) -> Vec<Refusal> {
         let Some(number) = self.group_no(group) else { return Vec::new() };
         let recent =
-            self.groups[number].refusals.iter().rev().take_while(|(when, _)| when + 60 * crate::clock::MINUTE > now);
+            self.groups[number].refusals.iter().rev().take_while(|(when, ..)| when + 60 * crate::clock::MINUTE > now);
         recent
-            .map(|(when, kind)| Refusal { at: at(*when), kind: *kind, message: announce::words(*kind).to_owned() })
+            .map(|(when, kind, zone)| Refusal {
+                at: at(*when),
+                kind: *kind,
+                message: announce::words(*kind).to_owned(),
+                zone: zone.clone(),
+            })
             .collect()
     }
 
