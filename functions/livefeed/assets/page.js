@@ -137,14 +137,14 @@ function showRoll() {
 
 function showFleet() {
   if (!parts.backfill.view) return;
-  const { hosts, out, max_out, held } = parts.backfill.view;
+  const { hosts, out, max_out, on_hold } = parts.backfill.view;
   const count = (pick) => hosts.filter(pick).length;
   const words = [`${count((host) => !host.coming && !host.going)} hosts in service`];
   const coming = count((host) => host.coming), going = count((host) => host.going);
   if (coming) words.push(`${coming} on their way`);
   if (going) words.push(`${going} leaving`);
   words.push(`${out} of ${max_out} out in the disruption budget`);
-  if (held) words.push("nothing is given back, by request");
+  if (on_hold) words.push("nothing is given back, by request");
   if (world) words.push(`${world.usd_an_hour.toFixed(2)} USD an hour, ${world.usd_an_hour_all_on_demand.toFixed(2)} if all were on-demand`);
   $("fleet-hosts").textContent = words.join(", ");
 }
