@@ -91,13 +91,20 @@ def mutated(text, mutants):
             times = "is not there" if found == 0 else f"is there {found} times"
             wrong.append(f"{mutant.name}: its text {times} in {mutant.path}: {mutant.before}")
     parts, end = [], 0
-    for (start, stop), here in sorted(spans.items()):
+    for (start, stop), here in sorted([*spans.items(), *no_constants(text, spans)]):
         if start < end:
             wrong.append(f"{here[0].name}: its text in {mutants[0].path} overlaps with that of another: {here[0].before}")
             continue
-        parts += [text[end:start], switched(here)]
+        parts += [text[end:start], switched(here) if here else ""]
         end = stop
     return "".join([*parts, text[end:]]), wrong
+
+
+def no_constants(text, spans):
+    """Where functions with a bug in them say that they are constant: no switch can be read then."""
+    functions = {text.rfind("fn ", 0, start) for start, _ in spans}
+    word = "const "
+    return [((at - len(word), at), []) for at in functions if text[:at].endswith(word)]
 
 
 def switched(mutants):
