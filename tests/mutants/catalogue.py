@@ -71,8 +71,10 @@ def check(mutants):
             wrong += problems
         else:
             wrong.append(f"{path}: there is no such file")
-    sources = [(ROOT / path).read_text() for path in files() if path.endswith(".rs")]
-    tests = {name for source in sources for name in A_TEST.findall(source)}
+    sources = [path for path in files() if path.endswith(".rs")]
+    # A test, or a whole binary of them: `tests/NAME.rs` or `tests/NAME/main.rs`.
+    tests = {name for path in sources for name in A_TEST.findall((ROOT / path).read_text())}
+    tests |= {path.removesuffix(".rs").removesuffix("/main").split("/")[-1] for path in sources}
     for mutant in mutants:
         wrong += [f"{mutant.name}: there is no test {name}" for name in mutant.caught_by if name not in tests]
     if wrong:

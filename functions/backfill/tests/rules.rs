@@ -1,0 +1,117 @@
+//! The rules of a turn, one by one, on a handful of hosts: what may go, and what must not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use std::time::Duration;
+
+use evenkeel_backfill::{Seen, State, plan};
+use evenkeel_model::FunctionName;
+use evenkeel_model::fleet::{self, Fleet, Format};
+use evenkeel_model::groups::MemberState;
+use evenkeel_model::report::{HostWait, Wait};
+use evenkeel_turn::{Board, Given, Out, OutCause, Outlook};
+use serde_json::{Value, json};
+
+/// A fleet of reserved, spot and on-demand hosts, and what is seen of it.
+struct Story {
+    fleet: Fleet,
+    seen: Seen,
+    state: State,
+    board: Board,
+}
+
+impl Story {
+    /// So many hosts of each pool in service and idle, where `hosts` says how many there should be.
+    fn new(hosts: &str, base: usize, spot: usize, burst: usize) -> Self {
+        let text = format!(
+            "name = \"r\"\ncluster = \"r\"\nhosts = {hosts}\n\
+             [[pool]]\nname = \"base\"\npurchase = \"reserved\"\nauto_scaling_group = \"base\"\n\
+             [[pool]]\nname = \"spot\"\npurchase = \"spot\"\nauto_scaling_group = \"spot\"\n\
+             [[pool]]\nname = \"burst\"\npurchase = \"on-demand\"\nauto_scaling_group = \"burst\"\n\
+             [backfill]\nrelease_after = \"10m\"\nmoves_per_hour = 9\n[disruption]\nmax_out = 6\n"
+        );
+        let pools = [("base", base), ("spot", spot), ("burst", burst)];
+        let group = |(pool, count): (&str, usize)| -> Value {
+            let member = |number| json!({ "id": format!("{pool}-{number}"), "state": "in-service" });
+            let members: Vec<Value> = (1..=count).map(member).collect();
+            json!({ "name": pool, "desired": count, "min": 0, "max": 9, "members": members })
+        };
+        let host = |(pool, count): (&'static str, usize)| {
+            (1..=count).map(move |number| {
+                json!({ "id": format!("{pool}-{number}"), "pool": pool, "status": "ACTIVE",
+                    "registered": { "cpu": 2048, "memory": 8192 } })
+            })
+        };
+        let seen = json!({ "at": "2026-01-05T00:00:00Z", "groups": pools.map(group),
+            "hosts": pools.into_iter().flat_map(host).collect::<Vec<_>>(), "running": { "tasks": [], "services": [] } });
+        let seen = serde_json::from_value(seen).unwrap();
+        let fleet = fleet::read(&text, Format::Toml).unwrap();
+        Self { fleet, seen, state: State::default(), board: Board::default() }
+    }
+
+    fn turn(&mut self) -> Outlook<State> {
+        let given = Given { fleet: &self.fleet, state: &self.state, board: &self.board, now: self.seen.at };
+        let outlook = plan(&given, &self.seen);
+        self.state = outlook.state.clone();
+        if let Some(budget) = &outlook.budget {
+            self.board.budget = budget.clone();
+        }
+        outlook
+    }
+
+    fn later(&mut self, minutes: u64) {
+        self.seen.at += Duration::from_secs(60 * minutes);
+    }
+
+    /// A pool's hosts are launching still: their agents are not there yet.
+    fn launching(&mut self, pool: &str) {
+        let of_pool = |id: &str| id.starts_with(pool);
+        for member in self.seen.groups.iter_mut().flat_map(|group| &mut group.members) {
+            if of_pool(member.id.as_str()) {
+                member.state = MemberState::Pending;
+            }
+        }
+        self.seen.hosts.retain(|host| !of_pool(host.id.as_str()));
+    }
+}
+
+fn steps(outlook: &Outlook<State>) -> Vec<String> {
+    outlook.steps.iter().map(|planned| planned.step.to_string()).collect()
+}
+
+#[test]
+fn nothing_is_given_back_below_the_minimum_while_others_are_on_their_way() {
+    // Nothing needs the on-demand hosts as soon as the reserved ones are in service, which they are not yet.
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 2);
+    story.launching("base");
+    let outlook = story.turn();
+    assert_eq!(steps(&outlook), Vec::<String>::new());
+    let minimum = Wait::Host(HostWait::Minimum { in_service: 2, minimum: 2 });
+    assert!(outlook.report.waits.contains(&minimum), "{:?}", outlook.report.waits);
+    // With one more than the minimum, one may go.
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 3);
+    story.launching("base");
+    let outlook = story.turn();
+    assert_eq!(steps(&outlook).len(), 1, "{:?}", steps(&outlook));
+    assert!(outlook.report.waits.contains(&minimum), "{:?}", outlook.report.waits);
+}
+
+#[test]
+fn a_place_that_a_roll_left_behind_is_given_back_when_its_time_is_over_and_its_host_is_gone() {
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 0);
+    let out = |minutes: u64| Out {
+        cause: OutCause::Roll,
+        by: FunctionName::Patchroll,
+        pool: None,
+        since: story.seen.at,
+        deadline: story.seen.at + Duration::from_secs(60 * minutes),
+    };
+    let outs = [("gone-1", out(5)), ("gone-2", out(15)), ("base-1", out(5))];
+    story.board.budget.outs = outs.map(|(id, out)| (id.parse().unwrap(), out)).into();
+    let _with_all_there = story.turn();
+    assert_eq!(story.board.budget.outs.len(), 3);
+    story.later(10);
+    let _with_one_too_old = story.turn();
+    let left: Vec<&str> = story.board.budget.outs.keys().map(|id| id.as_str()).collect();
+    assert_eq!(left, ["base-1", "gone-2"], "one is there still, and one has time");
+}

@@ -1,0 +1,211 @@
+//! The rules of a roll, one by one, on a handful of hosts: what must hold before a wave begins, and which hosts it takes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_model::decision::{HostStep, Step};
+use evenkeel_model::fleet::{self, Fleet, Format, Refresh};
+use evenkeel_model::observed::{HostStatus, Signal};
+use evenkeel_model::report::{HostWait, RollWait, Wait};
+use evenkeel_model::trigger::RollVerb;
+use evenkeel_model::{FunctionName, Timestamp};
+use evenkeel_patchroll::{Seen, State, plan};
+use evenkeel_turn::{Ask, Board, Given, NoticeKind, Out, OutCause, Outlook};
+use serde_json::{Value, json};
+
+/// Five hosts in service and idle, of an older version than their group launches now, and one of another pool.
+struct Story {
+    fleet: Fleet,
+    seen: Seen,
+    state: State,
+    board: Board,
+}
+
+impl Story {
+    /// With so many hosts in service at least and in all at most, this budget, and what `[patch]` says.
+    fn new(minimum: u32, maximum: u32, max_out: u32, patch: &str) -> Self {
+        let text = format!(
+            "name = \"r\"\ncluster = \"r\"\nhosts = {{ minimum = 1, steady = 6, maximum = 9 }}\n\
+             [[pool]]\nname = \"base\"\npurchase = \"reserved\"\nauto_scaling_group = \"base\"\n\
+             [[pool]]\nname = \"spot\"\npurchase = \"spot\"\nauto_scaling_group = \"spot\"\n\
+             [[service]]\nname = \"web\"\npriority = 1\nmax_tasks = 9\ndemand = {{ manual = true, per_task = 1 }}\n\
+             [patch]\nhalt_alarms = [\"r-5xx\"]\n{patch}\n[disruption]\nmax_out = {max_out}\n"
+        );
+        let ids = ["base-1", "base-2", "base-3", "base-4", "base-5", "spot-1"];
+        let asks = json!({ "id": "lt-1", "version": "latest" });
+        let group = |pool: &str| {
+            let own = ids.iter().filter(|id| id.starts_with(pool));
+            let member = |id| json!({ "id": id, "state": "in-service", "template": { "id": "lt-1", "version": 1 } });
+            let members: Vec<Value> = own.map(member).collect();
+            json!({ "name": pool, "desired": members.len(), "min": 0, "max": 9, "members": members, "template": asks })
+        };
+        let host = |id: &&str| json!({ "id": id, "status": "ACTIVE", "registered": { "cpu": 2048, "memory": 8192 } });
+        let instance = |id: &&str| json!({ "id": id, "launched": "2026-01-04T00:00:00Z" });
+        let groups = ["base", "spot"].map(group);
+        let seen = json!({
+            "groups": groups, "templates": [{ "asks": asks, "version": 2 }],
+            "instances": ids.iter().map(instance).collect::<Vec<_>>(),
+            "hosts": ids.iter().map(host).collect::<Vec<_>>(), "running": { "tasks": [], "services": [] },
+            "targets": [], "refreshes": [],
+        });
+        let mut seen: Seen = serde_json::from_value(seen).unwrap();
+        let quiet = Signal::Alarm { firing: false, since: now() };
+        seen.alarms = Some(BTreeMap::from([("r-5xx".parse().unwrap(), quiet)]));
+        let mut fleet = fleet::read(&text, Format::Toml).unwrap_or_else(|problems| panic!("{problems}"));
+        // Numbers with which no roll could ever begin are refused in a file.
+        fleet.hosts.minimum = minimum;
+        fleet.hosts.maximum = maximum;
+        Self { fleet, seen, state: State::default(), board: Board::default() }
+    }
+
+    /// A roll is started by hand; its canary went well already.
+    fn after_its_canary(mut self) -> Self {
+        self.board.orders.add(now(), start(None));
+        let outs = self.board.budget.clone();
+        for number in 0..9 {
+            self.is_out(&format!("other-{number}"));
+        }
+        let _nothing_goes = self.turn();
+        self.board.budget = outs;
+        self.state.roll.as_mut().unwrap().waves = 1;
+        self
+    }
+
+    /// Another function has a host out.
+    fn is_out(&mut self, id: &str) {
+        let deadline = now() + Duration::from_secs(600);
+        let out = Out { cause: OutCause::Lost, by: FunctionName::Backfill, pool: None, since: now(), deadline };
+        self.board.budget.outs.insert(id.parse().unwrap(), out);
+    }
+
+    fn turn(&mut self) -> Outlook<State> {
+        let given = Given { fleet: &self.fleet, state: &self.state, board: &self.board, now: now() };
+        let outlook = plan(&given, &self.seen);
+        self.state = outlook.state.clone();
+        outlook
+    }
+
+    /// The hosts that the next turn tells to drain.
+    fn drains(&mut self) -> Vec<String> {
+        drained(&self.turn())
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-01-05T00:00:00Z".parse().unwrap()
+}
+
+fn start(pool: Option<&str>) -> Ask {
+    Ask::Roll { verb: RollVerb::Start, pool: pool.map(|pool| pool.parse().unwrap()) }
+}
+
+fn drained(outlook: &Outlook<State>) -> Vec<String> {
+    let drains = outlook.steps.iter().filter_map(|planned| match &planned.step {
+        Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Draining }) => Some(hosts),
+        Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
+    });
+    drains.flatten().map(ToString::to_string).collect()
+}
+
+/// So many hosts may be in service at least, and out at most, with waves of three.
+fn first(minimum: u32, max_out: u32) -> Story {
+    Story::new(minimum, 9, max_out, "wave = 3")
+}
+
+#[test]
+fn a_wave_is_as_large_as_the_fleet_file_the_budget_and_the_minimum_allow() {
+    let goes = |minimum, max_out| first(minimum, max_out).after_its_canary().drains().len();
+    assert_eq!(goes(1, 6), 3, "as the fleet file says");
+    assert_eq!(goes(1, 3), 3);
+    assert_eq!(goes(4, 3), 2, "six are there, and four must be");
+    assert_eq!(goes(5, 3), 1);
+    let mut whole = first(6, 3).after_its_canary();
+    let outlook = whole.turn();
+    assert_eq!(drained(&outlook), Vec::<String>::new());
+    let minimum = Wait::Host(HostWait::Minimum { in_service: 6, minimum: 6 });
+    assert!(outlook.report.waits.contains(&minimum), "{:?}", outlook.report.waits);
+    // One that is out already counts.
+    let mut story = first(1, 3).after_its_canary();
+    story.is_out("other-1");
+    assert_eq!(story.drains().len(), 2);
+    story = first(1, 3).after_its_canary();
+    (1..=3).for_each(|number| story.is_out(&format!("other-{number}")));
+    let outlook = story.turn();
+    assert_eq!(drained(&outlook), Vec::<String>::new());
+    let spent = Wait::Host(HostWait::BudgetSpent { out: 3, allowed: 3 });
+    assert!(outlook.report.waits.contains(&spent), "{:?}", outlook.report.waits);
+}
+
+#[test]
+fn the_first_wave_is_one_host() {
+    let mut story = first(1, 3);
+    story.board.orders.add(now(), start(None));
+    assert_eq!(story.drains(), ["base-1"]);
+}
+
+#[test]
+fn a_roll_of_one_pool_lists_no_host_of_another() {
+    let mut story = first(1, 3);
+    story.board.orders.add(now(), start(Some("spot")));
+    assert_eq!(story.drains(), ["spot-1"]);
+    assert_eq!(story.state.roll.unwrap().todo.len(), 0);
+}
+
+#[test]
+fn no_wave_begins_while_a_halt_alarm_cannot_be_read() {
+    let mut story = first(1, 3).after_its_canary();
+    let alarms = story.seen.alarms.as_mut().unwrap();
+    alarms.insert("r-5xx".parse().unwrap(), Signal::Unknown("it is denied".to_owned()));
+    let outlook = story.turn();
+    assert_eq!(drained(&outlook), Vec::<String>::new());
+    let waits =
+        |wait: &Wait| matches!(wait, Wait::Host(HostWait::UnknownAlarm { because, .. }) if because == "it is denied");
+    assert!(outlook.report.waits.iter().any(waits), "{:?}", outlook.report.waits);
+}
+
+#[test]
+fn hosts_at_risk_go_first_those_that_cannot_be_emptied_last_and_those_of_others_not_at_all() {
+    let mut story = first(1, 3).after_its_canary();
+    story.board.notices.add(&"base-5".parse().unwrap(), NoticeKind::AtRisk, now());
+    story.is_out("base-2");
+    let alone = json!({ "id": "t-1", "host": "base-1", "takes": { "cpu": 256, "memory": 512 }, "phase": "RUNNING",
+        "created": now() });
+    story.seen.running.as_mut().unwrap().tasks.push(serde_json::from_value(alone).unwrap());
+    assert_eq!(story.drains(), ["base-3", "base-5"], "of three places one is taken");
+}
+
+#[test]
+fn where_new_hosts_come_first_neither_the_fleet_nor_a_group_grows_beyond_its_maximum() {
+    let grows = |maximum: u32, of_group: u32| {
+        let mut story = Story::new(1, maximum, 6, "wave = 3\nstrategy = \"launch-first\"").after_its_canary();
+        story.seen.groups.iter_mut().for_each(|group| group.max = of_group);
+        let outlook = story.turn();
+        let raises = outlook.steps.iter().filter_map(|planned| match &planned.step {
+            Step::Host(HostStep::SetCapacity { from, to, .. }) => Some(to - from),
+            Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
+        });
+        raises.sum::<u32>()
+    };
+    assert_eq!(grows(9, 9), 3);
+    assert_eq!(grows(8, 9), 2, "six are there");
+    assert_eq!(grows(6, 9), 0);
+    assert_eq!(grows(9, 6), 2, "one more of base, which has five, and one of spot");
+}
+
+#[test]
+fn a_finding_about_hosts_that_are_nobodys_here_or_newer_makes_no_roll_due() {
+    let due = |host: &str, found: &str| {
+        let mut story = Story::new(1, 9, 3, "windows = [\"daily 12:00-13:00 UTC\"]");
+        let (because, hosts) = ("a finding".to_owned(), vec![host.parse().unwrap()]);
+        story.board.orders.add(found.parse().unwrap(), Ask::Due { because, refresh: Refresh::All, hosts });
+        let outlook = story.turn();
+        let waits = |wait: &Wait| matches!(wait, Wait::Roll(RollWait::OutsideWindow { .. }));
+        assert_eq!(outlook.report.waits.iter().any(waits), outlook.state.due.is_some());
+        outlook.state.due.is_some()
+    };
+    assert!(due("base-1", "2026-01-04T12:00:00Z"));
+    assert!(!due("base-1", "2026-01-03T12:00:00Z"), "it was launched since");
+    assert!(!due("i-1", "2026-01-04T12:00:00Z"), "it is nobody's here");
+}
