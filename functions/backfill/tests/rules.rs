@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use evenkeel_backfill::{Seen, State, plan};
 use evenkeel_model::FunctionName;
+use evenkeel_model::decision::{HostStep, Planned, Step};
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::groups::MemberState;
+use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Wait};
-use evenkeel_turn::{Board, Given, Out, OutCause, Outlook};
+use evenkeel_turn::{Board, Given, NoticeKind, Out, OutCause, Outlook};
 use serde_json::{Value, json};
 
 /// A fleet of reserved, spot and on-demand hosts, and what is seen of it.
@@ -63,6 +65,18 @@ impl Story {
         self.seen.at += Duration::from_secs(60 * minutes);
     }
 
+    /// ECS has a host drain, with so many tasks left on it.
+    fn drains(&mut self, id: &str, tasks: u32) {
+        let host = self.seen.hosts.iter_mut().find(|host| host.id.as_str() == id).unwrap();
+        (host.status, host.task_count) = (HostStatus::Draining, tasks);
+    }
+
+    /// A group finds a host unhealthy.
+    fn fails(&mut self, id: &str) {
+        let mut members = self.seen.groups.iter_mut().flat_map(|group| &mut group.members);
+        members.find(|member| member.id.as_str() == id).unwrap().healthy = false;
+    }
+
     /// A pool's hosts are launching still: their agents are not there yet.
     fn launching(&mut self, pool: &str) {
         let of_pool = |id: &str| id.starts_with(pool);
@@ -114,4 +128,53 @@ fn a_place_that_a_roll_left_behind_is_given_back_when_its_time_is_over_and_its_h
     let _with_one_too_old = story.turn();
     let left: Vec<&str> = story.board.budget.outs.keys().map(|id| id.as_str()).collect();
     assert_eq!(left, ["base-1", "gone-2"], "one is there still, and one has time");
+}
+
+#[test]
+fn a_host_that_is_given_back_is_ended_when_it_is_empty_or_its_time_is_over_and_its_group_shrinks() {
+    let story = || {
+        let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 1);
+        assert_eq!(steps(&story.turn()), ["drain burst-1"]);
+        story
+    };
+    let ends = |story: &mut Story| {
+        let outlook = story.turn();
+        let shrinks = |planned: &Planned| matches!(&planned.step, Step::Host(HostStep::Terminate { shrink: true, .. }));
+        assert!(outlook.steps.iter().all(shrinks), "{:?}", steps(&outlook));
+        outlook.steps.len() == 1
+    };
+    let mut empty = story();
+    empty.drains("burst-1", 0);
+    assert!(ends(&mut empty));
+    let mut busy = story();
+    busy.drains("burst-1", 3);
+    assert!(!ends(&mut busy));
+    busy.later(9);
+    assert!(!ends(&mut busy), "drain_timeout is ten minutes");
+    busy.later(2);
+    assert!(ends(&mut busy));
+}
+
+#[test]
+fn a_host_that_drains_and_is_needed_again_stays_and_no_other_is_launched() {
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 1);
+    assert_eq!(steps(&story.turn()), ["drain burst-1"]);
+    story.drains("burst-1", 3);
+    story.fails("base-1");
+    let outlook = story.turn();
+    assert_eq!(steps(&outlook), ["drain base-1", "activate burst-1"]);
+}
+
+#[test]
+fn an_event_is_believed_before_aws_answers_say_the_same_and_a_host_that_is_not_taken_comes_back() {
+    let mut story = Story::new("{ minimum = 2, steady = 3, maximum = 6 }", 2, 1, 0);
+    assert_eq!(steps(&story.turn()), Vec::<String>::new());
+    story.board.notices.add(&"spot-1".parse().unwrap(), NoticeKind::Interruption, story.seen.at);
+    let outlook = story.turn();
+    assert!(steps(&outlook).contains(&"drain spot-1".to_owned()), "{:?}", steps(&outlook));
+    assert_eq!(steps(&outlook).len(), 2, "and one is launched: {:?}", steps(&outlook));
+    story.drains("spot-1", 0);
+    story.later(6);
+    let outlook = story.turn();
+    assert!(steps(&outlook).contains(&"activate spot-1".to_owned()), "{:?}", steps(&outlook));
 }

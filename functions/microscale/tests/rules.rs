@@ -148,6 +148,28 @@ fn a_want_that_falls_is_followed_after_the_dwell() {
 }
 
 #[test]
+fn a_tracked_value_from_before_the_last_change_says_nothing_about_what_it_did() {
+    let text = "name = \"t\"\ncluster = \"t\"\nhosts = { minimum = 1, steady = 1, maximum = 1 }\n\
+                pool = [{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }]\n\
+                [[service]]\nname = \"web\"\npriority = 1\ndemand = { metric = \"t/m\", period = \"60s\", target = 50 }\n";
+    let tracked = fleet::read(text, Format::Toml).unwrap().services[0].demand.clone();
+    let story = |running, seconds, before: Option<&State>| {
+        let mut story = Story::new(3, running, 0, 100.0);
+        story.fleet.services[0].demand = tracked.clone();
+        story.state = before.cloned().unwrap_or_default();
+        story.later(seconds);
+        story
+    };
+    let first = story(4, 0, None).turn();
+    assert_eq!(counts(&first)[0], "web 4 -> 8", "twice the target");
+    // Eight run now, and the value is of a period in which four did.
+    let second = story(8, 30, Some(&first.state)).turn();
+    assert!(!counts(&second).iter().any(|count| count.starts_with("web")), "{:?}", counts(&second));
+    let third = story(8, 90, Some(&second.state)).turn();
+    assert!(counts(&third).contains(&"web 8 -> 16".to_owned()), "a whole period later it does: {:?}", counts(&third));
+}
+
+#[test]
 fn unknown_demand_holds_what_there_is_and_says_so() {
     let mut story = Story::new(2, 6, 2, 6.0);
     story.a_turn_passes();
@@ -340,6 +362,12 @@ fn hosts_may_be_emptied_where_others_have_room_or_fill_gives_way() {
     assert_eq!(proof(&Story::new(3, 6, 18, 6.0), "h-2"), Ok(()), "fill gives way");
     let full = proof(&Story::new(2, 16, 0, 16.0), "h-1");
     assert_eq!(full, Err("8 tasks of web have no place elsewhere; one needs 512 MiB and 256 CPU units".to_owned()));
+    assert!(proof(&Story::new(2, 10, 0, 10.0), "h-1").is_err(), "three places elsewhere, and three on the host itself");
+    for (least, fits) in [(16, true), (17, false)] {
+        let mut story = Story::new(3, 6, 18, 6.0);
+        story.fleet.services[1].min_tasks = least;
+        assert_eq!(proof(&story, "h-2").is_ok(), fits, "two tasks of web need a place, and {least} of low must stay");
+    }
     let mut protected = Story::new(3, 6, 0, 6.0);
     protected.seen.tasks[2].protected = true;
     assert_eq!(proof(&protected, "h-2"), Err("a task of web on h-2 is protected".to_owned()));

@@ -21,6 +21,7 @@ struct Story {
     seen: Seen,
     state: State,
     board: Board,
+    later: Duration,
 }
 
 impl Story {
@@ -57,7 +58,7 @@ impl Story {
         // Numbers with which no roll could ever begin are refused in a file.
         fleet.hosts.minimum = minimum;
         fleet.hosts.maximum = maximum;
-        Self { fleet, seen, state: State::default(), board: Board::default() }
+        Self { fleet, seen, state: State::default(), board: Board::default(), later: Duration::ZERO }
     }
 
     /// A roll is started by hand; its canary went well already.
@@ -81,10 +82,24 @@ impl Story {
     }
 
     fn turn(&mut self) -> Outlook<State> {
-        let given = Given { fleet: &self.fleet, state: &self.state, board: &self.board, now: now() };
+        let given = Given { fleet: &self.fleet, state: &self.state, board: &self.board, now: now() + self.later };
         let outlook = plan(&given, &self.seen);
         self.state = outlook.state.clone();
         outlook
+    }
+
+    /// New hosts of the first group are there, in service, five minutes later.
+    fn comes(&mut self, ids: &[&str]) {
+        self.later += Duration::from_secs(300);
+        for id in ids {
+            let member = json!({ "id": id, "state": "in-service", "template": { "id": "lt-1", "version": 2 } });
+            let host = json!({ "id": id, "status": "ACTIVE", "registered": { "cpu": 2048, "memory": 8192 } });
+            let instance = json!({ "id": id, "launched": now() + Duration::from_secs(60) });
+            self.seen.groups[0].members.push(serde_json::from_value(member).unwrap());
+            self.seen.hosts.push(serde_json::from_value(host).unwrap());
+            self.seen.instances.push(serde_json::from_value(instance).unwrap());
+            self.seen.groups[0].desired += 1;
+        }
     }
 
     /// The hosts that the next turn tells to drain.
@@ -107,6 +122,15 @@ fn drained(outlook: &Outlook<State>) -> Vec<String> {
         Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
     });
     drains.flatten().map(ToString::to_string).collect()
+}
+
+/// By how much groups grow.
+fn raised(outlook: &Outlook<State>) -> u32 {
+    let raises = outlook.steps.iter().filter_map(|planned| match &planned.step {
+        Step::Host(HostStep::SetCapacity { from, to, .. }) => Some(to - from),
+        Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
+    });
+    raises.sum()
 }
 
 /// So many hosts may be in service at least, and out at most, with waves of three.
@@ -181,17 +205,47 @@ fn where_new_hosts_come_first_neither_the_fleet_nor_a_group_grows_beyond_its_max
     let grows = |maximum: u32, of_group: u32| {
         let mut story = Story::new(1, maximum, 6, "wave = 3\nstrategy = \"launch-first\"").after_its_canary();
         story.seen.groups.iter_mut().for_each(|group| group.max = of_group);
-        let outlook = story.turn();
-        let raises = outlook.steps.iter().filter_map(|planned| match &planned.step {
-            Step::Host(HostStep::SetCapacity { from, to, .. }) => Some(to - from),
-            Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
-        });
-        raises.sum::<u32>()
+        raised(&story.turn())
     };
     assert_eq!(grows(9, 9), 3);
     assert_eq!(grows(8, 9), 2, "six are there");
     assert_eq!(grows(6, 9), 0);
     assert_eq!(grows(9, 6), 2, "one more of base, which has five, and one of spot");
+}
+
+#[test]
+fn where_new_hosts_come_first_they_are_the_room_for_what_runs_on_the_old_ones() {
+    for (strategy, begins) in [("launch-first", true), ("terminate-first", false)] {
+        let mut story = Story::new(1, 9, 6, &format!("wave = 3\nstrategy = \"{strategy}\"")).after_its_canary();
+        let running = story.seen.running.as_mut().unwrap();
+        let web = json!({ "name": "web", "desired": 48, "task": { "cpu": 256, "memory": 512 } });
+        running.services.push(serde_json::from_value(web).unwrap());
+        for (number, host) in story.seen.hosts.iter_mut().flat_map(|host| (0..8).map(|_| host.id.clone())).enumerate() {
+            let task = json!({ "id": format!("web-{number}"), "host": host, "service": "web",
+                "takes": { "cpu": 256, "memory": 512 }, "phase": "RUNNING", "created": now() });
+            running.tasks.push(serde_json::from_value(task).unwrap());
+        }
+        let outlook = story.turn();
+        let began = raised(&outlook) > 0 || !drained(&outlook).is_empty();
+        assert_eq!(began, begins, "{strategy}: {:?}", outlook.report.waits);
+    }
+}
+
+#[test]
+fn old_hosts_whose_new_ones_are_there_go_as_far_as_the_minimum_and_the_budget_allow() {
+    let goes = |minimum, out: u32| {
+        let mut story = Story::new(1, 9, 3, "wave = 3\nstrategy = \"launch-first\"").after_its_canary();
+        story.seen.groups[1].max = 1;
+        assert_eq!(raised(&story.turn()), 3);
+        story.fleet.hosts.minimum = minimum;
+        (0..out).for_each(|number| story.is_out(&format!("other-{number}")));
+        story.comes(&["base-6", "base-7", "base-8"]);
+        story.drains().len()
+    };
+    assert_eq!(goes(1, 0), 3);
+    assert_eq!(goes(1, 1), 2, "one of three places in the budget is taken");
+    assert_eq!(goes(1, 3), 0);
+    assert_eq!(goes(9, 0), 0, "nine are there, and nine must be");
 }
 
 #[test]

@@ -7,14 +7,14 @@ use std::future::{Future, ready};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use evenkeel_model::decision::Planned;
+use evenkeel_model::decision::{Decision, Outcome, Planned, Step, Why};
 use evenkeel_model::report::Report;
 use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write};
 use evenkeel_turn::ports::{Answer, Clock, FleetFiles, Ledger, PortError};
 use evenkeel_turn::{
-    Applied, Call, Dated, FleetCache, Function, Given, Limits, Notices, Outlook, Pushed, Remembers, Summary,
-    push_demand, run,
+    Applied, Call, Dated, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Remembers,
+    Summary, TurnError, push_demand, run,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,19 @@ impl Desk {
 #[derive(Default)]
 struct Watcher {
     maximum: Mutex<Option<u32>>,
+    /// What happens while it looks for the first time.
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+type Meanwhile = Box<dyn FnOnce(&Desk) + Send>;
+
+impl Watcher {
+    /// A turn in which something happens while it looks.
+    fn turn(desk: &Desk, meanwhile: impl FnOnce(&Desk) + Send + 'static) -> Result<Summary, HandleError> {
+        let watcher = Self { maximum: Mutex::default(), meanwhile: Mutex::new(Some(Box::new(meanwhile))) };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+        run(&watcher, desk, &process(), call).now_or_never().unwrap()
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -171,6 +184,10 @@ impl Function<Desk> for Watcher {
 
     async fn observe(&self, given: &Given<'_, Nothing>, desk: &Desk, _: Timestamp) -> Answer<Timestamp> {
         desk.later(1);
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile(desk);
+        }
         Ok(given.now)
     }
 
@@ -313,7 +330,7 @@ fn without_any_good_file_the_turn_ends_with_the_reason() {
     desk.fails(PortError::NotFound("parameter".to_owned()));
     let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
     let ended = run(&Watcher::default(), &desk, &process(), call).now_or_never().unwrap();
-    assert!(matches!(ended, Err(evenkeel_turn::HandleError::Fleet(_))), "{ended:?}");
+    assert!(matches!(ended, Err(HandleError::Fleet(_))), "{ended:?}");
 }
 
 #[test]
@@ -346,4 +363,114 @@ fn a_value_that_is_dated_in_the_future_is_one_of_now_and_gives_way_to_the_next()
     let old = serde_json::json!({ "web": Pushed { value: 900.0, at: far } }).to_string();
     desk.kept.lock().unwrap().insert(key.clone(), Item { version: 9, body: old });
     assert_eq!(push(400.0, start + Duration::from_secs(40), 40), (400.0, 40));
+}
+
+/// Whether another process that is woken now takes a turn.
+fn another_turns(desk: &Desk) -> bool {
+    let call = Call { holder: "another", limits: LIMITS, news: &Notices::default() };
+    run(&Watcher::default(), desk, &process(), call).now_or_never().unwrap().unwrap().held
+}
+
+#[test]
+fn whoever_is_woken_while_a_turn_is_taken_leaves_a_mark_and_the_holder_looks_again() {
+    for earlier_turns in 0..2 {
+        let desk = Desk::new();
+        (0..earlier_turns).for_each(|_| assert!(another_turns(&desk)));
+        let summary = Watcher::turn(&desk, |desk| assert!(!another_turns(desk), "two turns at once")).unwrap();
+        assert_eq!((summary.held, summary.rounds), (true, 2));
+        assert_eq!(desk.lease()["holder"], serde_json::Value::Null);
+    }
+}
+
+#[test]
+fn a_holder_that_was_thought_dead_is_told_that_it_saved_nothing() {
+    let ended = Watcher::turn(&Desk::new(), |desk| {
+        desk.later(LIMITS.lease.as_secs());
+        assert!(another_turns(desk), "the lease had run out");
+    });
+    assert!(matches!(ended, Err(HandleError::Turn(TurnError::LeaseLost))), "{ended:?}");
+}
+
+/// Plans three steps, of which the second needs the first, and notes what becomes of them.
+struct Doer {
+    /// What the first answers.
+    answer: Answer<()>,
+    /// How long it takes.
+    takes: u64,
+}
+
+/// What became of the steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Became(Vec<Outcome>);
+
+impl Remembers for Became {
+    fn still(&mut self, _: Timestamp) {}
+}
+
+impl Function<Desk> for Doer {
+    const NAME: FunctionName = FunctionName::Microscale;
+    type State = Became;
+    type Seen = ();
+    type View = Shown;
+
+    async fn observe(&self, _: &Given<'_, Became>, _: &Desk, _: Timestamp) -> Answer<()> {
+        Ok(())
+    }
+
+    fn plan(&self, _: &Given<'_, Became>, (): &()) -> Outlook<Became> {
+        let planned = |to, needs| Planned {
+            step: Step::SetDesiredCount { service: "web".parse().unwrap(), from: 0, to },
+            why: Why::Limits { want: to },
+            needs,
+            beside: false,
+        };
+        let steps = vec![planned(1, Vec::new()), planned(2, vec![0]), planned(3, Vec::new())];
+        Outlook { steps, report: Report::default(), state: Became::default(), budget: None, wakes: Vec::new() }
+    }
+
+    async fn apply(&self, _: &Fleet, planned: &Planned, desk: &Desk) -> Answer<()> {
+        assert_eq!(desk.decided(), [Outcome::Undone, Outcome::Undone, Outcome::Undone], "it is recorded before");
+        let Step::SetDesiredCount { to: 1, .. } = planned.step else { return Ok(()) };
+        desk.later(self.takes);
+        self.answer.clone()
+    }
+
+    fn settle(&self, state: &mut Became, applied: &Applied<'_>) {
+        state.0.push(applied.outcome.clone());
+    }
+
+    fn view(&self, _: &Given<'_, Became>, (): &(), _: &Outlook<Became>) -> Option<Shown> {
+        None
+    }
+}
+
+impl Desk {
+    /// What is recorded of the newest decisions.
+    fn decided(&self) -> Vec<Outcome> {
+        let kept = self.kept.lock().unwrap();
+        let record = kept.iter().rev().find(|(key, _)| key.sort.starts_with("decision#"));
+        let decisions: Vec<Decision> = serde_json::from_str(&record.expect("a record").1.body).unwrap();
+        decisions.into_iter().map(|decision| decision.outcome).collect()
+    }
+
+    /// What a turn of `doer` makes of its steps, as it is recorded and as it is remembered.
+    fn done_by(&self, doer: &Doer) -> Vec<Outcome> {
+        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+        let summary = run(doer, self, &process(), call).now_or_never().unwrap().unwrap();
+        let outcomes: Vec<Outcome> = summary.decisions.into_iter().map(|decision| decision.outcome).collect();
+        assert_eq!(self.decided(), outcomes);
+        let state = &self.kept.lock().unwrap()[&evenkeel_turn::state_key(process().name(), Doer::NAME)].body;
+        assert_eq!(serde_json::from_str::<Became>(state).unwrap().0, outcomes);
+        outcomes
+    }
+}
+
+#[test]
+fn what_becomes_of_each_step_is_recorded_and_remembered_and_no_step_is_taken_in_vain() {
+    let done = Desk::new().done_by(&Doer { answer: Ok(()), takes: 1 });
+    assert_eq!(done, [Outcome::Done, Outcome::Done, Outcome::Done]);
+    let fails = Desk::new().done_by(&Doer { answer: Err(PortError::Refused("denied".to_owned())), takes: 1 });
+    assert!(matches!(&fails[..], [Outcome::Failed(_), Outcome::Left(_), Outcome::Done]), "{fails:?}");
+    let slow = Desk::new().done_by(&Doer { answer: Ok(()), takes: LIMITS.budget.as_secs() });
+    assert!(matches!(&slow[..], [Outcome::Done, Outcome::Left(_), Outcome::Left(_)]), "{slow:?}");
 }
