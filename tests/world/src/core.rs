@@ -166,6 +166,8 @@ pub(crate) struct Core {
     pub(crate) rng: Streams,
     pub(crate) measure: Measure,
     pub(crate) audit: Audit,
+    /// Functions that do nothing, without anybody having switched them off: sabotage, for tests of the auditor.
+    pub(crate) stalled: BTreeSet<FunctionName>,
     /// The turns under way.
     pub(crate) under: BTreeMap<TurnNo, Under>,
     /// What the newest reads were answered with.
@@ -188,6 +190,7 @@ impl Core {
             rng: Streams::new(seed),
             measure: Measure::new(&fleet),
             audit: Audit::new(&fleet),
+            stalled: BTreeSet::new(),
             under: BTreeMap::new(),
             newest: Newest::default(),
             outages: Outages::default(),
@@ -289,6 +292,7 @@ impl Core {
     pub(crate) fn pass(&mut self, until: Ms) {
         if until > self.now {
             self.note_leases();
+            self.audit_liveness(until);
             let Self { measure, cluster, cloud, signals, fleet, setup, .. } = self;
             let now = Now { cluster, cloud, signals, fleet, spot_per_mille: setup.spot.price_per_mille };
             measure.pass(until - self.now, &now);
@@ -316,6 +320,11 @@ impl Core {
         let Outages { off, deployed, .. } = &self.outages;
         let all: BTreeSet<_> = counts.into_iter().chain(hosts).chain(rolls).chain(deployed.iter().copied()).collect();
         all.into_iter().filter(|function| !off.contains(function)).collect()
+    }
+
+    /// Whether a message to this function leads to nothing.
+    pub(crate) fn does_not_run(&self, function: FunctionName) -> bool {
+        self.stalled.contains(&function) || self.audit.liveness.is_off(function)
     }
 
     /// The service of the fleet file with this name.

@@ -96,6 +96,12 @@ impl Faults {
         }
     }
 
+    /// Whether any call, turn or event may go wrong.
+    pub(crate) fn are_any(&self) -> bool {
+        let scripted = self.kill.is_some() || self.kill_roll.is_some();
+        scripted || self.rate > 0.0 || self.doubled > 0.0 || self.lost > 0.0 || self.killed > 0.0
+    }
+
     /// When the next trouble comes.
     pub(crate) fn next_trouble(&self, rng: &mut ChaCha8Rng) -> Option<Ms> {
         self.trouble.then(|| rng.random_range(MINUTE..6 * MINUTE))

@@ -54,6 +54,7 @@ impl Core {
         if let Some(pool) = pool {
             request["pool"] = json!(pool);
         }
+        self.audit.liveness.asked(verb, pool, self.now);
         self.send(&request, crate::delivery::Promise::AtLeastOnce, 0);
     }
 
@@ -61,7 +62,8 @@ impl Core {
     pub(crate) fn meddle_with_capacity(&mut self, number: GroupNo, hosts: u32) {
         let group = &mut self.cloud.groups[number];
         group.desired = hosts.min(group.max);
-        self.audit.capacity_meddled(number, self.now);
+        let hosts = group.desired;
+        self.audit.capacity_meddled(number, hosts, self.now);
         self.measure.rolls.meddled(number);
         self.group_looks(number, 0);
     }
@@ -273,6 +275,8 @@ impl World {
         one.aside = true;
         let (group, id) = (one.group, one.id.clone());
         core.cloud.groups[group].desired -= 1;
+        let (hosts, now) = (core.cloud.groups[group].desired, core.now);
+        core.audit.liveness.capacity_meddled(group, hosts, now);
         Some(id)
     }
 
@@ -317,6 +321,16 @@ impl World {
         event["time"] = json!(timestamp(core.now).to_string());
         core.send(&event, crate::delivery::Promise::AtLeastOnce, 0);
         event
+    }
+
+    /// A person switches a function off (its concurrency is zero), or on again: nothing reaches it meanwhile.
+    pub fn switch_off(&mut self, function: FunctionName, off: bool) {
+        self.lock().audit.liveness.switched(function, off);
+    }
+
+    /// Sabotage, for tests of the auditor: from now on a function does nothing, and the auditor believes that it should.
+    pub fn stall(&mut self, function: FunctionName) {
+        self.lock().stalled.insert(function);
     }
 
     /// The metric of one of the fleet's alarms has no data points from now on, or has them again.

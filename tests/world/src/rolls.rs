@@ -354,6 +354,7 @@ impl Measured {
 impl Core {
     /// Patchroll takes a step.
     pub(crate) fn note_roll_step(&mut self, function: FunctionName) {
+        self.watch_step(function);
         if function == FunctionName::Patchroll {
             let calls = self.apis.of_aws(function);
             self.measure.rolls.step(calls, self.now);
@@ -374,6 +375,7 @@ impl Core {
     /// Hosts were told to drain, or to take tasks again.
     pub(crate) fn note_roll_status(&mut self, function: FunctionName, hosts: &[InstanceId], status: HostStatus) {
         self.note_roll_step(function);
+        self.watch_status(function, hosts, status);
         if function != FunctionName::Patchroll {
             return;
         }
@@ -399,6 +401,7 @@ impl Core {
             return;
         }
         let Instance { group, ready_at, .. } = self.cloud.instances[&host];
+        self.watch_end(function, group, shrinks);
         if shrinks {
             self.audit_roll_capacity(group, -1);
         }

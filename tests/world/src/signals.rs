@@ -103,6 +103,11 @@ impl Signals {
         self.fleet.values().any(|(firing, _)| *firing)
     }
 
+    /// Whether this alarm of the fleet is in ALARM.
+    pub(crate) fn fires(&self, alarm: &AlarmName) -> bool {
+        self.fleet.get(alarm).is_some_and(|(firing, _)| *firing)
+    }
+
     /// The tasks that the true demand needs, before limits.
     pub(crate) fn needs(&self, service: ServiceNo) -> Option<u32> {
         let load = self.services.get(service)?;

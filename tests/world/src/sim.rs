@@ -204,7 +204,7 @@ impl World {
 
     /// A message reaches the function: one turn for each trigger in it.
     fn deliver(&mut self, message: &Message) {
-        if self.lock().outages.off.contains(&message.to) {
+        if self.lock().does_not_run(message.to) {
             return;
         }
         for item in read(&message.bytes).items {
@@ -220,11 +220,13 @@ impl World {
                     let work = work(message.to, ports, Arc::clone(&self.fleets), trigger, format!("turn-{turn}"));
                     {
                         let mut core = self.lock();
+                        let at = core.now;
                         let Core { faults, rng, under, .. } = &mut *core;
                         let begun = under.entry(turn).or_default();
                         begun.kill_at = faults.kill_at(turn, of_roll, rng.own(message.to).faults);
                         begun.timed = about_a_host;
                         begun.chain = message.chain;
+                        begun.began = at;
                     }
                     self.turns.insert(turn, (work, message.clone()));
                     self.resume(turn);
@@ -258,6 +260,7 @@ impl World {
         };
         let now = core.now;
         core.audit.turn_ended(turn, &under, summary, now);
+        core.audit.liveness.turn_ended(message.to, &under, summary.is_some_and(|summary| summary.held));
         drop(core);
         let held = summary.is_none_or(|summary| summary.held);
         let tally = &mut self.tally;
@@ -278,6 +281,9 @@ impl World {
         let tries = message.tries + 1;
         if tries >= MOST_TRIES {
             self.tally.dead_letters += 1;
+            if message.to == FunctionName::Patchroll {
+                self.lock().audit.liveness.unheard();
+            }
             return;
         }
         let mut core = self.lock();
@@ -479,6 +485,10 @@ impl World {
             Some("hold") => core.audit.hosts.held = true,
             Some("release") => core.audit.hosts.held = false,
             Some(_) | None => {}
+        }
+        if let Ok(verb) = serde_json::from_value(payload["roll"].clone()) {
+            let (now, pool) = (core.now, serde_json::from_value(payload["pool"].clone()).ok());
+            core.audit.liveness.asked(verb, pool.as_ref(), now);
         }
         core.send(payload, crate::delivery::Promise::AtLeastOnce, 0);
     }

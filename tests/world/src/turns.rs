@@ -39,6 +39,10 @@ pub(crate) struct Under {
     pub(crate) chain: u32,
     /// It is dead: nothing of it happens any more.
     pub(crate) killed: bool,
+    /// When it began.
+    pub(crate) began: Ms,
+    /// Something was done to one of its calls that it could not help.
+    pub(crate) faulted: bool,
     /// Calls that were not answered well.
     pub(crate) failed_calls: u32,
     /// Calls that were answered one after the other.
@@ -150,6 +154,7 @@ impl Ports {
             let under = core.under.entry(self.turn).or_default();
             under.answered = under.answered.max(depth);
             under.failed_calls += u32::from(answer.is_err());
+            under.faulted |= matches!(answer, Err(PortError::Busy(_)));
         }
         answer
     }
@@ -193,6 +198,7 @@ impl Core {
         self.at(answer_at, Event::Resume(turn));
         let under = self.under.entry(turn).or_default();
         under.calls += 1;
+        under.faulted |= drawn != CallFault::None;
         under.killed |= under.kill_at.is_some_and(|call| under.calls >= call);
         Begun { effect_at, answer_at, fault, depth: under.answered + 1 }
     }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use evenkeel_model::decision::{Decision, HostStep, HostWhy, Step, Why};
-use evenkeel_model::fleet::{Purchase, Rebalance};
+use evenkeel_model::fleet::{Purchase, Rebalance, Refresh};
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
 
 use crate::clock::{MINUTE, Ms, SECOND};
@@ -32,6 +31,9 @@ const FOREIGN_COUNTS: Ms = 2 * MINUTE;
 /// Whoever looks each minute knows of a loss by then, whatever was announced.
 pub(super) const KNOWN: Ms = 3 * MINUTE;
 
+/// A host that a roll borrowed counts for so long after the roll's last outdated host.
+const BORROWED: Ms = 4 * MINUTE;
+
 /// An alarm's level may say what the load was so long ago.
 const LEVEL_LAGS: Ms = 6 * MINUTE;
 
@@ -46,12 +48,16 @@ pub(crate) struct HostAudit {
     justified: VecDeque<(Ms, u32)>,
     /// How many units the load asked for, lately: metrics are a minute or two behind.
     loads: VecDeque<(Ms, u32)>,
-    /// Microscale told last that tasks fit nowhere.
-    pub(crate) short: bool,
-    /// Backfill's last report says that hosts stay because an alarm without a level fired again.
+    /// Tasks truly have no place.
+    short: bool,
+    /// An alarm fired again soon after a host that came for one was given back.
     fired_again: bool,
-    /// It says that what runs on a host has no other place.
+    /// Whether one was in ALARM when that was looked at last.
+    fired: bool,
+    /// What runs on each on-demand host is not certain to find another place.
     tied: bool,
+    /// When a roll last had hosts to replace and might borrow one for it.
+    borrows: Option<Ms>,
     /// A person asked that nothing be given back.
     pub(crate) held: bool,
     /// When a person last set the capacity of an on-demand group.
@@ -73,11 +79,24 @@ impl HostAudit {
     }
 
     /// A turn has ended.
-    pub(crate) fn turn_ended(&mut self, turn: TurnNo, report: Option<&Report>) {
+    pub(crate) fn turn_ended(&mut self, turn: TurnNo) {
         self.recorded.remove(&turn);
-        let Some(report) = report else { return };
-        self.fired_again = report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::FiredAgain { .. })));
-        self.tied = report.waits.iter().any(|wait| matches!(wait, Wait::Host(HostWait::Tied { .. })));
+    }
+
+    /// Notes whether the alarms fire now, `given_back` a while ago.
+    fn note_alarms(&mut self, fires: bool, asked_for: u32, given_back: Option<Ms>, now: Ms) {
+        if asked_for == 0 && self.peak.is_some_and(|at| now - at > LONGEST_DWELL) {
+            self.fired_again = false;
+        }
+        if fires && !self.fired {
+            self.fired_again |= given_back.is_some_and(|at| now - at <= LONGEST_DWELL);
+        }
+        self.fired = fires;
+        if fires {
+            self.peak = Some(now);
+        } else if asked_for == 0 && !self.fired_again {
+            self.peak = None;
+        }
     }
 
     /// A person has set the capacity of an on-demand group.
@@ -166,18 +185,12 @@ impl Core {
             let own = self.cloud.groups.iter().filter(move |group| group.purchase == purchase);
             own.map(|group| group.units).max().unwrap_or(0)
         };
-        // What runs on an empty host is in nobody's way.
-        let on_demand = |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase == Purchase::OnDemand;
-        let in_use = || {
-            let own = self.cloud.instances.iter().filter(|(_, one)| on_demand(one) && one.works);
-            own.filter_map(|(number, _)| self.cluster.hosts.get(number)).any(|host| !host.tasks.is_empty())
-        };
         self.audit.hosts.held
             || self.audit.hosts.capacity_set.is_some_and(|at| now - at <= FOREIGN_COUNTS)
             || moves >= most
             || out >= self.fleet.disruption.max_out as usize
             || self.cloud.working(|_| true) < hosts.minimum + units(Purchase::OnDemand)
-            || (self.audit.hosts.tied && in_use())
+            || self.audit.hosts.tied
     }
 
     /// Invariant 1, when a host is sent away on purpose.
@@ -247,6 +260,9 @@ impl Core {
             .map(|(_, one)| units(one))
             .sum();
         let hosts = self.fleet.hosts;
+        // Hosts are whole: the largest may bring all but one of its units for nothing.
+        let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
+        let largest = own.map(|pool| pool.units).max().unwrap_or(1);
         // Without levels nobody can say what the load needs, so a late peak is a reason, within the longest dwell.
         let blind = !self.setup.alarms.levels || !self.setup.alarms.without_level.is_empty();
         let longest = LONGEST_DWELL.max(millis(policy.release_after));
@@ -257,7 +273,8 @@ impl Core {
         let load = self.audit.hosts.peak.and_then(|_| self.audit.hosts.loads.iter().map(|(_, units)| *units).max());
         let load = load.unwrap_or(0);
         // A roll wishes for room to move, whatever the load is.
-        let quiet = (hosts.steady.max(load) + self.audit.rolls.wished(self.now)).min(hosts.maximum);
+        let borrowed = self.audit.hosts.borrows.is_some_and(|at| now - at <= BORROWED);
+        let quiet = (hosts.steady.max(load) + if borrowed { largest } else { 0 }).min(hosts.maximum);
         let needed = (if more { hosts.maximum } else { quiet }).saturating_sub(others);
         // Nobody can give back what a group's MinSize keeps; while that starts, others may stand in for it.
         let is_bound = |group: &crate::cloud::SimGroup| group.purchase == Purchase::OnDemand && group.setup.min > 0;
@@ -268,10 +285,25 @@ impl Core {
             (kept + group.setup.min * group.units, work + working * group.units)
         });
         let needed = kept + needed.saturating_sub(work);
-        // Hosts are whole: the largest may bring all but one of its units for nothing.
-        let own = self.fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
-        let largest = own.map(|pool| pool.units).max().unwrap_or(1);
         (there, if needed == 0 { 0 } else { needed + largest - 1 })
+    }
+
+    /// Notes what is dear to look at: whether tasks have no place, and whether what runs on on-demand hosts has another.
+    pub(super) fn note_places(&mut self) {
+        let dear =
+            |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase == Purchase::OnDemand && one.works;
+        let mut own = self.cloud.instances.iter().filter(|(_, one)| dear(one)).peekable();
+        let tied = own.peek().is_some() && own.all(|(number, _)| !self.surely_moves(*number));
+        let short = self.any_without_a_place();
+        let borrows = self.fleet.patch.as_ref().is_some_and(|patch| {
+            patch.borrow
+                && (patch.refresh == Refresh::All || self.cloud.instances.values().any(|one| self.is_behind(one)))
+        });
+        let audit = &mut self.audit.hosts;
+        (audit.tied, audit.short) = (tied, short);
+        if borrows {
+            audit.borrows = Some(self.now);
+        }
     }
 
     /// Notes for how many on-demand units there is a reason, before time passes.
@@ -287,12 +319,9 @@ impl Core {
         let own = self.cloud.groups.iter().filter(|group| group.purchase == Purchase::OnDemand);
         let asked_for: u32 = own.map(|group| group.desired).sum();
         let stays = self.nothing_may_go();
+        let given_back = self.measure.losses.moves.last().copied();
         let audit = &mut self.audit.hosts;
-        if fires {
-            audit.peak = Some(self.now);
-        } else if asked_for == 0 {
-            audit.peak = None;
-        }
+        audit.note_alarms(fires, asked_for, given_back, self.now);
         let reasons = if stays { reasons.max(there) } else { reasons };
         if audit.justified.back().is_none_or(|(_, last)| *last != reasons) {
             audit.justified.push_back((self.now, reasons));

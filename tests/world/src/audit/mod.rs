@@ -4,7 +4,9 @@
 //! violation that it reports is one.
 
 mod hosts;
+mod liveness;
 mod rolls;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use evenkeel_model::observed::{EcsService, Host, HostStatus, Signal, Task};
 use evenkeel_model::report::Wait;
 use evenkeel_model::{FunctionName, InstanceId, Resources, ServiceName};
 use evenkeel_turn::ledger::{Key, Write};
-use evenkeel_turn::{Borrow, Budget, Summary, Told};
+use evenkeel_turn::{Budget, Summary};
 use serde::Serialize;
 
 use crate::clock::{Ms, seconds};
@@ -52,6 +54,7 @@ pub(crate) struct Audit {
     pub(crate) budget_violations: u64,
     pub(crate) hosts: hosts::HostAudit,
     pub(crate) rolls: rolls::RollAudit,
+    pub(crate) liveness: liveness::Liveness,
     /// Decisions that each turn has recorded and not completed.
     recorded: BTreeMap<TurnNo, BTreeSet<(ServiceName, u32)>>,
     /// When somebody else set a count last.
@@ -66,6 +69,7 @@ impl Audit {
             budget_violations: 0,
             hosts: hosts::HostAudit::default(),
             rolls: rolls::RollAudit::default(),
+            liveness: liveness::Liveness::default(),
             recorded: BTreeMap::new(),
             meddled: BTreeMap::new(),
         }
@@ -73,10 +77,12 @@ impl Audit {
 
     pub(crate) fn meddled(&mut self, service: ServiceNo, now: Ms) {
         self.meddled.insert(service, now);
+        self.liveness.count_meddled(service, now);
     }
 
     /// A person has set a group's capacity.
-    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo, now: Ms) {
+    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo, hosts: u32, now: Ms) {
+        self.liveness.capacity_meddled(group, hosts, now);
         self.rolls.meddled(group);
         self.hosts.capacity_meddled(now);
     }
@@ -84,13 +90,8 @@ impl Audit {
     /// Notes the decisions and the places in the budget among what a turn has written.
     pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write], now: Ms) {
         let fleet = &Arc::clone(&self.fleet).name;
-        for told in bodies::<Told>(writes, &Told::key(fleet)) {
-            self.hosts.short = !told.missing.is_empty();
-        }
-        for borrow in bodies::<Borrow>(writes, &Borrow::key(fleet)) {
-            self.rolls.wishes(borrow);
-        }
         for budget in bodies::<Budget>(writes, &Budget::key(fleet)) {
+            self.liveness.budget(&budget);
             if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize) {
                 self.budget_violations += 1;
                 self.violated(1, now, detail);
@@ -128,8 +129,7 @@ impl Audit {
     /// Judges a turn that has ended, in whatever way.
     pub(crate) fn turn_ended(&mut self, turn: TurnNo, under: &Under, summary: Option<&Summary>, now: Ms) {
         let recorded = self.recorded.remove(&turn).unwrap_or_default();
-        let of_backfill = summary.filter(|summary| summary.held && summary.function == FunctionName::Backfill);
-        self.hosts.turn_ended(turn, of_backfill.map(|summary| &summary.report));
+        self.hosts.turn_ended(turn);
         if summary.is_some_and(|summary| summary.function != FunctionName::Microscale) {
             return;
         }

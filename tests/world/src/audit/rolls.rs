@@ -11,7 +11,7 @@ use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{BuilderState, TemplateUse};
 use evenkeel_model::{FunctionName, GroupName, ImageId, InstanceId, RollId, TemplateId};
 use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
-use evenkeel_turn::{Borrow, Budget, OutCause};
+use evenkeel_turn::{Budget, OutCause};
 
 use crate::clock::{MINUTE, Ms, SECOND, since_begin, timestamp};
 use crate::cloud::{GroupNo, Instance, Phase};
@@ -28,9 +28,6 @@ const A_TICK: Ms = 70 * SECOND;
 /// So long after its end a roll has cleared everything away, whatever failed at first.
 const CLEARED: Ms = 10 * MINUTE;
 
-/// Backfill counts on a roll's wish for so long.
-const WISH: Ms = 4 * MINUTE;
-
 /// What the auditor remembers about rolls.
 #[derive(Debug, Default)]
 pub(crate) struct RollAudit {
@@ -46,23 +43,11 @@ pub(crate) struct RollAudit {
     ended: BTreeSet<RollId>,
     /// When the last one ended, until it was looked at what it left behind.
     left_at: Option<Ms>,
-    /// Capacity that a roll wished for, and when.
-    wish: Option<(Ms, u32)>,
     /// Since when no host should be out, because none of a wave is.
     idle_since: Option<Ms>,
 }
 
 impl RollAudit {
-    /// Units that a roll has wished for and that may still be there because of it.
-    pub(super) fn wished(&self, now: Ms) -> u32 {
-        self.wish.filter(|(at, _)| now - at <= WISH).map_or(0, |(_, units)| units)
-    }
-
-    /// A roll has wished for capacity.
-    pub(super) fn wishes(&mut self, borrow: Borrow) {
-        self.wish = Some((since_begin(borrow.at), borrow.units));
-    }
-
     /// The budget was written. Gives what is wrong with it: a host that is sent away on purpose while it is spent.
     pub(super) fn budget(&mut self, budget: &Budget, allowed: usize) -> Option<String> {
         let sent = |id: &&InstanceId| !self.outs.contains(*id) && budget.outs[*id].cause != OutCause::Lost;
@@ -87,7 +72,7 @@ impl RollAudit {
 
 impl Core {
     /// Whether an instance is not what its group launches, nor what it launched a moment ago.
-    fn is_behind(&self, one: &Instance) -> bool {
+    pub(super) fn is_behind(&self, one: &Instance) -> bool {
         let Some(course) = self.cloud.templates.course.get(&one.group) else { return false };
         let mut recent = course
             .iter()
@@ -187,7 +172,7 @@ impl Core {
         }
     }
 
-    fn is_behind_now(&self, one: &Instance) -> bool {
+    pub(super) fn is_behind_now(&self, one: &Instance) -> bool {
         let (version, image) = self.cloud.launches(one.group);
         one.version.version != version || one.image != image
     }

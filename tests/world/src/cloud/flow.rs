@@ -195,7 +195,7 @@ impl Core {
     }
 
     /// Why EC2 would refuse a launch now.
-    fn refusal(&self, number: GroupNo) -> Option<RefusalKind> {
+    pub(crate) fn refusal(&self, number: GroupNo) -> Option<RefusalKind> {
         let group = &self.cloud.groups[number];
         let there = self.cloud.members(number).filter(|(_, one)| !one.ended && !one.doomed).count();
         let there = u32::try_from(there).unwrap_or(u32::MAX);
