@@ -96,6 +96,7 @@ pub(crate) struct Streams {
     pub(crate) targets: ChaCha8Rng,
     pub(crate) bake: ChaCha8Rng,
     pub(crate) rolls: ChaCha8Rng,
+    pub(crate) mishaps: ChaCha8Rng,
     roll_api: ChaCha8Rng,
     roll_faults: ChaCha8Rng,
     roll_delivery: ChaCha8Rng,
@@ -125,6 +126,7 @@ impl Streams {
             roll_faults: stream(seed, 12),
             roll_delivery: stream(seed, 13),
             rolls: stream(seed, 14),
+            mishaps: stream(seed, 15),
         }
     }
 
@@ -168,6 +170,12 @@ pub(crate) struct Core {
     pub(crate) audit: Audit,
     /// Functions that do nothing, without anybody having switched them off: sabotage, for tests of the auditor.
     pub(crate) stalled: BTreeSet<FunctionName>,
+    /// What AWS says is late: until when, and by how much.
+    pub(crate) late: Option<(Ms, Ms)>,
+    /// By how many milliseconds a function's clock is wrong.
+    pub(crate) skew: BTreeMap<FunctionName, i64>,
+    /// The functions that are deployed: those that had something to do at the beginning.
+    deployed: Vec<FunctionName>,
     /// The turns under way.
     pub(crate) under: BTreeMap<TurnNo, Under>,
     /// What the newest reads were answered with.
@@ -191,6 +199,9 @@ impl Core {
             measure: Measure::new(&fleet),
             audit: Audit::new(&fleet),
             stalled: BTreeSet::new(),
+            late: None,
+            skew: BTreeMap::new(),
+            deployed: deployed(&fleet),
             under: BTreeMap::new(),
             newest: Newest::default(),
             outages: Outages::default(),
@@ -263,6 +274,7 @@ impl Core {
             self.at(wait, Event::Trouble(Trouble::Next));
         }
         self.begin_roll_trouble();
+        self.begin_mishaps();
     }
 
     /// Has `event` happen at `at`.
@@ -312,14 +324,9 @@ impl Core {
         }
     }
 
-    /// The functions that work on this fleet, and are not switched off.
+    /// The functions that work on this fleet, whatever its file says now.
     pub(crate) fn functions(&self) -> Vec<FunctionName> {
-        let counts = self.fleet.cluster.is_some().then_some(FunctionName::Microscale);
-        let hosts = self.fleet.backfill.is_some().then_some(FunctionName::Backfill);
-        let rolls = self.fleet.patch.is_some().then_some(FunctionName::Patchroll);
-        let Outages { off, deployed, .. } = &self.outages;
-        let all: BTreeSet<_> = counts.into_iter().chain(hosts).chain(rolls).chain(deployed.iter().copied()).collect();
-        all.into_iter().filter(|function| !off.contains(function)).collect()
+        self.deployed.clone()
     }
 
     /// Whether a message to this function leads to nothing.
@@ -341,4 +348,12 @@ impl Core {
     pub(crate) fn stamp(&self) -> String {
         format!("{:.3}", timestamp(self.now))
     }
+}
+
+/// The functions that a fleet like this is deployed with.
+fn deployed(fleet: &Fleet) -> Vec<FunctionName> {
+    let counts = fleet.cluster.is_some().then_some(FunctionName::Microscale);
+    let hosts = fleet.backfill.is_some().then_some(FunctionName::Backfill);
+    let rolls = fleet.patch.is_some().then_some(FunctionName::Patchroll);
+    counts.into_iter().chain(hosts).chain(rolls).collect()
 }

@@ -30,6 +30,10 @@ pub(crate) enum Promise {
 impl Core {
     /// Sends a payload on its way to every function: each has a rule of its own.
     pub(crate) fn send(&mut self, payload: &Value, promise: Promise, delay: Ms) {
+        // The schedule and people are never so late.
+        let news = payload["source"].as_str().is_some_and(|source| source != "aws.events");
+        let late = self.late.filter(|(until, _)| news && self.now < *until).map_or(0, |(_, late)| late);
+        let delay = delay + late;
         for function in self.functions() {
             self.send_to(function, payload, promise, delay, 0);
         }

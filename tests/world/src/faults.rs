@@ -22,6 +22,8 @@ pub struct Faults {
     pub killed: f64,
     /// Hosts, agents, tasks and people make trouble too.
     pub trouble: bool,
+    /// Zones, clocks, files, limits and functions make trouble, and so does whatever people delete.
+    pub mishaps: bool,
     /// Kills the turn with this number (from 1) at its call with this number (from 1), before the call's effect.
     pub kill: Option<(u64, u32)>,
     /// The same for patchroll's own turns, counted from 1.

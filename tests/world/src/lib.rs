@@ -16,6 +16,7 @@ pub mod faults;
 pub mod ledger;
 mod losses;
 mod measure;
+mod mishaps;
 mod notices;
 mod outages;
 mod people;

@@ -60,6 +60,12 @@ impl Losses {
         self.open.iter().filter(|at| (known..=REPAID).contains(&(now - **at))).count()
     }
 
+    /// A warned host was not taken: nothing is to be made up for.
+    pub(crate) fn spared(&mut self, host: HostNo) {
+        let Some(warned) = self.doomed.remove(&host) else { return };
+        self.open.retain(|at| *at != warned);
+    }
+
     /// The two minutes of a warned host are over.
     pub(crate) fn taken(&mut self, host: HostNo, empty: bool) {
         if self.doomed.remove(&host).is_some() && empty {

@@ -46,6 +46,10 @@ pub(crate) struct Signals {
     fleet: BTreeMap<AlarmName, (bool, Ms)>,
     /// Those without data: INSUFFICIENT_DATA, and no level.
     silent: BTreeSet<AlarmName>,
+    /// Alarms that somebody has deleted.
+    deleted: BTreeSet<AlarmName>,
+    /// Services whose metric has no points.
+    stopped: BTreeSet<ServiceNo>,
     /// Alarms that halt rolls and nothing else: whether each is in ALARM, and since when.
     pub(crate) halts: BTreeMap<AlarmName, (bool, Ms)>,
     /// The load as a part of the capacity in service, looked at every few seconds, since the last period but one began.
@@ -87,6 +91,8 @@ impl Signals {
             services: fleet.services.iter().map(load).collect(),
             fleet: alarms().map(|alarm| (alarm.clone(), (false, 0))).collect(),
             silent: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             halts: halts.map(|alarm| (alarm.clone(), (false, 0))).collect(),
             busy: VecDeque::new(),
             load: None,
@@ -106,6 +112,40 @@ impl Signals {
     /// Whether this alarm of the fleet is in ALARM.
     pub(crate) fn fires(&self, alarm: &AlarmName) -> bool {
         self.fleet.get(alarm).is_some_and(|(firing, _)| *firing)
+    }
+
+    /// Whether anybody can tell an alarm's state.
+    pub(crate) fn is_known(&self, alarm: &AlarmName) -> bool {
+        !self.deleted.contains(alarm) && !self.silent.contains(alarm)
+    }
+
+    /// An alarm is deleted, or made again. Nothing tells of it.
+    pub(crate) fn delete(&mut self, alarm: &AlarmName, deleted: bool) {
+        if deleted {
+            self.deleted.insert(alarm.clone())
+        } else {
+            self.deleted.remove(alarm)
+        };
+    }
+
+    /// One of all alarms.
+    pub(crate) fn any_alarm(&self, number: usize) -> Option<AlarmName> {
+        let all: Vec<&AlarmName> = self.fleet.keys().chain(self.halts.keys()).collect();
+        all.get(number % all.len().max(1)).copied().cloned()
+    }
+
+    /// A service's metric has no points from now on, or has them again.
+    pub(crate) fn stop(&mut self, service: ServiceNo, stops: bool) {
+        if stops {
+            self.stopped.insert(service)
+        } else {
+            self.stopped.remove(&service)
+        };
+    }
+
+    /// The tasks that a service needs as far as anybody can know.
+    pub(crate) fn known_needs(&self, service: ServiceNo) -> Option<u32> {
+        self.needs(service).filter(|_| !self.stopped.contains(&service))
     }
 
     /// The tasks that the true demand needs, before limits.
@@ -173,6 +213,7 @@ impl Core {
         let most = self.most_that_fit(service);
         self.measure.wants(service, wanted, most, self.now, &self.cluster);
         if matches!(file.demand, Some(Demand::Manual(_)))
+            && !self.signals.stopped.contains(&service)
             && let Some(value) = self.signals.demand(service)
         {
             self.send_demand(service, value);
@@ -215,7 +256,8 @@ impl Core {
         if !matches!(self.fleet.services[service].demand, Some(Demand::Manual(_))) {
             return;
         }
-        if let Some(value) = self.signals.demand(service) {
+        let value = self.signals.demand(service).filter(|_| !self.signals.stopped.contains(&service));
+        if let Some(value) = value {
             self.send_demand(service, value);
         }
         self.after(PUSH, Event::Push(service));
@@ -240,6 +282,7 @@ impl Core {
             _ => None,
         };
         let running = self.running(service);
+        let stopped = self.signals.stopped.contains(&service);
         let load = &mut self.signals.services[service];
         let value = load.over(end.saturating_sub(period), end, source.statistic);
         let value = match (value, target) {
@@ -248,7 +291,7 @@ impl Core {
             (Some(value), Some(target)) => (running > 0).then(|| target * value / f64::from(running)),
             (None, _) => None,
         };
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|_| !stopped) {
             load.point = Some((value, end));
         }
         match load.point {
@@ -308,7 +351,8 @@ impl Core {
         let busy = self.load_of_capacity();
         let alarms: Vec<AlarmName> = self.signals.fleet.keys().cloned().collect();
         for alarm in alarms {
-            let firing = busy > threshold(&alarm) && !self.signals.silent.contains(&alarm);
+            let quiet = self.signals.silent.contains(&alarm) || self.signals.deleted.contains(&alarm);
+            let firing = busy > threshold(&alarm) && !quiet;
             let now = self.now;
             let Some(state) = self.signals.fleet.get_mut(&alarm) else { continue };
             if state.0 != firing {
@@ -333,7 +377,8 @@ impl Core {
     /// DescribeAlarms and GetMetricData: the newest complete period's average against the threshold.
     pub(crate) fn alarm_level(&self, alarm: &AlarmName) -> Option<Level> {
         let setup = &self.setup.alarms;
-        let known = self.signals.fleet.contains_key(alarm) && !self.signals.silent.contains(alarm);
+        let quiet = self.signals.silent.contains(alarm) || self.signals.deleted.contains(alarm);
+        let known = self.signals.fleet.contains_key(alarm) && !quiet;
         if !known || setup.without_level.contains(alarm) || !setup.levels {
             return None;
         }
@@ -381,6 +426,9 @@ impl Core {
 
     /// DescribeAlarms.
     pub(crate) fn alarm(&self, alarm: &AlarmName) -> Signal {
+        if self.signals.deleted.contains(alarm) {
+            return Signal::Unknown(format!("there is no alarm {alarm}"));
+        }
         let asks = |demand: &Option<Demand>| matches!(demand, Some(Demand::Steps(steps)) if steps.alarm == *alarm);
         let of_service = self.fleet.services.iter().position(|service| asks(&service.demand));
         match of_service.filter(|_| !self.signals.fleet.contains_key(alarm)) {

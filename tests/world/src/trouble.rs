@@ -1,5 +1,6 @@
 //! Trouble that no turn makes: hosts die, agents lose their connection, tasks crash, people deploy and meddle.
 
+mod others;
 mod rolls;
 
 use evenkeel_model::fleet::Purchase;
@@ -12,6 +13,7 @@ use crate::cloud::Interruption;
 use crate::cluster::{Agent, HostNo, ServiceNo, TaskNo};
 use crate::core::{Core, Event};
 
+pub(crate) use others::Mishap;
 pub(crate) use rolls::RollTrouble;
 
 /// One thing that goes wrong, or comes back.
@@ -27,6 +29,10 @@ pub(crate) enum Trouble {
     AloneEnds(TaskNo),
     /// Something about rolls.
     Roll(RollTrouble),
+    /// A host that was warned was not taken.
+    Spared(HostNo),
+    /// Something about everything else.
+    Mishap(Mishap),
 }
 
 impl Core {
@@ -54,6 +60,8 @@ impl Core {
             }
             Trouble::AloneEnds(task) => self.stop(task),
             Trouble::Roll(trouble) => self.roll_trouble(trouble),
+            Trouble::Spared(host) => self.spared(host),
+            Trouble::Mishap(mishap) => self.mishap(mishap),
         }
     }
 

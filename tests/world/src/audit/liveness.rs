@@ -228,7 +228,7 @@ impl Core {
         let now = self.now;
         let window = self.longest_window();
         for service in 0..self.fleet.services.len() {
-            let needs = self.signals.needs(service);
+            let needs = self.signals.known_needs(service);
             let known = self.audit.liveness.needs.entry(service).or_default();
             known.push_back((now, needs));
             while known.len() > 1 && known[1].0 + window < now {

@@ -87,6 +87,11 @@ impl Audit {
         self.hosts.capacity_meddled(now);
     }
 
+    /// The fleet file was edited.
+    pub(crate) fn file_edited(&mut self, fleet: Arc<Fleet>, _now: Ms) {
+        self.fleet = fleet;
+    }
+
     /// Notes the decisions and the places in the budget among what a turn has written.
     pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write], now: Ms) {
         let fleet = &Arc::clone(&self.fleet).name;

@@ -30,6 +30,10 @@ pub(crate) struct Options {
     /// Hosts die and come back, agents lose their connection, tasks crash, people deploy and meddle.
     #[arg(long)]
     trouble: bool,
+    /// Zones are lost, warnings come to nothing, news is hours late, alarms, versions and images are deleted, the fleet file is
+    /// edited, functions are switched off, clocks jump.
+    #[arg(long)]
+    mishaps: bool,
     /// Who runs the fleet.
     #[arg(long, value_name = "NAME", default_value = "evenkeel", value_parser = ["evenkeel"])]
     policy: String,
@@ -83,7 +87,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             None => bail!("--duration whole needs a --demand file"),
         },
     };
-    let faults = Faults { rate: options.faults, trouble: options.trouble, kill: options.kill, ..Faults::default() };
+    let Options { trouble, mishaps, .. } = *options;
+    let faults = Faults { rate: options.faults, trouble, mishaps, kill: options.kill, ..Faults::default() };
     let mut world = made.world(faults);
     go(&mut world, millis(length));
     let report = world.report();

@@ -206,7 +206,9 @@ impl Core {
         if self.cloud.templates.images.get(&image).is_none_or(|image| image.state != ImageState::Available) {
             return Some(RefusalKind::Other);
         }
-        let starved = self.now < group.market.starved_until;
+        let zones = &group.setup.zones;
+        let none_left = !zones.is_empty() && zones.iter().all(|zone| self.cloud.lost_zones.contains(zone));
+        let starved = none_left || self.now < group.market.starved_until;
         let bought_up = group.purchase == Purchase::Spot && there >= group.market.gives(self.now);
         (starved || bought_up).then_some(RefusalKind::Capacity)
     }
@@ -330,7 +332,8 @@ impl Core {
 
     fn least_zone(&self, number: GroupNo) -> Option<Zone> {
         let there = |zone: &Zone| self.cloud.members(number).filter(|(_, one)| one.zone.as_ref() == Some(zone)).count();
-        self.cloud.groups[number].setup.zones.iter().min_by_key(|zone| there(zone)).cloned()
+        let zones = self.cloud.groups[number].setup.zones.iter().filter(|zone| !self.cloud.lost_zones.contains(*zone));
+        zones.min_by_key(|zone| there(zone)).cloned()
     }
 
     /// AZRebalance: where one zone has two more than another, one is launched there, and one here ends when it is in
@@ -338,7 +341,8 @@ impl Core {
     fn balance_zones(&mut self, number: GroupNo) {
         let group = &self.cloud.groups[number];
         let settled = self.cloud.members(number).all(|(_, one)| one.phase == Phase::InService && !one.ended);
-        if !group.setup.az_rebalance || !settled || group.setup.zones.len() < 2 {
+        let lost = group.setup.zones.iter().any(|zone| self.cloud.lost_zones.contains(zone));
+        if !group.setup.az_rebalance || !settled || lost || group.setup.zones.len() < 2 {
             return;
         }
         let there = |zone: &Zone| self.cloud.members(number).filter(|(_, one)| one.zone.as_ref() == Some(zone)).count();

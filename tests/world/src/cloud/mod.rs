@@ -44,6 +44,8 @@ pub(crate) struct Cloud {
     pub(crate) refreshed: u64,
     /// Builders, ended ones included.
     pub(crate) builders: Vec<images::SimBuilder>,
+    /// Zones in which nothing can be launched.
+    pub(crate) lost_zones: BTreeSet<Zone>,
     /// What the parameter of the base image names, once somebody asked.
     pub(crate) base: Option<ImageId>,
 }
@@ -188,6 +190,13 @@ impl Cloud {
         let mut cloud = Self { groups, templates, ..Self::default() };
         cloud.note_launches(0);
         cloud
+    }
+
+    /// What the market says about an instance from now on.
+    pub(crate) fn note_request(&mut self, id: &InstanceId, code: SpotCode, now: Ms) {
+        if let Some(request) = self.requests.get_mut(id) {
+            *request = (code, now);
+        }
     }
 
     /// The group of this name.

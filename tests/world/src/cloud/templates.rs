@@ -1,6 +1,6 @@
 //! Launch templates, their versions, and the images that they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_model::templates::{ImageState, Template, TemplateUse, TemplateVersion, VersionSpec};
@@ -29,9 +29,11 @@ pub enum HostKind {
 #[derive(Debug)]
 pub(crate) struct SimTemplate {
     pub(crate) id: TemplateId,
-    /// Version 1 first; none is ever taken away.
+    /// Version 1 first; a number is never used again.
     versions: Vec<Version>,
     default: u64,
+    /// Those that somebody has deleted.
+    deleted: BTreeSet<u64>,
 }
 
 /// One version.
@@ -84,7 +86,12 @@ impl Templates {
         let name: String = name.chars().take(40).map(letters).collect();
         let id = TemplateId::new(&format!("lt-{name}-{}", self.list.len() + 1));
         let id = id.unwrap_or_else(|_| unreachable!("letters, digits and hyphens"));
-        self.list.push(SimTemplate { id: id.clone(), versions: vec![Version { image, note: None }], default: 1 });
+        self.list.push(SimTemplate {
+            id: id.clone(),
+            versions: vec![Version { image, note: None }],
+            default: 1,
+            deleted: BTreeSet::new(),
+        });
         id
     }
 
@@ -136,10 +143,15 @@ impl Templates {
 impl SimTemplate {
     fn resolve(&self, spec: VersionSpec) -> Option<(u64, &Version)> {
         let number = match spec {
-            VersionSpec::Latest => self.versions.len() as u64,
+            VersionSpec::Latest => {
+                (1..=self.versions.len() as u64).rev().find(|number| !self.deleted.contains(number))?
+            }
             VersionSpec::Default => self.default,
             VersionSpec::Number(number) => number,
         };
+        if self.deleted.contains(&number) {
+            return None;
+        }
         let index = usize::try_from(number.checked_sub(1)?).ok()?;
         self.versions.get(index).map(|version| (number, version))
     }
@@ -164,6 +176,33 @@ impl Cloud {
         self.templates
             .resolve(asks)
             .map_or_else(|| unreachable!("groups only name versions that exist"), |(n, v)| (n, v.image.clone()))
+    }
+
+    /// DeregisterImage of what a group launches.
+    pub(crate) fn deregister(&mut self, number: GroupNo) {
+        let (_, image) = self.launches(number);
+        self.templates.images.remove(&image);
+    }
+
+    /// DeleteLaunchTemplateVersions of the newest, where groups still have something to launch.
+    pub(crate) fn delete_version(&mut self, number: GroupNo, now: Ms) {
+        let asks = self.groups[number].template.clone();
+        let newest = TemplateUse { version: VersionSpec::Latest, ..asks.clone() };
+        let Some((version, _)) = self.templates.resolve(&newest) else { return };
+        let Some(template) = self.templates.list.iter_mut().find(|template| template.id == asks.id) else { return };
+        template.deleted.insert(version);
+        let used = self
+            .groups
+            .iter()
+            .any(|group| group.template.id == asks.id && self.templates.resolve(&group.template).is_none());
+        let default = self.templates.resolve(&TemplateUse { version: VersionSpec::Default, ..asks.clone() }).is_none();
+        if used || default {
+            // AWS lets nobody delete the default, and a group without a version launches nothing.
+            if let Some(template) = self.templates.list.iter_mut().find(|template| template.id == asks.id) {
+                template.deleted.remove(&version);
+            }
+        }
+        self.note_launches(now);
     }
 
     /// Notes what each group launches from now on.

@@ -95,7 +95,9 @@ impl Core {
         let asked = known.asked.as_ref().filter(goes_on)?;
         // With an image to bake, nobody knows whether there is one to roll onto.
         let calm = known.drains.is_empty() && self.all_whole() && !self.lacks_room_to_move() && !known.halted;
-        if !calm || patch.bake.is_some() || self.cloud.instances.keys().any(|host| self.is_out(*host)) {
+        let known_alarms = patch.halt_alarms.iter().all(|alarm| self.signals.is_known(alarm));
+        if !calm || !known_alarms || patch.bake.is_some() || self.cloud.instances.keys().any(|host| self.is_out(*host))
+        {
             return None;
         }
         let busy = |group: &SimGroup| self.is_in_the_way(group);
