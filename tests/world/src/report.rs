@@ -62,6 +62,8 @@ pub struct Report {
     pub budget_violations: u64,
     /// Broken invariants.
     pub invariant_violations: Vec<Violation>,
+    /// What was owed for longer than is allowed: invariant 12, which no fault of one turn breaks.
+    pub overdue: Vec<Violation>,
 }
 
 /// One service.
@@ -238,6 +240,7 @@ impl Report {
             over_asked_task_seconds: seconds(measure.over_asked_task_ms),
             budget_violations: core.audit.budget_violations,
             invariant_violations: core.audit.violations.clone(),
+            overdue: core.audit.overdue.clone(),
         }
     }
 }
@@ -295,11 +298,18 @@ impl fmt::Display for Report {
         }
         writeln!(f, "over-asked: {:.0} task-seconds", self.over_asked_task_seconds)?;
         write!(f, "invariants violated: {}", self.invariant_violations.len())?;
-        for Violation { invariant, at_seconds, detail } in self.invariant_violations.iter().take(20) {
-            write!(f, "\n  {invariant} at {at_seconds:.1} s: {detail}")?;
-        }
-        Ok(())
+        list(f, &self.invariant_violations)?;
+        write!(f, "\nowed for too long: {}", self.overdue.len())?;
+        list(f, &self.overdue)
     }
+}
+
+/// The first violations, each on a line of its own.
+fn list(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt::Result {
+    for Violation { invariant, at_seconds, detail } in violations.iter().take(20) {
+        write!(f, "\n  {invariant} at {at_seconds:.1} s: {detail}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for HostReport {

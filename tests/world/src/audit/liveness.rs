@@ -16,7 +16,8 @@ use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{FunctionName, InstanceId, PoolName};
 use evenkeel_turn::{Budget, OutCause};
 
-use crate::clock::{MINUTE, Ms, SECOND};
+use crate::audit::Violation;
+use crate::clock::{MINUTE, Ms, SECOND, seconds};
 use crate::cloud::GroupNo;
 use crate::cluster::{HostNo, ServiceNo};
 use crate::core::Core;
@@ -219,7 +220,7 @@ impl Core {
             }
         }
         for detail in overdue {
-            self.audit.violated(LIVENESS, until, detail);
+            self.audit.overdue.push(Violation { invariant: LIVENESS, at_seconds: seconds(until), detail });
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Seen {
 pub(crate) struct Audit {
     fleet: Arc<Fleet>,
     pub(crate) violations: Vec<Violation>,
+    /// Those of the rules about what must happen, apart: a world that breaks no other rule may be late with something.
+    pub(crate) overdue: Vec<Violation>,
     /// Times that the disruption budget was overdrawn on purpose.
     pub(crate) budget_violations: u64,
     pub(crate) hosts: hosts::HostAudit,
@@ -66,6 +68,7 @@ impl Audit {
         Self {
             fleet: Arc::clone(fleet),
             violations: Vec::new(),
+            overdue: Vec::new(),
             budget_violations: 0,
             hosts: hosts::HostAudit::default(),
             rolls: rolls::RollAudit::default(),

@@ -104,6 +104,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         None => say(&text),
         Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string())?,
     }
+    if !report.overdue.is_empty() {
+        complain(&format!("evenkeel: {} things were owed for too long; the report lists them", report.overdue.len()));
+    }
     let sound = report.invariant_violations.is_empty();
     if !sound {
         let count = report.invariant_violations.len();
