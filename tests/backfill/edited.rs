@@ -18,6 +18,11 @@ fn with_a_stand_in(seed: u64) -> World {
     world
 }
 
+/// Somebody edits the fleet file.
+fn edit(world: &mut World, fleet: &Fleet) {
+    world.edit_fleet(&serde_json::to_string(fleet).unwrap_or_else(|error| panic!("{error}")));
+}
+
 /// The shop without some of its parts, from a line that begins with `from` to the next empty one.
 fn without(text: &str, from: &str) -> Fleet {
     let begin = text.find(from).unwrap_or_else(|| panic!("{from} is in the file"));
@@ -32,7 +37,7 @@ fn without_its_section_backfill_ends_the_hosts_that_it_began() {
     for (seed, at) in [(1, 15 * MINUTE), (2, 14 * MINUTE), (3, 20 * MINUTE)] {
         let mut world = with_a_stand_in(seed);
         world.run_until(at);
-        world.edit_file(without(SHOP, "[backfill]"));
+        edit(&mut world, &without(SHOP, "[backfill]"));
         world.run_until(at + 16 * MINUTE);
         let case = format!("seed {seed}: {:?}", feed(&world));
         assert_eq!((world.desired(&pool("burst")), world.hosts(&pool("burst")).len()), (0, 0), "{case}");
@@ -51,7 +56,7 @@ fn a_launch_on_its_way_is_called_off_without_the_section() {
     world.starve(&pool("burst"), 2 * MINUTE);
     world.interrupt(Interruption::Unwarned);
     world.run_until(10 * MINUTE + 20 * SECOND);
-    world.edit_file(without(SHOP, "[backfill]"));
+    edit(&mut world, &without(SHOP, "[backfill]"));
     world.run_until(30 * MINUTE);
     assert_eq!((world.desired(&pool("burst")), world.hosts(&pool("burst")).len()), (0, 0), "{:?}", feed(&world));
     assert_eq!(world.places(), vec![], "{:?}", feed(&world));
@@ -60,9 +65,9 @@ fn a_launch_on_its_way_is_called_off_without_the_section() {
 #[test]
 fn a_section_that_comes_back_finds_everything_as_it_should_be() {
     let mut world = with_a_stand_in(5);
-    world.edit_file(without(SHOP, "[backfill]"));
+    edit(&mut world, &without(SHOP, "[backfill]"));
     world.run_until(40 * MINUTE);
-    world.edit_file(fleet(SHOP));
+    edit(&mut world, &fleet(SHOP));
     world.run_until(50 * MINUTE);
     assert_eq!(world.working(Purchase::OnDemand), 1, "{:?}", feed(&world));
     quiet(&world.report());
@@ -85,7 +90,7 @@ fn a_pool_that_is_taken_out_of_the_file_is_emptied_and_another_stands_in() {
         world.run_until(14 * MINUTE);
         assert_eq!(world.hosts(&pool("burst")).len(), 1, "seed {seed}: {:?}", feed(&world));
         let one = without(&text, "[[pool]]   ");
-        world.edit_file(one);
+        edit(&mut world, &one);
         world.run_until(34 * MINUTE);
         let case = format!("seed {seed}: {:?}", feed(&world));
         assert_eq!((world.desired(&pool("burst")), world.hosts(&pool("burst")).len()), (0, 0), "{case}");
@@ -109,7 +114,7 @@ fn a_pool_by_another_name_is_the_same_pool() {
         }
         let renamed = fleet(&text);
         assert!(renamed.pools.iter().all(|pool| !["burst", "spot", "base"].contains(&pool.name.as_str())));
-        world.edit_file(renamed);
+        edit(&mut world, &renamed);
         world.run_until(50 * MINUTE);
         let case = format!("{at} min: {:?}", feed(&world));
         assert_eq!((world.working(Purchase::OnDemand), world.working(Purchase::Spot)), (0, 2), "{case}");

@@ -74,7 +74,7 @@ fn a_zone_without_capacity_costs_seconds_where_another_has_some() {
 fn whoever_asks_is_told_that_the_fleet_file_was_refused() {
     let mut world = shop(1);
     world.run_until(5 * MINUTE);
-    world.spoil_file("name = \"shop\"\nhosts = 3\n");
+    world.edit_fleet("name = \"shop\"\nhosts = 3\n");
     world.run_until(7 * MINUTE + 5 * SECOND);
     let planned = world.plan_backfill().unwrap_or_else(|| unreachable!("it has backfill"));
     let says = planned.report.waits.iter().any(|wait| matches!(wait, Wait::FileRefused { .. }));

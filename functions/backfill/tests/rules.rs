@@ -121,7 +121,7 @@ fn a_place_that_a_roll_left_behind_is_given_back_when_its_time_is_over_and_its_h
         deadline: story.seen.at + Duration::from_secs(60 * minutes),
     };
     let outs = [("gone-1", out(5)), ("gone-2", out(15)), ("base-1", out(5))];
-    story.board.budget.outs = outs.map(|(id, out)| (id.parse().unwrap(), out)).into();
+    story.board.budget.outs = outs.into_iter().map(|(id, out)| (id.parse().unwrap(), out)).collect();
     let _with_all_there = story.turn();
     assert_eq!(story.board.budget.outs.len(), 3);
     story.later(10);

@@ -339,7 +339,7 @@ impl<'r> Planning<'_, 'r> {
     /// Whether too few are left in service without a host that may work, and without the others of its wave that are told to
     /// go.
     fn falls_short(&self, wave: &Wave, host: &InstanceId) -> Option<Wait> {
-        let Some(own) = self.roster.all.get(host) else { return None };
+        let own = self.roster.all.get(host)?;
         let leaves = |id: &InstanceId| wave.hosts.get(id).is_some_and(Pair::leaves);
         let works = |kept: &Kept<'_>| kept.stays() && (kept.ready() || (self.seen.some_hosts && kept.is_unseen()));
         let others = self.roster.all.iter().filter(|(id, kept)| **id != host && works(kept) && !leaves(id));

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evenkeel_model::PoolName;
 use evenkeel_model::decision::Stuck;
 use evenkeel_model::groups::Refusal;
-use evenkeel_model::PoolName;
 
 use crate::hosts::Roster;
 use crate::pairs::{Pair, Wave};

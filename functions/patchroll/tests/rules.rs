@@ -83,7 +83,7 @@ impl Story {
 
     fn turn(&mut self) -> Outlook<State> {
         let given = Given { fleet: &self.fleet, state: &self.state, board: &self.board, now: now() + self.later };
-        let outlook = plan(&given, &self.seen);
+        let outlook = plan(&given, &self.seen, true);
         self.state = outlook.state.clone();
         outlook
     }

@@ -1,11 +1,8 @@
-//! What fails or is taken away while the rest goes on: an API by service and action, a function, the fleet file's text,
-//! a row of an answer.
+//! What fails or is taken away while the rest goes on: an API by service and action, a zone's capacity, a row of an answer.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use evenkeel_model::fleet::Fleet;
-use evenkeel_model::{FunctionName, InstanceId, PoolName, Zone};
+use evenkeel_model::{InstanceId, PoolName, Zone};
 use evenkeel_turn::Budget;
 
 use crate::api::Api;
@@ -27,10 +24,6 @@ pub enum Outage {
 pub(crate) struct Outages {
     /// By action, such as `ec2:DescribeSpotInstanceRequests`, or by service: `ecs:*`.
     apis: BTreeMap<String, Outage>,
-    /// Functions that are not invoked.
-    pub(crate) off: BTreeSet<FunctionName>,
-    /// Functions that are there although the fleet file does not ask for them any more.
-    pub(crate) deployed: BTreeSet<FunctionName>,
 }
 
 impl Outages {
@@ -53,36 +46,11 @@ impl World {
         self.lock().outages.apis.remove(action);
     }
 
-    /// A function is not invoked any more, or is again.
-    pub fn switch_off(&mut self, function: FunctionName, off: bool) {
-        let mut core = self.lock();
-        if off {
-            core.outages.off.insert(function);
-        } else {
-            core.outages.off.remove(&function);
-        }
-    }
-
-    /// Somebody edits the fleet file. The functions stay deployed, and the groups are what they were, whatever the file calls
-    /// its pools or no longer names; services must stay as they are.
-    pub fn edit_file(&mut self, fleet: Fleet) {
-        let mut core = self.lock();
-        let deployed = core.functions();
-        core.outages.deployed.extend(deployed);
-        core.fleet_text = serde_json::to_string(&fleet).unwrap_or_default();
-        core.fleet = Arc::new(fleet);
-    }
-
-    /// The fleet file's parameter gets this text, which no function can work by.
-    pub fn spoil_file(&mut self, text: &str) {
-        text.clone_into(&mut self.lock().fleet_text);
-    }
-
     /// The hosts that have a place in the disruption budget.
     #[must_use]
     pub fn places(&self) -> Vec<InstanceId> {
         let key = Budget::key(&self.lock().fleet.name);
-        self.stored::<Budget>(&key).map(|budget| budget.outs.into_keys().collect()).unwrap_or_default()
+        self.stored::<Budget>(&key).map(|budget| budget.outs.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// ECS's answers show a host again that they left out.

@@ -259,7 +259,8 @@ impl World {
             Some(Err(_)) | None => None,
         };
         let now = core.now;
-        core.audit.turn_ended(turn, &under, summary, now);
+        let counts = core.cluster.services.iter().map(|service| (service.name.clone(), service.desired)).collect();
+        core.audit.turn_ended(turn, &under, summary, &counts, now);
         core.audit.liveness.turn_ended(message.to, &under, summary.is_some_and(|summary| summary.held));
         drop(core);
         let held = summary.is_none_or(|summary| summary.held);

@@ -12,7 +12,7 @@ const BRANCHES: u64 = 12;
 
 /// Stops and places by chance, many times, and reports a task that is missed.
 pub(crate) fn drawn_branches(case: &Case, counts: &Counts, seed: u64) -> Result<(), String> {
-    let Counts { set: _, raises, moving, stops } = counts;
+    let Counts { set: _, raises, moving: _, stops } = counts;
     if raises.iter().all(|&tasks| tasks == 0) {
         return Ok(());
     }

@@ -20,7 +20,7 @@ use evenkeel_turn::ledger::{Key, Write};
 use evenkeel_turn::{Budget, Summary};
 use serde::Serialize;
 
-use crate::clock::{Ms, seconds};
+use crate::clock::{Ms, SECOND, seconds};
 use crate::cluster::ServiceNo;
 use crate::turns::{TurnNo, Under};
 
@@ -45,6 +45,10 @@ pub(crate) struct Seen {
     /// The counts that were set, in order.
     pub(crate) sets: Vec<(ServiceName, u32)>,
 }
+
+/// What somebody sets may be a count that we have set before: until no answer of ECS can be that old, it is not known whose it
+/// is.
+const OLD_ANSWERS: Ms = 40 * SECOND;
 
 /// The auditor.
 pub(crate) struct Audit {
@@ -135,7 +139,15 @@ impl Audit {
     }
 
     /// Judges a turn that has ended, in whatever way.
-    pub(crate) fn turn_ended(&mut self, turn: TurnNo, under: &Under, summary: Option<&Summary>, now: Ms) {
+    /// `counts` are what the services' counts truly are then: an answer that the turn had may have been older.
+    pub(crate) fn turn_ended(
+        &mut self,
+        turn: TurnNo,
+        under: &Under,
+        summary: Option<&Summary>,
+        counts: &BTreeMap<ServiceName, u32>,
+        now: Ms,
+    ) {
         let recorded = self.recorded.remove(&turn).unwrap_or_default();
         self.hosts.turn_ended(turn);
         if summary.is_some_and(|summary| summary.function != FunctionName::Microscale) {
@@ -156,10 +168,18 @@ impl Audit {
             && let Some(summary) = summary
             && summary.held
             && summary.rounds == 1
-            && let Some(detail) = count.preemption_not_taken(summary)
+            && let Some(detail) = count.preemption_not_taken(summary, counts, &self.set_by_people(now))
         {
             self.violated(4, now, detail);
         }
+    }
+}
+
+impl Audit {
+    /// Services whose count somebody has set so lately that it may be one of ours in an old answer.
+    fn set_by_people(&self, now: Ms) -> BTreeSet<ServiceName> {
+        let lately = self.meddled.iter().filter(|(_, at)| now - **at <= OLD_ANSWERS);
+        lately.filter_map(|(service, _)| self.fleet.services.get(*service)).map(|file| file.name.clone()).collect()
     }
 }
 
@@ -185,10 +205,14 @@ impl Count<'_> {
         u32::try_from(own.count()).unwrap_or(u32::MAX)
     }
 
+    /// The count that a turn has set last.
+    fn set_in_it(&self, name: &ServiceName) -> Option<u32> {
+        self.seen.sets.iter().rev().find(|(service, _)| service == name).map(|(_, count)| *count)
+    }
+
     /// The count that a turn left a service with.
     fn left_at(&self, name: &ServiceName) -> u32 {
-        let set = self.seen.sets.iter().rev().find(|(service, _)| service == name).map(|(_, count)| *count);
-        set.or(self.ecs(name).map(|ecs| ecs.desired)).unwrap_or(0)
+        self.set_in_it(name).or(self.ecs(name).map(|ecs| ecs.desired)).unwrap_or(0)
     }
 
     /// How many more tasks fit if those that are `gone` were not there.
@@ -292,7 +316,12 @@ impl Count<'_> {
 
     /// Invariant 4, where it is plain: the highest tier's only service is short, and stopping every task of the lower
     /// tiers, where all may go, is certain to start more of it.
-    fn preemption_not_taken(&self, summary: &Summary) -> Option<String> {
+    fn preemption_not_taken(
+        &self,
+        summary: &Summary,
+        counts: &BTreeMap<ServiceName, u32>,
+        by_people: &BTreeSet<ServiceName>,
+    ) -> Option<String> {
         let top = self.fleet.services.iter().map(|service| service.priority).min()?;
         let mut first = self.fleet.services.iter().filter(|service| service.priority == top);
         let (service, None) = (first.next()?, first.next()) else { return None };
@@ -314,7 +343,8 @@ impl Count<'_> {
             | Wait::ScaleDown { .. }
             | Wait::Refill { .. } => None,
         };
-        let held_back: BTreeSet<ServiceName> = summary.report.waits.iter().filter_map(held_back).collect();
+        let mut held_back: BTreeSet<ServiceName> = summary.report.waits.iter().filter_map(held_back).collect();
+        held_back.extend(by_people.iter().cloned());
         let uncertain = self.seen.services.iter().any(|ecs| !ecs.constraints.is_empty() || !ecs.task.ports.is_empty());
         if held_back.contains(&service.name) || uncertain {
             return None;
@@ -325,7 +355,8 @@ impl Count<'_> {
             return None;
         }
         let wanted = self.wanted(service)?.min(service.ceiling());
-        let left_at = self.left_at(&service.name);
+        let truly = counts.get(&service.name).copied().unwrap_or(0);
+        let left_at = self.set_in_it(&service.name).unwrap_or(truly);
         let may_go: BTreeSet<&ServiceName> = self
             .fleet
             .services
@@ -414,7 +445,8 @@ mod tests {
             not_woken: None,
             fleet_file_refused: None,
         };
-        audit.turn_ended(1, &Under { seen, ..Under::default() }, Some(&summary), 0);
+        let counts = seen.services.iter().map(|ecs| (ecs.name.clone(), ecs.desired)).collect();
+        audit.turn_ended(1, &Under { seen, ..Under::default() }, Some(&summary), &counts, 0);
         audit.violations.iter().map(|violation| violation.invariant).collect()
     }
 

@@ -80,9 +80,8 @@ impl Core {
             let waits = matches!(task.agent, Agent::Queued | Agent::Forgotten | Agent::Starting);
             task.service == Some(service) && waits && self.now - task.created > longest + STUCK
         };
-        let open = |_: HostNo, host: &SimHost| {
-            !host.tasks.iter().filter_map(|task| self.cluster.tasks.get(task)).any(|task| stuck(task))
-        };
+        let open =
+            |_: HostNo, host: &SimHost| !host.tasks.iter().filter_map(|task| self.cluster.tasks.get(task)).any(&stuck);
         // ECS does not stop protected tasks when a count falls.
         let gone = |task: &SimTask| !task.protected && task.service.is_some_and(&gives);
         let slots = self.slots(service, open, gone);

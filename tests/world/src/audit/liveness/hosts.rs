@@ -41,7 +41,7 @@ impl Core {
             group.desired < group.max && self.may_give(*number) && all + group.units <= hosts.maximum
         });
         let (_, group) = gives.filter(|_| missing > 0)?;
-        let newest = pools().filter_map(|(_, group)| group.refusals.last().map(|(at, _)| *at)).max();
+        let newest = pools().filter_map(|(_, group)| group.refusals.last().map(|(at, _, _)| *at)).max();
         let unseen = if self.fleet.cluster.is_none() { HEALTH_CHECK } else { 0 };
         Some(Owed {
             duty: Duty::StandIn(newest),
@@ -66,7 +66,7 @@ impl Core {
     /// Whether a pool gives a host if it is asked, and nobody has a reason to believe that it does not.
     fn may_give(&self, number: GroupNo) -> bool {
         let group = &self.cloud.groups[number];
-        let lately = group.refusals.last().is_some_and(|(at, kind)| {
+        let lately = group.refusals.last().is_some_and(|(at, kind, _)| {
             let pause = if *kind == RefusalKind::Quota { AT_QUOTA } else { REFUSED };
             self.now < at + pause
         });
