@@ -39,7 +39,8 @@ fn one_reading_that_fails_keeps_neither_the_launch_nor_the_drain_back() {
             assert_eq!(said(&world, "drain i-spot"), drains, "{case}: {feed:?}");
             assert_eq!(world.desired(&pool("burst")), u32::from(launches), "{case}: {feed:?}");
             world.run_until(11 * MINUTE + 30 * SECOND);
-            assert!(waits(&world).iter().any(|wait| wait.contains(called)), "{case}: {:?}", waits(&world));
+            let told = called.is_empty() || waits(&world).iter().any(|wait| wait.contains(called));
+            assert!(told, "{case}: {:?}", waits(&world));
             // The rest is made up for when the API is back, and in the end all is as before.
             world.mend_api(action);
             world.run_until(50 * MINUTE);

@@ -16,6 +16,7 @@ use evenkeel_world::{Faults, Report, Source, World, room_for};
 /// Seeds in all, and those of a day.
 const SEEDS: (u64, usize) = (1_000, 8);
 const OTHER_SEEDS: (u64, usize) = (200, 1);
+const SIX_SEEDS: (u64, usize) = (200, 3);
 /// What is paid for too long, or left behind, shows only after an hour or two.
 const LENGTH: u64 = 180 * MINUTE;
 
@@ -204,6 +205,31 @@ fn nor_do_hundreds_that_bake() {
             "[patch.bake]\nbase_image_parameter = \"/base\"\ncommands = [\"dnf -y update\"]\nkeep = 2\n\n[disruption]",
         )
     });
+}
+
+/// Two may go at once, and a third comes with the next wave: what is lost meanwhile is where it gets tight.
+fn six_hosts(strategy: &str) {
+    let text = format!(
+        "name = \"six\"\ncluster = \"six\"\nhosts = {{ minimum = 4, steady = 6, maximum = 12 }}\n\
+         [[pool]]\nname = \"base\"\npurchase = \"reserved\"\nauto_scaling_group = \"six-base\"\n\
+         [[service]]\nname = \"web\"\npriority = 1\nmin_tasks = 2\nmax_tasks = 20\n\
+         demand = {{ metric = \"six/Load\", per_task = 10, period = \"60s\" }}\n\
+         [patch]\nstrategy = \"{strategy}\"\nwave = 3\nsettle = \"30s\"\nroll_back = true\n\
+         halt_alarms = [\"six-5xx\"]\n[disruption]\nmax_out = 3\n"
+    );
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("six-{strategy}.toml"));
+    std::fs::write(&file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Case::new(file.to_string_lossy(), &text).break_nothing(&format!("six-{strategy}"), SIX_SEEDS);
+}
+
+#[test]
+fn nor_do_hundreds_of_six_hosts_in_waves_of_three() {
+    six_hosts("terminate-first");
+}
+
+#[test]
+fn nor_do_hundreds_of_six_hosts_in_waves_of_three_that_launch_first() {
+    six_hosts("launch-first");
 }
 
 /// Nothing but hosts, so that rolls are all that happens: halted, taken back, resumed, and begun anew in the middle of another.

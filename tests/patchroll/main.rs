@@ -1,6 +1,7 @@
 //! Stories of fleets whose hosts are replaced wave by wave.
 
 mod bake;
+mod edited;
 mod killed;
 mod others;
 #[path = "../seeds.rs"]

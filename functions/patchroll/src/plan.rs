@@ -205,11 +205,27 @@ impl Planning<'_, '_> {
             group.is_some_and(|group| self.roster.group(group).is_none())
         };
         self.give_up_those_not_listed(roll);
+        self.keep_those_that_are_current(roll);
         // Nobody waits for what somebody has set aside; it is listed again when it is back.
         roll.todo.retain(|id| self.roster.all.get(id).is_none_or(|kept| kept.may_go() || !kept.stays()));
         let before = roll.todo.len();
         roll.todo.retain(|id| self.roster.all.get(id).is_some_and(Kept::stays) || unseen(id));
         roll.went += u32::try_from(before - roll.todo.len()).unwrap_or(0);
+    }
+
+    /// Somebody may have pointed a group back to what its hosts run: then there is nothing to replace.
+    fn keep_those_that_are_current(&self, roll: &mut Roll) {
+        if roll.stage != Stage::Rolling || self.seen.templates.is_none() {
+            return;
+        }
+        let current = |id: &InstanceId| {
+            self.roster.all.get(id).is_some_and(|kept| {
+                let target = self.state.targets.get(&kept.pool.name);
+                target.is_some() && kept.to_replace(target, roll.refresh, roll.started).is_none()
+            })
+        };
+        let current: Vec<InstanceId> = roll.todo.iter().filter(|id| current(id)).cloned().collect();
+        roll.todo.retain(|id| !current.contains(id));
     }
 
     /// Hosts of groups that the fleet file does not name any more are nobody's to replace.

@@ -112,10 +112,12 @@ impl Looks {
         if matches!(roll.stage, Stage::Baking(_)) {
             return Self { bakery: true, templates: true, ..Self::default() };
         }
+        // Without its section, a roll is only brought to an end.
+        let goes_on = given.fleet.patch.as_ref().is_none_or(|policy| roll.goes_on_alone(policy));
         match &roll.wave {
             Some(wave) => Self::during(given, wave),
             // Nothing can happen before somebody says so.
-            None if !given.fleet.patch.as_ref().is_some_and(|policy| roll.goes_on_alone(policy)) => Self::watch(given),
+            None if !goes_on => Self::watch(given),
             None if is_quiet(given, roll) => Self::watch(given),
             None => Self::all(given),
         }

@@ -128,12 +128,16 @@ impl<'r> Planning<'_, 'r> {
     }
 
     /// A host that came for a pair, is in service, and is as old as the one before: waiting does not help.
-    pub(crate) fn wrong_version(&self, wave: &Wave) -> Option<Stuck> {
+    pub(crate) fn wrong_version(&self, roll: &Roll, wave: &Wave) -> Option<Stuck> {
         let waiting = wave.hosts.values().filter(|pair| pair.phase == Phase::Launching && pair.successor.is_none());
         let wrong = |pair: &Pair| {
             let mut new = self.newcomers(wave, &pair.group);
             let asked = pair.asked?;
-            let wrong = new.find(|kept| kept.note.came_after(asked) && kept.ready() && !self.is_fresh(pair, kept))?;
+            // One on the list was there before: EC2 says when in whole seconds only.
+            let wrong = new.find(|kept| {
+                let new = kept.note.came_after(asked) && !roll.todo.contains(&kept.member.id);
+                new && kept.ready() && !self.is_fresh(pair, kept)
+            })?;
             Some(Stuck::StillOutdated { runs: wrong.runs() })
         };
         waiting.into_iter().find_map(wrong)

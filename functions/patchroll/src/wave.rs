@@ -333,7 +333,7 @@ impl Planning<'_, '_> {
         let now = self.given.now;
         let waited = |pair: &Pair| now.duration_since(pair.since).unsigned_abs();
         let late = wave.hosts.values().find(|pair| pair.awaits() && waited(pair) >= self.policy.replace_timeout);
-        let cause = self.wrong_version(wave).or_else(|| {
+        let cause = self.wrong_version(roll, wave).or_else(|| {
             late.map(|pair| stuck::of_pair(pair, wave, self.roster, self.seen, &self.state.targets, waited(pair)))
         });
         let Some(cause) = cause else { return };

@@ -27,6 +27,11 @@ pub(crate) struct Outages {
 }
 
 impl Outages {
+    /// Whether anything is out.
+    pub(crate) fn any(&self) -> bool {
+        !self.apis.is_empty()
+    }
+
     /// How a call fails, if it does.
     pub(crate) fn of(&self, api: Api) -> Option<Outage> {
         let action = api.name();

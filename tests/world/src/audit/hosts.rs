@@ -186,6 +186,8 @@ impl Core {
             own.map(|group| group.units).max().unwrap_or(0)
         };
         self.audit.hosts.held
+            // What cannot be read is unknown, and nothing is given back by what is unknown.
+            || self.outages.any()
             || self.audit.hosts.capacity_set.is_some_and(|at| now - at <= FOREIGN_COUNTS)
             || moves >= most
             || out >= self.fleet.disruption.max_out as usize
@@ -297,7 +299,7 @@ impl Core {
         let short = self.any_without_a_place();
         let borrows = self.fleet.patch.as_ref().is_some_and(|patch| {
             patch.borrow
-                && (patch.refresh == Refresh::All || self.cloud.instances.values().any(|one| self.is_behind(one)))
+                && (patch.refresh == Refresh::All || self.cloud.instances.values().any(|one| self.is_behind_now(one)))
         });
         let audit = &mut self.audit.hosts;
         (audit.tied, audit.short) = (tied, short);
