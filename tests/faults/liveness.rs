@@ -181,7 +181,6 @@ fn a_mark_that_stays_is_missed() {
 }
 
 #[test]
-#[ignore = "a roll goes on with hosts that are what their group launches again"]
 fn no_mark_stays_on_hosts_that_are_not_outdated_any_more() {
     pointed_back().is_clean();
 }

@@ -131,8 +131,8 @@ fn nor_do_a_thousand_in_which_spot_hosts_are_taken_and_hosts_are_patched() {
 
 /// What must happen happens, in the same worlds.
 #[test]
-#[ignore = "not held in every world yet: some waves and stand-ins are late"]
-fn nor_is_anything_owed_for_too_long() {
+#[ignore = "not yet: some waves and stand-ins are late"]
+fn not_yet_is_nothing_owed_for_too_long() {
     let faults = Faults { rate: 0.05, trouble: true, ..Faults::default() };
     Case::demo().sweep("demo", SEEDS, &faults, true);
     Case::shop().sweep("shop", SEEDS, &faults, true);
@@ -140,8 +140,8 @@ fn nor_is_anything_owed_for_too_long() {
 
 /// The same with everything else that may befall a fleet.
 #[test]
-#[ignore = "not held yet: sections that are taken out, clocks that jump and functions that are off leave things behind"]
-fn nor_do_worlds_with_mishaps() {
+#[ignore = "not yet: sections that are taken out, clocks that jump and functions that are off leave things behind"]
+fn not_yet_do_worlds_with_mishaps_break_nothing() {
     let faults = Faults { rate: 0.05, trouble: true, mishaps: true, ..Faults::default() };
     Case::shop().sweep("mishaps", SEEDS, &faults, true);
 }
