@@ -30,7 +30,7 @@ from world.where import ACCOUNT, REGION  # noqa: E402
 PLAYED_BY_THE_WORLD = ("ECS", "EC2", "AUTO_SCALING", "APPLICATION_AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2")
 NAME = "keel"
 # The longest that an emulator may take to be there.
-READY = 60
+READY = 180
 
 
 def free_port():
