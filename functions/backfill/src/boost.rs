@@ -9,7 +9,8 @@ use evenkeel_model::{AlarmName, Timestamp};
 use evenkeel_turn::Given;
 use evenkeel_turn::window::Extreme;
 
-use crate::hosts::{Hosts, Kept, Standing};
+use crate::hosts::{Hosts, Kept};
+use crate::judge::Standing;
 use crate::seen::Seen;
 use crate::state::{BackOff, Boost, Crew, State};
 

@@ -11,23 +11,12 @@ use evenkeel_model::report::{HostWait, Report, Source, Wait};
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
 use evenkeel_turn::{Budget, Given};
 
-use crate::judge::Case;
+use crate::judge::{Case, Standing};
 use crate::seen::Seen;
 use crate::state::{HostMemory, State};
 
 /// A group that answers leave out for so long does not exist any more.
 const GROUP_UNSEEN: Duration = Duration::from_secs(600);
-
-/// What a host counts for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    /// In service.
-    Works,
-    /// On its way.
-    Coming,
-    /// Neither: lost, leaving, set aside, or never arrived.
-    Out,
-}
 
 /// A host of the fleet.
 pub(crate) struct Kept<'a> {
@@ -270,9 +259,4 @@ impl<'a> Hosts<'a> {
         });
         group.desired.saturating_sub(staying).min(u32::try_from(ended.count()).unwrap_or(u32::MAX))
     }
-}
-
-/// How long a launch may take until nobody counts on it any more: what the roll allows, 15 minutes without one.
-pub(crate) fn patience(fleet: &Fleet) -> Duration {
-    fleet.patch.as_ref().map_or(Duration::from_secs(900), |patch| patch.replace_timeout)
 }

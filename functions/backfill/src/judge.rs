@@ -7,14 +7,13 @@
 use std::time::Duration;
 
 use evenkeel_model::decision::{LossCause, Sign};
-use evenkeel_model::fleet::{Pool, Purchase, Rebalance};
+use evenkeel_model::fleet::{Fleet, Pool, Purchase, Rebalance};
 use evenkeel_model::groups::{Member, MemberState, SpotCode};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, Source, Wait};
 use evenkeel_model::{FunctionName, Timestamp};
 use evenkeel_turn::{Given, NoticeKind, Notices};
 
-use crate::hosts::{Standing, patience};
 use crate::seen::Seen;
 use crate::state::{HostMemory, Loss, State};
 
@@ -44,6 +43,17 @@ const SETTLES: Duration = Duration::from_secs(120);
 /// A host that somebody else has drain is missed from here on: a roll that does it takes a place in the budget, which may
 /// have been written since this turn has read it.
 const DRAINS_A_MOMENT: Duration = Duration::from_secs(30);
+
+/// What a host counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// In service.
+    Works,
+    /// On its way.
+    Coming,
+    /// Neither: lost, leaving, set aside, or never arrived.
+    Out,
+}
 
 /// Who takes a host, if anybody does.
 enum Taken {
@@ -245,4 +255,9 @@ impl Case<'_, '_> {
         };
         begins <= now + PLAN_NEAR || last_window()
     }
+}
+
+/// How long a launch may take until nobody counts on it any more: what the roll allows, 15 minutes without one.
+pub(crate) fn patience(fleet: &Fleet) -> Duration {
+    fleet.patch.as_ref().map_or(Duration::from_secs(900), |patch| patch.replace_timeout)
 }

@@ -181,7 +181,7 @@ impl Planning<'_, '_> {
         match why {
             LeavingWhy::Release => HostWhy::NoReason { quiet: self.policy.release_after },
             LeavingWhy::Rebalance => HostWhy::AtRisk,
-            LeavingWhy::NeverJoined => HostWhy::NeverJoined { waited: crate::hosts::patience(self.given.fleet) },
+            LeavingWhy::NeverJoined => HostWhy::NeverJoined { waited: crate::judge::patience(self.given.fleet) },
             LeavingWhy::AgentGone => HostWhy::AgentGone { waited: self.policy.agent_timeout },
         }
     }

@@ -9,7 +9,8 @@ use evenkeel_model::{PoolName, Resources, Timestamp};
 use evenkeel_turn::{Borrow, Given, Told};
 
 use crate::boost::{Look, boost};
-use crate::hosts::{Hosts, Standing};
+use crate::hosts::Hosts;
+use crate::judge::Standing;
 use crate::seen::Seen;
 use crate::state::State;
 

@@ -10,7 +10,7 @@ use evenkeel_model::report::Source;
 use evenkeel_model::{FunctionName, InstanceId, Timestamp};
 use evenkeel_turn::{Out, OutCause, REPAID_WITHIN, Stands};
 
-use crate::hosts::Standing;
+use crate::judge::Standing;
 use crate::plan::Planning;
 use crate::state::HostMemory;
 

@@ -10,7 +10,8 @@ use evenkeel_model::report::{HostWait, Report, Wait};
 use evenkeel_model::{InstanceId, Timestamp, Zone};
 use evenkeel_turn::Given;
 
-use crate::hosts::{Hosts, Standing};
+use crate::hosts::Hosts;
+use crate::judge::Standing;
 use crate::seen::Seen;
 use crate::state::{HostMemory, PoolMemory, Refused, State, Untold};
 

@@ -13,7 +13,8 @@ use evenkeel_model::stuck::{of_host, tied_hosts};
 use evenkeel_model::{FunctionName, InstanceId, Timestamp, Zone};
 use evenkeel_turn::{Budget, Given, Out, OutCause};
 
-use crate::hosts::{Hosts, Kept, Standing, patience};
+use crate::hosts::{Hosts, Kept};
+use crate::judge::{Standing, patience};
 use crate::seen::Seen;
 use crate::state::{HostMemory, Leaving, LeavingWhy, Loss, State};
 

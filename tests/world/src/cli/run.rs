@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string())?,
     }
     if !report.overdue.is_empty() {
-        complain(&format!("evenkeel: {} things were owed for too long; the report lists them", report.overdue.len()));
+        complain(&format!("evenkeel: owed for too long: {}; the report lists what", report.overdue.len()));
     }
     let sound = report.invariant_violations.is_empty();
     if !sound {
