@@ -234,3 +234,24 @@ fn a_version_that_is_published_in_the_middle_of_a_wave_halts_nothing() {
         }
     }
 }
+
+/// Backfill sets the capacity of on-demand groups as it needs to; in a group that does not grow for the roll a person may, too.
+#[test]
+fn a_wave_goes_on_while_others_set_the_capacity_of_groups_that_do_not_grow_for_it() {
+    let mut raised = 0;
+    for seconds in [2, 10, 20] {
+        let mut world = shop("max_out = 1 ", "max_out = 3 ", seconds);
+        start(&mut world);
+        world.run_until(5 * MINUTE + seconds * 1_000);
+        assert!(world.fails(&pool("base")).is_some());
+        for moment in 0..240 {
+            world.run_until(5 * MINUTE + (seconds + moment) * 1_000);
+            raised += world.desired(&pool("burst"));
+            let said = waits(&world);
+            assert!(!said.iter().any(|wait| wait.contains("by somebody else")), "{seconds} s, {moment}: {said:?}");
+        }
+        world.run_until(90 * MINUTE);
+        all_new(&world);
+    }
+    assert!(raised > 0, "backfill has stood in in none of them");
+}

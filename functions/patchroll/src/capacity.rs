@@ -32,14 +32,19 @@ impl Planning<'_, '_> {
         foreign
     }
 
-    /// Says which groups somebody else has set although hosts were to come first in them.
-    pub(crate) fn say_who_set(&mut self, roll: &Roll, wave: &Wave, foreign: &[(GroupName, u32)]) {
+    /// Says which groups somebody else has set although they grow for the wave, and gives whether there are any; the number
+    /// of another group is nobody's affair here.
+    pub(crate) fn say_who_set(&mut self, roll: &Roll, wave: &Wave, foreign: &[(GroupName, u32)]) -> bool {
+        let mut meddled = false;
         for (name, found) in foreign {
-            let Some((pool, _)) = self.roster.group(name) else { continue };
+            let grows = wave.of(name).any(|(_, pair)| pair.launch_first);
+            let Some((pool, _)) = self.roster.group(name).filter(|_| grows) else { continue };
+            meddled = true;
             let expected = roll.groups.get(name).map_or(*found, |capacity| capacity.whole(Some(wave), name));
             let (pool, found) = (pool.name.clone(), *found);
             self.report.waits.push(Wait::Roll(RollWait::ForeignCapacity { pool, expected, found }));
         }
+        meddled
     }
 
     /// Whether what a group has can be told from what the roll asked for last.

@@ -38,11 +38,11 @@ impl Planning<'_, '_> {
         };
         self.see_who_went(roll, &mut wave);
         let foreign = self.watch_capacities(roll, Some(&wave));
-        self.say_who_set(roll, &wave, &foreign);
+        let meddled = self.say_who_set(roll, &wave, &foreign);
         self.see_who_grew(roll, &mut wave);
         self.name_successors(roll, &mut wave);
         self.give_up_late(roll, &mut wave);
-        let stop = self.stops(roll, &wave) || !foreign.is_empty();
+        let stop = self.stops(roll, &wave) || meddled;
         if stop {
             self.stay(roll, &mut wave);
         }
