@@ -133,6 +133,11 @@ impl Lease {
         Ok(parse(found)?.is_some_and(|stored| stored.holder.is_some() && stored.expires > now))
     }
 
+    /// Whether `found` says that its holder will look again.
+    pub(crate) fn is_marked(found: Option<&Item>) -> Result<bool, LedgerError> {
+        Ok(parse(found)?.is_some_and(|stored| stored.again))
+    }
+
     /// How long a turn that claims `found` would have to wait with its first look.
     pub(crate) fn pause_of(found: Option<&Item>, pace: Pace, now: Timestamp) -> Result<Duration, LedgerError> {
         Ok(parse(found)?.map_or(Duration::ZERO, |stored| stored.pause(pace, now)))

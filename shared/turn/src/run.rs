@@ -263,6 +263,10 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
                 // The holder must find the news when it sees the mark.
                 leave(self.ports, name, self.news, now).await?;
                 left = true;
+                if Lease::is_marked(found.lease.as_ref())? {
+                    // The mark may have been followed, and the lease given back, before the news was there.
+                    continue;
+                }
             }
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
             // Before the first turn of all, everybody finds the lease free, and a fleet that is just built wakes many at once.

@@ -13,8 +13,8 @@ use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write};
 use evenkeel_turn::ports::{Answer, Clock, FleetFiles, Ledger, PortError};
 use evenkeel_turn::{
-    Applied, Call, Dated, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, Remembers,
-    Summary, TurnError, push_demand, run,
+    Applied, Call, Dated, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Pushed,
+    Remembers, Summary, TurnError, push_demand, run,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 const GOOD: &str = include_str!("../../../infra/fleets/demo.toml");
 const BROKEN: &str = "name = \"demo\"\n";
 const LIMITS: Limits = Limits { budget: Duration::from_secs(20), lease: Duration::from_secs(30) };
+
+const LEASE: &str = "turn#lease#microscale";
 
 /// A good file that differs.
 fn other() -> String {
@@ -38,6 +40,8 @@ struct Desk {
     kept: Mutex<BTreeMap<Key, Item>>,
     /// Snapshots are refused, as DynamoDB refuses an item that is too large.
     refuses_views: Mutex<bool>,
+    /// What the lease is when news has been left: its holder went on meanwhile.
+    lease_after_news: Mutex<Option<serde_json::Value>>,
 }
 
 impl Clock for Desk {
@@ -83,6 +87,11 @@ impl Ledger for Desk {
                 return Err(LedgerError::Conflict);
             }
         }
+        if let Some(lease) = self.lease_after_news.lock().unwrap().take_if(|_| of_kind("turn#notices")) {
+            let held = kept.iter_mut().find(|(key, _)| key.sort == LEASE);
+            let (_, item) = held.unwrap();
+            *item = Item { version: item.version + 2, body: lease.to_string() };
+        }
         for Write { key, body, .. } in writes {
             let version = version(&kept, &key) + 1;
             match body {
@@ -102,6 +111,7 @@ impl Desk {
             now: Mutex::new(Timestamp::UNIX_EPOCH),
             kept: Mutex::new(BTreeMap::new()),
             refuses_views: Mutex::new(false),
+            lease_after_news: Mutex::new(None),
         }
     }
 
@@ -116,7 +126,7 @@ impl Desk {
 
     fn lease(&self) -> serde_json::Value {
         let kept = self.kept.lock().unwrap();
-        let lease = kept.iter().find(|(key, _)| key.sort == "turn#lease#microscale");
+        let lease = kept.iter().find(|(key, _)| key.sort == LEASE);
         serde_json::from_str(&lease.unwrap().1.body).unwrap()
     }
 
@@ -341,6 +351,29 @@ fn a_last_write_that_is_refused_gives_the_lease_back() {
     let ended = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap();
     assert!(ended.is_err(), "{ended:?}");
     assert_eq!(desk.lease()["holder"], serde_json::Value::Null);
+}
+
+#[test]
+fn news_that_is_left_while_the_holder_ends_is_not_lost() {
+    let lease = |holder: Option<&str>, again: bool| serde_json::json!({ "holder": holder, "epoch": 9, "expires": "2026-01-05T00:01:00Z", "again": again });
+    let mut news = Notices::default();
+    news.add(&"spot-1".parse().unwrap(), NoticeKind::Interruption, "2026-01-05T00:00:00Z".parse().unwrap());
+    // The lease is marked already when it is read. Until the news is left its holder has seen the mark, looked again and
+    // ended; or it has not, and will look once more.
+    for (after, held) in
+        [(lease(None, false), true), (lease(Some("other"), true), false), (lease(Some("other"), false), false)]
+    {
+        let (desk, process) = (Desk::new(), process());
+        *desk.now.lock().unwrap() = "2026-01-05T00:00:00Z".parse().unwrap();
+        let key = Key { fleet: process.name().clone(), sort: LEASE.to_owned() };
+        let body = lease(Some("other"), true).to_string();
+        desk.kept.lock().unwrap().insert(key, Item { version: 5, body });
+        *desk.lease_after_news.lock().unwrap() = Some(after.clone());
+        let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+        let summary = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap().unwrap();
+        assert_eq!(summary.held, held, "{after}");
+        assert!(held || desk.lease()["again"] == true, "{after}");
+    }
 }
 
 #[test]
