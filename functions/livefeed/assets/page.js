@@ -1,6 +1,6 @@
 // Shows the ledger's view of a fleet, once a second. Every name is written as text, never as markup.
 
-import { Chart, clock } from "/chart.js";
+import { Chart, clock } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL = 1000, MANY = 12;
@@ -21,14 +21,14 @@ const replace = (parent, nodes, empty) => parent.replaceChildren(...(nodes.lengt
 
 async function poll() {
   try {
-    const answer = await fetch("/api/view", { headers: tag ? { "If-None-Match": tag } : {} });
+    const answer = await fetch("api/view", { headers: tag ? { "If-None-Match": tag } : {} });
     if (answer.status === 200) {
       tag = answer.headers.get("ETag");
       last = await answer.json();
     } else if (answer.status !== 304) {
       throw new Error((await answer.json()).error);
     }
-    if (world) world = await fetch("/api/world").then((answer) => answer.ok ? answer.json() : world).catch(() => world);
+    if (world) world = await fetch("api/world").then((answer) => answer.ok ? answer.json() : world).catch(() => world);
     const news = (await Promise.all(Object.keys(parts).map(pollPart))).some(Boolean);
     if (answer.status === 200 || news) show(last);
     failures = 0;
@@ -45,7 +45,7 @@ async function poll() {
 // Gives whether there is something new. A part that is not there may come with the first turn of its function.
 async function pollPart(name) {
   const part = parts[name];
-  const answer = await fetch(`/api/${name}`, { headers: part.tag ? { "If-None-Match": part.tag } : {} });
+  const answer = await fetch(`api/${name}`, { headers: part.tag ? { "If-None-Match": part.tag } : {} });
   if (answer.status !== 200) return false;
   part.tag = answer.headers.get("ETag");
   part.view = await answer.json();
@@ -216,20 +216,20 @@ function showAge() {
 }
 
 async function begin() {
-  const answer = await fetch("/api/world").catch(() => undefined);
+  const answer = await fetch("api/world").catch(() => undefined);
   if (answer?.ok) {
     world = await answer.json();
     for (const control of world.controls) {
       const button = element("button", "", control.label);
       button.title = control.title;
-      button.addEventListener("click", () => fetch(`/api/world/${control.id}`, { method: "POST" }));
+      button.addEventListener("click", () => fetch(`api/world/${control.id}`, { method: "POST" }));
       $("controls").append(button);
     }
     $("controls").append(element("span", "", `simulated, ${world.speed} times real time`));
     $("controls").hidden = false;
   }
-  const view = await fetch("/api/view").then((answer) => answer.ok ? answer.json() : undefined).catch(() => undefined);
-  const history = await fetch("/api/history").then((answer) => answer.ok ? answer.json() : []).catch(() => []);
+  const view = await fetch("api/view").then((answer) => answer.ok ? answer.json() : undefined).catch(() => undefined);
+  const history = await fetch("api/history").then((answer) => answer.ok ? answer.json() : []).catch(() => []);
   view?.services.forEach((service, i) => {
     colours.set(service.name, Math.min(i, 3));
     const chart = chartOf(service);

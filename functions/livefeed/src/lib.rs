@@ -13,8 +13,9 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use evenkeel_model::FleetName;
 use serde_json::json;
 
 pub use ledger::FromLedger;
@@ -62,6 +63,18 @@ pub fn router<S: Source>(source: S) -> Router {
         .route("/api/patch", get(patch::<S>))
         .route("/api/history", get(history::<S>))
         .with_state(source)
+}
+
+/// The pages of several fleets: that of the first at `/`, and each at `/fleets/NAME/`.
+pub fn pages<S: Source>(fleets: impl IntoIterator<Item = (FleetName, S)>) -> Router {
+    let mut fleets = fleets.into_iter().peekable();
+    let first = fleets.peek().map(|(_, source)| router(source.clone())).unwrap_or_default();
+    fleets.fold(first, |routes, (fleet, source)| {
+        // The page asks for everything beside itself, so its address ends with a slash.
+        let there = format!("{fleet}/");
+        let beside = move || async move { Redirect::permanent(&there) };
+        routes.route(&format!("/fleets/{fleet}"), get(beside)).nest(&format!("/fleets/{fleet}/"), router(source))
+    })
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {

@@ -6,17 +6,17 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use evenkeel_aws::{Aws, system_time};
 use evenkeel_lambda::{Counts, Log, Setup, Stdout};
-use evenkeel_livefeed::{FromLedger, router};
+use evenkeel_livefeed::{FromLedger, pages};
 
-/// The page at `/` shows the first fleet; the data of each is under `/fleets/NAME/api`.
+/// The page at `/` shows the first fleet, and `/fleets/NAME/` each.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let Setup { fleets, settings } = Setup::from_environment()?;
     let aws = Arc::new(Aws::from_environment(settings).await);
-    let of = |fleet: &evenkeel_turn::FleetCache| router(FromLedger::new(Arc::clone(&aws), fleet.name().clone()));
-    let first = fleets.first().map(of).unwrap_or_default();
-    let all = fleets.iter().fold(first, |routes, fleet| routes.nest(&format!("/fleets/{}", fleet.name()), of(fleet)));
-    lambda_http::run(all.layer(map_response(note))).await
+    let of = |fleet: &evenkeel_turn::FleetCache| {
+        (fleet.name().clone(), FromLedger::new(Arc::clone(&aws), fleet.name().clone()))
+    };
+    lambda_http::run(pages(fleets.iter().map(of)).layer(map_response(note))).await
 }
 
 /// A page that could not be served is counted as a failure.

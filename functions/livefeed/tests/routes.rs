@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use evenkeel_livefeed::{Source, SourceError, router};
+use evenkeel_livefeed::{Source, SourceError, pages, router};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -74,6 +74,37 @@ async fn there_is_no_write_route_and_no_other_page() {
         assert_eq!(ask(Fixed(Ok("{}")), post).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     }
     assert_eq!(ask(Fixed(Ok("{}")), get("/admin")).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn each_fleet_has_a_page_of_its_own() {
+    let fleet = |name: &str, view| (name.parse().unwrap(), Fixed(Ok(view)));
+    let routes = pages([fleet("one", "{\"fleet\":\"one\"}"), fleet("two", "{\"fleet\":\"two\"}")]);
+    let ask = async |path: &str| routes.clone().oneshot(get(path)).await.unwrap();
+    let there = ask("/fleets/two").await;
+    assert_eq!(
+        (there.status(), &there.headers()["location"]),
+        (StatusCode::PERMANENT_REDIRECT, &"two/".parse().unwrap())
+    );
+    for path in
+        ["/", "/fleets/one/", "/fleets/two/", "/fleets/two/page.js", "/fleets/two/page.css", "/fleets/two/chart.js"]
+    {
+        assert_eq!(ask(path).await.status(), StatusCode::OK, "{path}");
+    }
+    for (path, name) in [("/api/view", "one"), ("/fleets/one/api/view", "one"), ("/fleets/two/api/view", "two")] {
+        assert_eq!(text(ask(path).await).await, format!("{{\"fleet\":\"{name}\"}}"), "{path}");
+    }
+    assert_eq!(ask("/fleets/three/").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_page_asks_for_everything_beside_itself() {
+    for path in ["/", "/page.js", "/chart.js"] {
+        let body = text(ask(Fixed(Ok("{}")), get(path)).await).await;
+        for absolute in ["href=\"/", "src=\"/", "fetch(\"/", "fetch(`/", "from \"/"] {
+            assert!(!body.contains(absolute), "{path} has {absolute}: at /fleets/NAME/ that is another fleet's");
+        }
+    }
 }
 
 #[tokio::test]
