@@ -25,6 +25,8 @@ pub(crate) struct HostBook<'a> {
     pub(crate) host: &'a Host,
     /// Registered minus live tasks.
     pub(crate) placeable: Resources,
+    /// What live tasks take beyond what is registered, as after a resize: so much must go before there is room.
+    pub(crate) over: Resources,
     /// Registered minus all tasks that are not STOPPED.
     pub(crate) free: Resources,
     /// Static ports that live tasks or the agent hold.
@@ -217,13 +219,25 @@ impl Cleared<'_> {
 
 impl<'a> HostBook<'a> {
     fn empty(host: &'a Host) -> Self {
-        Self { host, placeable: host.registered, free: host.registered, ports: host.reserved_ports.clone() }
+        Self {
+            host,
+            placeable: host.registered,
+            over: Resources::default(),
+            free: host.registered,
+            ports: host.reserved_ports.clone(),
+        }
+    }
+
+    /// The placeable room when live tasks of this size are gone.
+    pub(crate) const fn without(&self, gone: Resources) -> Resources {
+        self.placeable.plus(gone.minus(self.over))
     }
 
     fn take(&mut self, task: &Task) {
         let Room { resources, ports } = &task.takes;
         self.free = self.free.minus(*resources);
         if task.is_live() {
+            self.over = self.over.plus(resources.minus(self.placeable));
             self.placeable = self.placeable.minus(*resources);
             self.ports.extend(ports);
         }

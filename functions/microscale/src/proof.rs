@@ -93,6 +93,8 @@ struct Places<'b, 'a> {
     seen: &'a Observed,
     /// Room that is free now, by host; none on hosts that leave.
     room: Vec<Option<Resources>>,
+    /// What must go on a host before there is room.
+    over: Vec<Resources>,
     /// Ports that moved tasks took, and those that fill tasks gave back.
     taken: Vec<BTreeSet<u16>>,
     cleared: Vec<BTreeSet<u16>>,
@@ -114,6 +116,7 @@ impl<'b, 'a> Places<'b, 'a> {
             books,
             seen,
             room: books.hosts.iter().map(room).collect(),
+            over: books.hosts.iter().map(|book| book.over).collect(),
             taken: vec![BTreeSet::new(); books.hosts.len()],
             cleared: vec![BTreeSet::new(); books.hosts.len()],
             gone: BTreeSet::new(),
@@ -139,7 +142,7 @@ impl<'b, 'a> Places<'b, 'a> {
             let Some(room) = self.room[host] else { continue };
             let Some((more, ports, gone)) = self.without_fill(host, priority) else { continue };
             let before = std::mem::replace(&mut self.cleared[host], ports);
-            let room = room.plus(more);
+            let room = room.plus(more.minus(self.over[host]));
             if self.fits(rank, host, room, task) {
                 for (service, id) in gone {
                     self.gone.insert(id);
@@ -147,6 +150,7 @@ impl<'b, 'a> Places<'b, 'a> {
                         *left -= 1;
                     }
                 }
+                self.over[host] = self.over[host].minus(more);
                 self.put(rank, host, room, task);
                 return true;
             }

@@ -155,7 +155,8 @@ impl<'b, 'a> Choices<'b, 'a> {
             );
             let protected = self.row(&self.protected, k).to_vec();
             let tasks = self.row(&self.start, k).to_vec();
-            let key = (book.placeable, book.ports.clone(), all, tasks, protected, spread.collect::<Vec<_>>());
+            let key =
+                (book.placeable, book.over, book.ports.clone(), all, tasks, protected, spread.collect::<Vec<_>>());
             let next = known.len();
             *known.entry(key).or_insert(next)
         };
@@ -255,9 +256,10 @@ impl<'b, 'a> Choices<'b, 'a> {
     /// The placeable room of a host in this state.
     fn placeable(&self, state: &[u32], k: usize) -> Resources {
         let gone = self.row(&self.start, k).iter().zip(self.row(state, k)).map(|(was, is)| was - is);
-        gone.zip(self.lowerings).fold(self.books.hosts[self.hosts[k]].placeable, |room, (gone, lowering)| {
-            room.plus(self.books.services[lowering.service].gives_back.scaled(gone))
-        })
+        let gone = gone.zip(self.lowerings).fold(Resources::default(), |all, (gone, lowering)| {
+            all.plus(self.books.services[lowering.service].gives_back.scaled(gone))
+        });
+        self.books.hosts[self.hosts[k]].without(gone)
     }
 
     fn gained(&self, state: &[u32]) -> u32 {
@@ -351,7 +353,7 @@ fn any_victims(books: &Books<'_>, newcomer: usize, lowerings: &[Lowering]) -> u3
     let slots = |host: usize, more: Resources| {
         let none = (Resources::default(), BTreeSet::new());
         let (room, ports) = sure.get(&host).unwrap_or(&none);
-        let placeable = books.hosts[host].placeable.plus(*room).plus(more);
+        let placeable = books.hosts[host].without(room.plus(more));
         books.slots_with(newcomer, host, placeable, Cleared { ports })
     };
     let gained: u32 = sure.keys().map(|&host| slots(host, Resources::default()) - books.slots_on(newcomer, host)).sum();

@@ -459,6 +459,24 @@ fn what_nobody_can_place_takes_nobodys_room() {
 }
 
 #[test]
+fn a_host_with_more_on_it_than_it_has_gives_no_room_before_that_is_gone() {
+    let mut quay = Quay::new("priority = 5");
+    quay.host("ACTIVE", &[("low", 6)]);
+    assert_eq!(counts(&quay.plan()), ["low 6 -> 0", "web 0 -> 4"], "two of low are beyond what it registered");
+    quay.wants("web", 1.0);
+    assert_eq!(counts(&quay.plan()), ["low 6 -> 3", "web 0 -> 1"]);
+    let leaving = std::collections::BTreeSet::from(["h-1".parse().unwrap()]);
+    quay.host("ACTIVE", &[("batch", 4)]);
+    assert_eq!(moves_off(&quay.fleet, &quay.seen, &leaving), Ok(()));
+    for _ in 0..2 {
+        let task = json!({ "id": format!("t-{}", quay.seen.tasks.len()), "host": "h-0", "service": "others",
+            "takes": { "cpu": 256, "memory": 512 }, "phase": "RUNNING", "created": quay.seen.at });
+        quay.seen.tasks.push(serde_json::from_value(task).unwrap());
+    }
+    assert!(moves_off(&quay.fleet, &quay.seen, &leaving).is_err(), "two of others stay, and two of batch have room");
+}
+
+#[test]
 fn a_value_from_the_future_is_not_believed_for_ever() {
     let mut story = Story::new(2, 3, 5, 9.0);
     let far = story.seen.at + std::time::Duration::from_secs(3_600);
