@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_model::fleet::{MetricSource, Statistic};
+use evenkeel_model::fleet::{MetricSource, Missing, Statistic};
 use evenkeel_model::observed::{Level, Signal};
 use evenkeel_model::{AlarmName, QueueName};
 use evenkeel_turn::ports::{Beats, FleetFiles, PortError, ReadSignals};
@@ -13,6 +13,8 @@ use crate::fake::{Fake, Reply, id, now};
 
 fn source(name: &str, seconds: u64) -> MetricSource {
     MetricSource {
+        missing: Missing::Hold,
+        per: None,
         metric: id(name),
         statistic: Statistic::Sum,
         period: Duration::from_secs(seconds),

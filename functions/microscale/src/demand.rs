@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_model::Timestamp;
-use evenkeel_model::fleet::{Demand, Service, StepsDemand, TrackingDemand};
+use evenkeel_model::fleet::{Demand, MetricSource, Missing, Service, StepsDemand, TrackingDemand};
 use evenkeel_model::observed::Signal;
 use evenkeel_turn::Pushed;
 
@@ -70,13 +70,14 @@ fn tasks(
 ) -> Result<u32, String> {
     match demand {
         Demand::Metric(metric) => {
-            let (value, _) = fresh(signal, metric.source.period * LATE_PERIODS + LATE, now)?;
+            let (value, _) = measured(&metric.source, signal, now)?;
             whole(value / metric.per_task)
         }
-        Demand::Tracking(tracking) => {
-            let (value, at) = fresh(signal, tracking.source.period * LATE_PERIODS + LATE, now)?;
-            tracked(tracking, value, at, book, memory)
-        }
+        Demand::Tracking(tracking) => match measured(&tracking.source, signal, now) {
+            Ok((value, at)) => tracked(tracking, value, at, book, memory),
+            Err(because) if book.live() == 0 => Err(format!("{because}, and no task runs that it could measure")),
+            Err(because) => Err(because),
+        },
         Demand::Queue(queue) => {
             let (backlog, _) = fresh(signal, LATE, now)?;
             whole(backlog / (queue.per_task * queue.drain_within.as_secs_f64()))
@@ -91,6 +92,17 @@ fn tasks(
             other => Err(unusable(other)),
         },
     }
+}
+
+/// The value of a metric in the unit that the fleet file means, and its time.
+fn measured(source: &MetricSource, signal: Option<&Signal>, now: Timestamp) -> Result<(f64, Timestamp), String> {
+    let valid = source.period * LATE_PERIODS + LATE;
+    let late = matches!(signal, Some(Signal::Value { value: _, at }) if *at + valid < now);
+    if late && source.missing == Missing::Zero {
+        return Ok((0.0, now));
+    }
+    let (value, at) = fresh(signal, valid, now)?;
+    Ok((source.in_unit(value), at))
 }
 
 /// The signal's value and its time, if it is not older than `valid`.
@@ -141,6 +153,10 @@ fn tracked(
     let held = memory.want.unwrap_or_else(|| book.live());
     // A value that was measured with another number of tasks says nothing about this one.
     let measured_before = memory.changed.is_some_and(|changed| at - period < changed);
+    if book.live() == 0 && value > 0.0 {
+        // There is load, and nothing that it could be divided among: one task tells how much it is.
+        return Ok(held.max(1));
+    }
     if book.running == 0 || book.pending > 0 || measured_before {
         return Ok(held);
     }

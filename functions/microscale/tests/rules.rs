@@ -476,6 +476,63 @@ fn a_host_with_more_on_it_than_it_has_gives_no_room_before_that_is_gone() {
     assert!(moves_off(&quay.fleet, &quay.seen, &leaving).is_err(), "two of others stay, and two of batch have room");
 }
 
+/// Turns of `web`, whose demand is as said and whose value came two minutes ago in the first turn.
+fn with_demand(story: &mut Story, demand: &str) {
+    let text = format!(
+        "name = \"r\"\ncluster = \"r\"\nhosts = {{ minimum = 1, steady = 1, maximum = 1 }}\n\
+         pool = [{{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }}]\n\
+         [[service]]\nname = \"web\"\npriority = 1\nscale_down_after = \"0s\"\ndemand = {{ metric = \"r/m\", {demand} }}\n"
+    );
+    story.fleet = fleet::read(&text, Format::Toml).unwrap();
+}
+
+#[test]
+fn no_data_is_no_demand_where_the_file_says_so() {
+    for (missing, last) in [("", "web 6"), (", missing = \"zero\"", "web 6 -> 0")] {
+        let mut story = Story::new(2, 6, 0, 6.0);
+        with_demand(&mut story, &format!("period = \"10s\", per_task = 1{missing}"));
+        story.a_turn_passes();
+        let at = story.seen.at;
+        let web = "web".parse::<evenkeel_model::ServiceName>().unwrap();
+        // Old, but it may be late.
+        story.later(60);
+        story.seen.demand.insert(web.clone(), Signal::Value { value: 6.0, at });
+        assert_eq!(counts(&story.turn()), Vec::<String>::new());
+        // A read that fails says nothing of the demand.
+        story.later(60);
+        story.seen.demand.insert(web.clone(), Signal::Unknown("AccessDenied".to_owned()));
+        assert_eq!(counts(&story.turn()), Vec::<String>::new());
+        story.seen.demand.insert(web, Signal::Value { value: 6.0, at });
+        let steps = counts(&story.turn());
+        assert_eq!(steps, if last == "web 6" { Vec::new() } else { vec![last.to_owned()] });
+    }
+}
+
+#[test]
+fn a_sum_is_of_its_period_or_per_second_as_the_file_says() {
+    for (per, want) in [("period", 8), ("second", 1)] {
+        let mut story = Story::new(2, 4, 0, 8.0);
+        with_demand(&mut story, &format!("statistic = \"Sum\", per = \"{per}\", period = \"10s\", per_task = 1"));
+        story.a_turn_passes();
+        story.later(1);
+        assert_eq!(counts(&story.turn()), [format!("web 4 -> {want}")]);
+    }
+}
+
+#[test]
+fn tracking_starts_one_task_where_none_runs_and_there_is_load() {
+    let mut story = Story::new(2, 0, 0, 30.0);
+    with_demand(&mut story, "period = \"1m\", target = 60");
+    assert_eq!(counts(&story.turn()), ["web 0 -> 1"]);
+    story = Story::new(2, 0, 0, 0.0);
+    with_demand(&mut story, "period = \"1m\", target = 60");
+    assert_eq!(counts(&story.turn()), Vec::<String>::new());
+    story.seen.demand.insert("web".parse().unwrap(), Signal::Unknown("no data of metric r/m".to_owned()));
+    let says = |wait: &Wait| matches!(wait, Wait::UnknownDemand { because, .. } if because.contains("no task runs"));
+    let waits = story.turn().report.waits;
+    assert!(waits.iter().any(says), "{waits:?}");
+}
+
 #[test]
 fn a_value_from_the_future_is_not_believed_for_ever() {
     let mut story = Story::new(2, 3, 5, 9.0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode};
 use aws_smithy_types::DateTime;
-use evenkeel_model::fleet::{MetricSource, Statistic};
+use evenkeel_model::fleet::{MetricSource, Missing, Statistic};
 use evenkeel_model::observed::{Level, Signal};
 use evenkeel_model::{AlarmName, Timestamp};
 use evenkeel_turn::ports::{Answer, Clock};
@@ -72,6 +72,7 @@ impl Aws {
         let signal = |source: &MetricSource| match places.get(source).and_then(|&place| newest.get(place)) {
             Some(Ok(Point { begin, value })) => Signal::Value { value: *value, at: *begin + source.period },
             Some(Err(Some(code))) => Signal::Unknown(format!("metric {}: {}", source.metric, code.as_str())),
+            Some(Err(None)) if source.missing == Missing::Zero => Signal::Value { value: 0.0, at: self.now() },
             Some(Err(None)) | None => Signal::Unknown(format!("no data of metric {}", source.metric)),
         };
         Ok(sources.iter().map(signal).collect())

@@ -4,6 +4,7 @@
 //! is the JSON schema for editors, made from the same types.
 
 pub mod read;
+mod remarks;
 pub mod window;
 pub mod words;
 
@@ -251,6 +252,60 @@ pub struct MetricSource {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = limits::DIMENSIONS))]
     pub dimensions: BTreeMap<String, String>,
+    /// What no data points mean. What could not be read is unknown in any case, and holds.
+    #[serde(default, skip_serializing_if = "Missing::is_default")]
+    pub missing: Missing,
+    /// What a `Sum` or `SampleCount` is per; the whole period where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
+}
+
+impl MetricSource {
+    /// A value of one period in the unit that the fleet file means.
+    #[must_use]
+    pub fn in_unit(&self, value: f64) -> f64 {
+        match self.per {
+            Some(Per::Second) => value / self.period.as_secs_f64(),
+            Some(Per::Period) | None => value,
+        }
+    }
+
+    /// Whether the value grows with the length of the period.
+    #[must_use]
+    pub const fn adds_up(&self) -> bool {
+        match self.statistic {
+            Statistic::Sum | Statistic::SampleCount => true,
+            Statistic::Average | Statistic::Maximum | Statistic::Minimum => false,
+        }
+    }
+}
+
+/// What it means that a metric has no data points.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// The demand is unknown: the last want is held.
+    #[default]
+    Hold,
+    /// There is none: a load balancer that serves nobody publishes no requests.
+    Zero,
+}
+
+impl Missing {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a value that adds up over a period is per.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// As it is: `per_task` is what one task serves in a period.
+    Period,
+    /// Divided by the period's length: `per_task` is what one task serves in a second.
+    Second,
 }
 
 /// How the data points of a period become one value.

@@ -520,3 +520,32 @@ fn the_format_of_a_nameless_text_is_seen() {
         [Format::Json, Format::Toml, Format::Toml]
     );
 }
+
+#[test]
+fn metrics_of_aws_have_a_minute_and_dimensions() {
+    let demand = "demand = { metric = \"shop/Requests\", period = \"10s\", per_task = 50 }";
+    let with =
+        |fields: &str| format!("demand = {{ metric = \"AWS/ApplicationELB/RequestCount\", {fields}, per_task = 50 }}");
+    let of = |fields: &str| problems(changed(&[(demand, &with(fields))]), Format::Toml);
+    let dimensions = "dimensions = { LoadBalancer = \"app/shop/1\" }";
+    let said = of(&format!("period = \"10s\", {dimensions}"));
+    assert!(said.len() == 1 && said[0].contains("period") && said[0].contains("1m or longer, found 10s"), "{said:?}");
+    let said = of("period = \"1m\"");
+    assert!(said.len() == 1 && said[0].contains("expected dimensions"), "{said:?}");
+    assert_eq!(of(&format!("period = \"1m\", missing = \"zero\", {dimensions}")), ["no problem: shop"]);
+    let said = of(&format!("period = \"1m\", per = \"second\", {dimensions}"));
+    assert!(said.len() == 1 && said[0].contains("Sum and SampleCount only"), "{said:?}");
+}
+
+#[test]
+fn a_sum_without_its_unit_is_remarked_on() {
+    let demand = "demand = { metric = \"shop/Requests\", period = \"10s\", per_task = 50 }";
+    let remarks = |fields: &str| {
+        let with = format!("demand = {{ metric = \"shop/Requests\", period = \"10s\", per_task = 50{fields} }}");
+        read(changed(&[(demand, &with)]), Format::Toml).unwrap().remarks()
+    };
+    assert_eq!(remarks(", statistic = \"Sum\"").len(), 1);
+    for fine in ["", ", statistic = \"Sum\", per = \"second\"", ", statistic = \"SampleCount\", per = \"period\""] {
+        assert_eq!(remarks(fine), Vec::<String>::new());
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service, Statistic};
+use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Missing, Service, Statistic};
 use evenkeel_model::observed::{Level, Observed, Signal};
 use evenkeel_model::{AlarmName, QueueName};
 
@@ -296,6 +296,7 @@ impl Core {
         }
         match load.point {
             Some((value, end)) => Signal::Value { value, at: timestamp(end) },
+            None if source.missing == Missing::Zero => Signal::Value { value: 0.0, at: timestamp(self.now) },
             None => Signal::Unknown("the metric has no data point yet".to_owned()),
         }
     }

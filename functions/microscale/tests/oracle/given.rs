@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evenkeel_microscale::{State, plan};
 use evenkeel_model::decision::{Planned, Step};
-use evenkeel_model::fleet::{Demand, Fleet, Format, MetricDemand, MetricSource, Service, Statistic, read};
+use evenkeel_model::fleet::{Demand, Fleet, Format, MetricDemand, MetricSource, Missing, Service, Statistic, read};
 use evenkeel_model::observed::{
     Constraint, EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
 };
@@ -85,6 +85,8 @@ fn service(case: &Case, number: usize) -> Service {
         statistic: Statistic::Sum,
         period: Duration::from_secs(10),
         dimensions: BTreeMap::new(),
+        missing: Missing::Hold,
+        per: None,
     };
     Service {
         name: name(number),

@@ -12,12 +12,12 @@ use super::kinds::{
     wave, whole, window,
 };
 use super::{
-    Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Patch, Pool, Purchase,
-    QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy, TrackingDemand, Wave,
+    Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Missing, Patch, Per,
+    Pool, Purchase, QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy, TrackingDemand, Wave,
     default_agent_timeout, default_bake_timeout, default_beat, default_cooldown, default_drain_timeout, default_keep,
     default_max_out, default_period, default_refill_after, default_release_after, default_replace_timeout,
     default_scale_down_after, default_settle, default_step, default_tolerance, default_units, default_valid_for,
-    limits,
+    limits, words,
 };
 use crate::ids::{AlarmName, ClusterName, FleetName, GroupName, PoolName, QueueName, ServiceName};
 
@@ -221,6 +221,10 @@ fn metric_or_tracking(table: &mut Table<'_>) -> Option<Demand> {
 }
 
 fn metric_source(table: &mut Table<'_>) -> Option<MetricSource> {
+    const MISSING: &[(&str, Missing)] = &[("hold", Missing::Hold), ("zero", Missing::Zero)];
+    const PERS: &[(&str, Per)] = &[("period", Per::Period), ("second", Per::Second)];
+    /// CloudWatch user guide, "Publish custom metrics": AWS services publish at one-minute resolution at best.
+    const AWS_PERIOD: Duration = Duration::from_secs(60);
     const STATISTICS: &[(&str, Statistic)] = &[
         ("Sum", Statistic::Sum),
         ("Average", Statistic::Average),
@@ -232,7 +236,35 @@ fn metric_source(table: &mut Table<'_>) -> Option<MetricSource> {
     let statistic = table.or("statistic", Statistic::default(), &choice(STATISTICS));
     let period = table.or("period", default_period(), &period());
     let dimensions = dimensions(table);
-    Some(MetricSource { metric: metric?, statistic: statistic?, period: period?, dimensions: dimensions? })
+    let missing = table.or("missing", Missing::default(), &choice(MISSING));
+    let per = table.optional("per", &choice(PERS));
+    let source = MetricSource {
+        metric: metric?,
+        statistic: statistic?,
+        period: period?,
+        dimensions: dimensions?,
+        missing: missing?,
+        per: per.field()?,
+    };
+    if source.metric.as_str().starts_with("AWS/") {
+        if source.period < AWS_PERIOD {
+            let shown = words::show(source.period);
+            let message = format!("AWS publishes its own metrics once a minute: expected 1m or longer, found {shown}");
+            table.note("period", message);
+            return None;
+        }
+        if source.dimensions.is_empty() {
+            let message =
+                "AWS's own metrics are told apart by their dimensions: expected dimensions = { NAME = \"VALUE\" }";
+            table.note("metric", message.to_owned());
+            return None;
+        }
+    }
+    if source.per.is_some() && !source.adds_up() {
+        table.note("per", "expected it with the statistics Sum and SampleCount only, which add up".to_owned());
+        return None;
+    }
+    Some(source)
 }
 
 fn dimensions(table: &mut Table<'_>) -> Option<BTreeMap<String, String>> {

@@ -24,5 +24,8 @@ pub(crate) fn check(options: &Options) -> Result<ExitCode> {
         fleet.pools.len(),
         fleet.services.len()
     ));
+    for remark in fleet.remarks() {
+        say(&format!("note: {remark}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
