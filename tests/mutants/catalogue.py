@@ -77,8 +77,14 @@ def check(mutants):
     tests |= {path.removesuffix(".rs").removesuffix("/main").split("/")[-1] for path in sources}
     for mutant in mutants:
         wrong += [f"{mutant.name}: there is no test {name}" for name in mutant.caught_by if name not in tests]
+        wrong += [f"{mutant.name}: a bracket without its other one: {code}" for code in (mutant.before, mutant.after) if odd(code)]
     if wrong:
         raise Stale("\n".join(wrong))
+
+
+def odd(code):
+    """Whether a bracket is opened or closed without its other one, so that the switch would not compile."""
+    return any(code.count(a) != code.count(b) for a, b in ("()", "[]", "{}"))
 
 
 def mutated(text, mutants):

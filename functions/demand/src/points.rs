@@ -98,7 +98,7 @@ mod tests {
         [[service]]
         name = "foreign"
         priority = 3
-        demand = { metric = "AWS/ApplicationELB/RequestCount", per_task = 1 }
+        demand = { metric = "AWS/ApplicationELB/RequestCount", dimensions = { LoadBalancer = "app/shop/1" }, per_task = 1 }
         [[service]]
         name = "rest"
         priority = 4

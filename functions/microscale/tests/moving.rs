@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-use evenkeel_microscale::{State, plan};
+use std::collections::BTreeSet;
+
+use evenkeel_microscale::{State, moves_off, plan};
 use evenkeel_model::decision::Step;
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::observed::{HandsOff, Observed, Signal};
@@ -175,4 +177,22 @@ fn what_moves_and_fits_nowhere_keeps_nobody_from_free_room() {
         "phase": "RUNNING", "created": quay.seen.at });
     quay.seen.tasks.push(serde_json::from_value(daemon).unwrap());
     assert_eq!(counts(&quay.plan()), ["web 0 -> 2"]);
+}
+
+#[test]
+fn a_host_with_more_on_it_than_it_has_gives_no_room_before_that_is_gone() {
+    let mut quay = Quay::new("priority = 5");
+    quay.host("ACTIVE", &[("low", 6)]);
+    assert_eq!(counts(&quay.plan()), ["low 6 -> 0", "web 0 -> 4"], "two of low are beyond what it registered");
+    quay.wants("web", 1.0);
+    assert_eq!(counts(&quay.plan()), ["low 6 -> 3", "web 0 -> 1"]);
+    let leaving = BTreeSet::from(["h-1".parse().unwrap()]);
+    quay.host("ACTIVE", &[("batch", 4)]);
+    assert_eq!(moves_off(&quay.fleet, &quay.seen, &leaving), Ok(()));
+    for _ in 0..2 {
+        let task = json!({ "id": format!("t-{}", quay.seen.tasks.len()), "host": "h-0", "service": "others",
+            "takes": { "cpu": 256, "memory": 512 }, "phase": "RUNNING", "created": quay.seen.at });
+        quay.seen.tasks.push(serde_json::from_value(task).unwrap());
+    }
+    assert!(moves_off(&quay.fleet, &quay.seen, &leaving).is_err(), "two of others stay, and two of batch have room");
 }
