@@ -35,44 +35,72 @@ async fn the_newest_period_that_is_over_counts() {
     let begin = at("2026-01-05T00:09:50Z").as_second();
     let fake = Fake::new(move |asked| {
         let first = asked.text("NextToken").is_empty();
-        let results = if first {
+        let results = if asked.body["MetricDataQueries"][0]["MetricStat"]["Period"] == 60 {
+            json!([{ "Id": "m0", "Timestamps": [time(begin - 110)], "Values": [7.5], "StatusCode": "Complete" }])
+        } else if first {
             json!([
                 // Of a period of 10 s the one from 10:00 is not over at 10:07.
                 { "Id": "m0", "Timestamps": [time(begin + 10), time(begin), time(begin - 10)],
                   "Values": [9.0, 50.0, 40.0], "StatusCode": "PartialData" },
-                { "Id": "m1", "Timestamps": [], "Values": [], "StatusCode": "Complete" },
+                { "Id": "m1", "Timestamps": [], "Values": [], "StatusCode": "InternalError" },
                 { "Id": "m2", "Timestamps": [], "Values": [], "StatusCode": "InternalError" },
             ])
         } else {
             json!([
                 { "Id": "m0", "Timestamps": [time(begin - 20)], "Values": [30.0], "StatusCode": "Complete" },
-                { "Id": "m1", "Timestamps": [time(begin - 110)], "Values": [7.5], "StatusCode": "Complete" },
+                { "Id": "m1", "Timestamps": [time(begin - 30)], "Values": [2.5], "StatusCode": "Complete" },
             ])
         };
         let next = if first { json!("more") } else { Value::Null };
         Reply::Cbor(json!({ "MetricDataResults": results, "NextToken": next }))
     });
-    let mut sources =
-        vec![source("shop/Requests", 10), source("AWS/ELB/Requests", 60), source("a/b", 10), source("c/d", 10)];
+    let mut sources = vec![
+        source("shop/Requests", 10),
+        source("AWS/ELB/Requests", 60),
+        source("a/b", 10),
+        source("c/d", 10),
+        source("e/f", 10),
+    ];
     // Two services that follow one metric pay for it once.
     sources.push(source("shop/Requests", 10));
     let found = fake.aws().metrics(&sources).await.unwrap();
     let expect = [
         Signal::Value { value: 50.0, at: at("2026-01-05T00:10:00Z") },
         Signal::Value { value: 7.5, at: at("2026-01-05T00:09:00Z") },
-        Signal::Unknown("metric a/b: InternalError".to_owned()),
-        Signal::Unknown("no data of metric c/d".to_owned()),
+        // What failed on one page and came on the next.
+        Signal::Value { value: 2.5, at: at("2026-01-05T00:09:30Z") },
+        Signal::Unknown("metric c/d: InternalError".to_owned()),
+        Signal::Unknown("no data of metric e/f".to_owned()),
         Signal::Value { value: 50.0, at: at("2026-01-05T00:10:00Z") },
     ];
     assert_eq!(found, expect);
-    let asked = &fake.asked("GetMetricData")[0].body;
-    assert_eq!(asked["MetricDataQueries"].as_array().unwrap().len(), 4);
-    let stat = &asked["MetricDataQueries"][1]["MetricStat"];
+    let calls = fake.asked("GetMetricData");
+    let of = |seconds: u64| {
+        let has = |period: &Value| *period == seconds;
+        &calls.iter().find(|asked| has(&asked.body["MetricDataQueries"][0]["MetricStat"]["Period"])).unwrap().body
+    };
+    assert_eq!(of(10)["MetricDataQueries"].as_array().unwrap().len(), 4);
+    let asked = of(60);
+    let stat = &asked["MetricDataQueries"][0]["MetricStat"];
     assert_eq!((&stat["Metric"]["Namespace"], &stat["Metric"]["MetricName"]), (&json!("AWS/ELB"), &json!("Requests")));
     assert_eq!((&stat["Period"], &stat["Stat"]), (&json!(60), &json!("Sum")));
     assert_eq!(stat["Metric"]["Dimensions"], json!([{ "Name": "Queue", "Value": "q" }]));
     assert_eq!(asked["StartTime"].as_f64().unwrap() as i64 % 60, 0);
     assert_eq!(asked["EndTime"].as_f64().unwrap() as i64, now().as_second());
+}
+
+#[tokio::test]
+async fn a_metric_of_days_does_not_make_one_of_seconds_begin_days_ago() {
+    let fake = Fake::new(|_| Reply::Cbor(json!({ "MetricDataResults": [] })));
+    fake.aws().metrics(&[source("a/day", 86_400), source("a/seconds", 10)]).await.unwrap();
+    for asked in fake.asked("GetMetricData") {
+        let queries = asked.body["MetricDataQueries"].as_array().unwrap();
+        let period = queries[0]["MetricStat"]["Period"].as_i64().unwrap();
+        assert_eq!(queries.len(), 1, "each period has a start of its own");
+        let begins = asked.body["StartTime"].as_f64().unwrap() as i64;
+        let points = (now().as_second() - begins) / period;
+        assert!((4..=30).contains(&points), "{points} points of {period} s");
+    }
 }
 
 #[tokio::test]
@@ -171,7 +199,7 @@ async fn an_alarms_level_is_its_metric_as_a_part_of_its_threshold() {
 }
 
 #[tokio::test]
-async fn a_backlog_is_what_waits_and_one_queue_does_not_spoil_the_others() {
+async fn a_backlog_is_what_waits_and_what_is_in_flight_and_one_queue_does_not_spoil_the_others() {
     let fake = Fake::new(|asked| match (asked.action.as_str(), asked.text("QueueName")) {
         ("GetQueueUrl", "gone") => Reply::Error("QueueDoesNotExist", "", 400),
         ("GetQueueUrl", "closed") => Reply::Error("AccessDenied", "no", 403),
@@ -179,12 +207,14 @@ async fn a_backlog_is_what_waits_and_one_queue_does_not_spoil_the_others() {
             let name = name.to_owned();
             Reply::Json(json!({ "QueueUrl": format!("https://sqs.eu-west-1.amazonaws.com/1/{name}") }))
         }
-        _ => Reply::Json(json!({ "Attributes": { "ApproximateNumberOfMessages": "42" } })),
+        _ => Reply::Json(
+            json!({ "Attributes": { "ApproximateNumberOfMessages": "42", "ApproximateNumberOfMessagesNotVisible": "3" } }),
+        ),
     });
     let aws = fake.aws();
     let queues: [QueueName; 3] = ["jobs", "gone", "closed"].map(id);
     let expect = [
-        Signal::Value { value: 42.0, at: now() },
+        Signal::Backlog { waiting: 42.0, in_flight: 3.0, at: now() },
         Signal::Unknown("there is no queue gone".to_owned()),
         Signal::Unknown("AccessDenied: no".to_owned()),
     ];

@@ -79,8 +79,11 @@ fn tasks(
             Err(because) => Err(because),
         },
         Demand::Queue(queue) => {
-            let (backlog, _) = fresh(signal, LATE, now)?;
-            whole(backlog / (queue.per_task * queue.drain_within.as_secs_f64()))
+            let (waiting, in_flight) = backlog(signal, now)?;
+            // Whoever works on a message now is not to be ended, but nobody has to be added for it.
+            let busy = whole(in_flight / f64::from(queue.at_once))?.min(book.live());
+            let wanted = whole((waiting + in_flight) / (queue.per_task * queue.drain_within.as_secs_f64()))?;
+            Ok(wanted.max(busy))
         }
         Demand::Manual(manual) => {
             let Pushed { value, at } = pushed.ok_or("no demand was sent yet")?;
@@ -103,6 +106,16 @@ fn measured(source: &MetricSource, signal: Option<&Signal>, now: Timestamp) -> R
     }
     let (value, at) = fresh(signal, valid, now)?;
     Ok((source.in_unit(value), at))
+}
+
+/// What waits in a queue, and what is in flight; all of a plain value waits.
+fn backlog(signal: Option<&Signal>, now: Timestamp) -> Result<(f64, f64), String> {
+    match signal {
+        Some(&Signal::Backlog { waiting, in_flight, at }) => {
+            fresh(Some(&Signal::Value { value: waiting, at }), LATE, now).map(|(waiting, _)| (waiting, in_flight))
+        }
+        other => fresh(other, LATE, now).map(|(waiting, _)| (waiting, 0.0)),
+    }
 }
 
 /// The signal's value and its time, if it is not older than `valid`.
@@ -128,6 +141,7 @@ fn unusable(signal: Option<&Signal>) -> String {
         None => "its source was not read".to_owned(),
         Some(Signal::Unknown(because)) => because.clone(),
         Some(Signal::Value { .. }) => "a value came where an alarm's state was expected".to_owned(),
+        Some(Signal::Backlog { .. }) => "a queue's backlog came where something else was expected".to_owned(),
         Some(Signal::Alarm { .. }) => "an alarm's state came where a value was expected".to_owned(),
     }
 }

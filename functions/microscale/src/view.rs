@@ -116,6 +116,7 @@ fn service(
     let sent = given.board.pushed.get(&file.name).map(|pushed| pushed.value);
     let demand = match seen.demand.get(&file.name) {
         Some(Signal::Value { value, at: _ }) => Some(*value),
+        Some(Signal::Backlog { waiting, in_flight, at: _ }) => Some(waiting + in_flight),
         Some(Signal::Alarm { .. } | Signal::Unknown(_)) | None => sent,
     };
     let remembered = outlook.state.services.get(&file.name).and_then(|memory| memory.want);

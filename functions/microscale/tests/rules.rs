@@ -541,3 +541,30 @@ fn why_there_is_no_room_is_said_of_hosts_as_they_are_left() {
                 left; lower tiers have nothing to give";
     assert_eq!(why.as_deref(), Some(says));
 }
+
+#[test]
+fn tasks_that_work_on_what_is_in_flight_are_kept_and_nobody_is_added_for_it() {
+    for (waiting, in_flight, at_once, expect) in [
+        (0.0, 0.0, 1, vec!["web 6 -> 0"]),
+        (0.0, 4.0, 1, vec!["web 6 -> 4"]),
+        (0.0, 4.0, 2, vec!["web 6 -> 2"]),
+        // More than the tasks that run can have in hand.
+        (0.0, 50.0, 1, vec![]),
+        // 600 messages in a minute, ten a second by each task.
+        (4_000.0, 800.0, 10_000, vec!["web 6 -> 8"]),
+    ] {
+        let mut story = Story::new(2, 6, 0, 6.0);
+        let text = format!(
+            "name = \"r\"\ncluster = \"r\"\nhosts = {{ minimum = 1, steady = 1, maximum = 1 }}\n\
+             pool = [{{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }}]\n\
+             [[service]]\nname = \"web\"\npriority = 1\nscale_down_after = \"0s\"\n\
+             demand = {{ queue = \"jobs\", per_task = 10, drain_within = \"1m\", at_once = {at_once} }}\n"
+        );
+        story.fleet = fleet::read(&text, Format::Toml).unwrap();
+        story.a_turn_passes();
+        story.later(1);
+        let backlog = Signal::Backlog { waiting, in_flight, at: story.seen.at };
+        story.seen.demand.insert("web".parse().unwrap(), backlog);
+        assert_eq!(counts(&story.turn()), expect, "{waiting} wait, {in_flight} are in flight, {at_once} at once");
+    }
+}

@@ -271,7 +271,7 @@ impl Planning<'_, '_> {
             let because = match alarms.and_then(|alarms| alarms.get(alarm)) {
                 Some(Signal::Alarm { .. }) => return None,
                 Some(Signal::Unknown(because)) => because.clone(),
-                Some(Signal::Value { .. }) | None => "it was not looked at".to_owned(),
+                Some(Signal::Value { .. } | Signal::Backlog { .. }) | None => "it was not looked at".to_owned(),
             };
             Some(Wait::Host(HostWait::UnknownAlarm { alarm: alarm.clone(), because }))
         })

@@ -26,14 +26,14 @@ const MOST_OF_AN_EVENT: usize = 32 * 1024;
 pub(crate) type Urls = Mutex<BTreeMap<QueueName, String>>;
 
 impl Aws {
-    /// Messages waiting in each queue; those in flight are being worked on already.
+    /// Messages in each queue: those that wait, and those that are being worked on.
     #[cfg_attr(not(feature = "cloudwatch"), expect(dead_code, reason = "the port needs both services"))]
     pub(crate) async fn sqs_backlogs(&self, queues: &[QueueName]) -> Answer<Vec<Signal>> {
         let at = self.now();
         all(queues.iter().map(async |queue| {
             match self.backlog(queue).await {
-                Ok(Some(value)) => Ok(Signal::Value { value, at }),
-                Ok(None) => Ok(Signal::Unknown(format!("queue {queue} does not say how many messages wait"))),
+                Ok(Some((waiting, in_flight))) => Ok(Signal::Backlog { waiting, in_flight, at }),
+                Ok(None) => Ok(Signal::Unknown(format!("queue {queue} does not say how many messages it has"))),
                 Err(PortError::NotFound(_)) => {
                     self.queue_urls.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
                     Ok(Signal::Unknown(format!("there is no queue {queue}")))
@@ -46,12 +46,15 @@ impl Aws {
         .await
     }
 
-    async fn backlog(&self, queue: &QueueName) -> Answer<Option<f64>> {
+    async fn backlog(&self, queue: &QueueName) -> Answer<Option<(f64, f64)>> {
         let url = self.queue_url(queue).await?;
         let waiting = QueueAttributeName::ApproximateNumberOfMessages;
-        let asked = self.sqs.get_queue_attributes().queue_url(url).attribute_names(waiting.clone());
+        let in_flight = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let asked = self.sqs.get_queue_attributes().queue_url(url);
+        let asked = asked.attribute_names(waiting.clone()).attribute_names(in_flight.clone());
         let answer = asked.send().await.map_err(port_error)?;
-        Ok(answer.attributes().and_then(|attributes| attributes.get(&waiting)?.parse().ok()))
+        let number = |name: &QueueAttributeName| answer.attributes()?.get(name)?.parse().ok();
+        Ok(number(&waiting).zip(number(&in_flight)))
     }
 
     async fn queue_url(&self, queue: &QueueName) -> Answer<String> {

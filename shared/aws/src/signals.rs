@@ -81,17 +81,31 @@ impl Aws {
     /// The newest complete period of each metric, in the order of `asks`.
     pub(crate) async fn newest(&self, asks: Vec<Asks>) -> Answer<Vec<Newest>> {
         let now = self.now();
-        let pages = all(asks.chunks(MOST_METRICS).map(|chunk| self.newest_of(chunk, now))).await?;
-        Ok(pages.into_iter().flatten().collect())
+        // A call has one start: with that of a long period, a short one would have points without end, or none, because
+        // those of less than a minute are kept for three hours (CloudWatch API reference, MetricStat). Metrics are paid
+        // for, and calls are not.
+        let mut places: BTreeMap<Duration, Vec<usize>> = BTreeMap::new();
+        for (place, one) in asks.iter().enumerate() {
+            places.entry(one.period).or_default().push(place);
+        }
+        let calls: Vec<(Duration, &[usize])> = places
+            .iter()
+            .flat_map(|(period, places)| places.chunks(MOST_METRICS).map(|chunk| (*period, chunk)))
+            .collect();
+        let of = |places: &[usize]| places.iter().filter_map(|&place| asks.get(place)).collect::<Vec<_>>();
+        let found = all(calls.iter().map(|(period, places)| self.newest_of(of(places), *period, now))).await?;
+        let mut found: BTreeMap<usize, Newest> =
+            calls.iter().flat_map(|(_, places)| *places).copied().zip(found.into_iter().flatten()).collect();
+        Ok((0..asks.len()).map(|place| found.remove(&place).unwrap_or(Err(None))).collect())
     }
 
-    async fn newest_of(&self, asks: &[Asks], now: Timestamp) -> Answer<Vec<Newest>> {
-        let longest = asks.iter().map(|asks| asks.period).max().unwrap_or_default();
+    /// The same of metrics with the same period.
+    async fn newest_of(&self, asks: Vec<&Asks>, period: Duration, now: Timestamp) -> Answer<Vec<Newest>> {
         // A start at a whole period answers fastest, and keeps long periods whole (CloudWatch API reference,
         // GetMetricData).
-        let whole = longest.as_secs().max(60).cast_signed();
-        let start = (now - longest * PERIODS - LATE).as_second().div_euclid(whole) * whole;
-        let query = |(index, asks): (usize, &Asks)| {
+        let whole = period.as_secs().max(60).cast_signed();
+        let start = (now - period * PERIODS - LATE).as_second().div_euclid(whole) * whole;
+        let query = |(index, asks): (usize, &&Asks)| {
             MetricDataQuery::builder().id(query_id(index)).metric_stat(asks.stat.clone()).return_data(true).build()
         };
         let queries = asks.iter().enumerate().map(query).collect();
@@ -101,7 +115,7 @@ impl Aws {
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         while let Some(page) = pages.next().await {
             for result in page.map_err(port_error)?.metric_data_results() {
-                note_newest(&mut newest, asks, result, now);
+                note_newest(&mut newest, period, result, now);
             }
         }
         Ok((0..asks.len()).map(|index| newest.remove(&query_id(index)).unwrap_or(Err(None))).collect())
@@ -133,17 +147,14 @@ fn stat(source: &MetricSource) -> MetricStat {
 
 /// Notes the newest period of one metric that is over. Points come newest first, and are named by their period's begin; a
 /// metric with many points comes in several pages.
-fn note_newest(newest: &mut BTreeMap<String, Newest>, asks: &[Asks], result: &MetricDataResult, now: Timestamp) {
+fn note_newest(newest: &mut BTreeMap<String, Newest>, period: Duration, result: &MetricDataResult, now: Timestamp) {
     let Some(query) = result.id() else { return };
-    let Some(asks) = query.strip_prefix('m').and_then(|index| asks.get(index.parse::<usize>().ok()?)) else {
-        return;
-    };
     if matches!(newest.get(query), Some(Ok(_))) {
         return;
     }
     let points = result.timestamps().iter().zip(result.values());
     let point = |(begin, value): (&DateTime, &f64)| Some(Point { begin: timestamp(begin)?, value: *value });
-    let over = points.filter_map(point).filter(|point| point.begin + asks.period <= now);
+    let over = points.filter_map(point).filter(|point| point.begin + period <= now);
     if let Some(point) = over.max_by_key(|point| point.begin) {
         newest.insert(query.to_owned(), Ok(point));
     } else if let Some(code @ (StatusCode::Forbidden | StatusCode::InternalError)) = result.status_code() {

@@ -352,7 +352,8 @@ pub struct TrackingDemand {
     pub tolerance: f64,
 }
 
-/// `backlog / (per_task * drain_within)` tasks.
+/// `backlog / (per_task * drain_within)` tasks, where the backlog is what waits and what is in flight. As many of those that
+/// run as can be at work on what is in flight are kept in any case.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueDemand {
@@ -365,6 +366,10 @@ pub struct QueueDemand {
     #[serde(with = "words")]
     #[schemars(schema_with = "words::schema")]
     pub drain_within: Duration,
+    /// Messages that one task works on at the same time.
+    #[serde(default = "default_at_once")]
+    #[schemars(range(min = 1, max = limits::AT_ONCE))]
+    pub at_once: u32,
 }
 
 /// A value that the application sends with a manual request, divided by `per_task`.
@@ -555,6 +560,7 @@ defaults! {
     default_beat: Duration = Duration::from_secs(60);
     default_units: u32 = 1;
     default_step: u32 = 1;
+    default_at_once: u32 = 1;
     default_cooldown: Duration = Duration::from_secs(180);
     default_release_after: Duration = Duration::from_secs(600);
     default_scale_down_after: Duration = Duration::from_secs(60);

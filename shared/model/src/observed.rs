@@ -243,11 +243,20 @@ pub enum Constraint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Signal {
-    /// A metric's value for the period that ended at `at`, a backlog read at `at`, or a value sent at `at`.
+    /// A metric's value for the period that ended at `at`, or a value sent at `at`.
     Value {
         /// The value, in its source's unit.
         value: f64,
         /// When it was true.
+        at: Timestamp,
+    },
+    /// What a queue holds.
+    Backlog {
+        /// Messages that wait.
+        waiting: f64,
+        /// Messages that a task has taken and not yet deleted.
+        in_flight: f64,
+        /// When they were counted.
         at: Timestamp,
     },
     /// An alarm's state.

@@ -169,7 +169,7 @@ pub trait ChangeGroups: Sync {
 pub trait ReadSignals: Sync {
     /// The newest complete period of each metric, in the order of `sources`.
     fn metrics(&self, sources: &[MetricSource]) -> impl Future<Output = Answer<Vec<Signal>>> + Send;
-    /// Messages waiting in each queue, in the order of `queues`.
+    /// Messages waiting and in flight in each queue, in the order of `queues`.
     fn backlogs(&self, queues: &[QueueName]) -> impl Future<Output = Answer<Vec<Signal>>> + Send;
     /// The state of each alarm, in the order of `alarms`.
     fn alarms(&self, alarms: &[AlarmName]) -> impl Future<Output = Answer<Vec<Signal>>> + Send;

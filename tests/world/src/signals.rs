@@ -65,7 +65,7 @@ struct Load {
     per_task: f64,
     /// The values of the last while: each holds from its time on.
     values: VecDeque<(Ms, Option<f64>)>,
-    /// A queue's waiting messages, and when they were counted.
+    /// A queue's messages, those in flight included, and when they were counted.
     backlog: (f64, Ms),
     /// The newest period's value that could be read, and its end.
     point: Option<(f64, Ms)>,
@@ -313,7 +313,13 @@ impl Core {
             return Signal::Unknown(format!("there is no queue {queue}"));
         };
         self.count_backlog(service);
-        Signal::Value { value: self.signals.services[service].backlog.0.round(), at: timestamp(self.now) }
+        let messages = self.signals.services[service].backlog.0.round();
+        let at_once = match &self.fleet.services[service].demand {
+            Some(Demand::Queue(demand)) => demand.at_once,
+            _ => 1,
+        };
+        let in_flight = messages.min(f64::from(self.running(service) * at_once));
+        Signal::Backlog { waiting: messages - in_flight, in_flight, at: timestamp(self.now) }
     }
 
     /// Lets arrivals come and running tasks work since the backlog was counted last.

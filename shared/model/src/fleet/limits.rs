@@ -22,6 +22,8 @@ pub(super) const SERVICES: usize = 500;
 pub(super) const HOSTS: u32 = 5_000;
 /// Tasks of a service: the default quota of tasks per service (ECS service quotas: 5,000).
 pub(super) const TASKS: u32 = 5_000;
+/// Messages that one task works on at the same time: SQS's limit of those in flight (SQS developer guide, quotas).
+pub(super) const AT_ONCE: u32 = 120_000;
 /// Priorities: more levels than anyone can tell apart.
 pub(super) const PRIORITY: u32 = 1_000;
 /// Units of a host: the largest instance type has some hundred times the memory of the smallest sensible one.

@@ -14,10 +14,10 @@ use super::kinds::{
 use super::{
     Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Missing, Patch, Per,
     Pool, Purchase, QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy, TrackingDemand, Wave,
-    default_agent_timeout, default_bake_timeout, default_beat, default_cooldown, default_drain_timeout, default_keep,
-    default_max_out, default_period, default_refill_after, default_release_after, default_replace_timeout,
-    default_scale_down_after, default_settle, default_step, default_tolerance, default_units, default_valid_for,
-    limits, words,
+    default_agent_timeout, default_at_once, default_bake_timeout, default_beat, default_cooldown,
+    default_drain_timeout, default_keep, default_max_out, default_period, default_refill_after, default_release_after,
+    default_replace_timeout, default_scale_down_after, default_settle, default_step, default_tolerance, default_units,
+    default_valid_for, limits, words,
 };
 use crate::ids::{AlarmName, ClusterName, FleetName, GroupName, PoolName, QueueName, ServiceName};
 
@@ -292,7 +292,13 @@ fn queue_demand(table: &mut Table<'_>) -> Option<Demand> {
     let queue = table.required("queue", &id(QueueName::EXPECTED));
     let per_task = table.required("per_task", &positive());
     let drain_within = table.required("drain_within", &duration(limits::DRAIN_WITHIN));
-    Some(Demand::Queue(QueueDemand { queue: queue?, per_task: per_task?, drain_within: drain_within? }))
+    let at_once = table.or("at_once", default_at_once(), &whole(1..=limits::AT_ONCE));
+    Some(Demand::Queue(QueueDemand {
+        queue: queue?,
+        per_task: per_task?,
+        drain_within: drain_within?,
+        at_once: at_once?,
+    }))
 }
 
 fn manual_demand(table: &mut Table<'_>) -> Option<Demand> {
