@@ -442,6 +442,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_model::decision::{HostWhy, Planned, Why};
+
     use super::*;
 
     #[test]
@@ -449,5 +451,23 @@ mod tests {
         let stored = r#"{"hosts":{},"groups":{},"boost":{"level":1,"firing":true},"extra":0,"moves":[],"changed":"1970-01-01T00:00:00Z","tempo":7}"#;
         let state: State = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&state).unwrap(), stored);
+    }
+
+    #[test]
+    fn an_end_is_asked_for_when_aws_took_it_and_not_when_it_refused() {
+        let at = Timestamp::UNIX_EPOCH;
+        let host: InstanceId = "i-1".parse().unwrap();
+        for (outcome, ending) in [(Outcome::Done, true), (Outcome::Failed("Throttling".to_owned()), false)] {
+            let leaving = Leaving { why: LeavingWhy::Release, since: at, ending: false, asked: Some(at) };
+            let memory: HostMemory =
+                serde_json::from_value(serde_json::json!({ "pool": "burst", "since": at })).unwrap();
+            let mut state = State::default();
+            state.hosts.insert(host.clone(), HostMemory { leaving: Some(leaving), ..memory });
+            let pool = "burst".parse().unwrap();
+            let step = Step::Host(HostStep::Terminate { host: host.clone(), pool, shrink: true });
+            let planned = Planned { step, why: Why::Host(HostWhy::NotNeeded), needs: Vec::new(), beside: false };
+            state.settle(&Applied { planned: &planned, outcome: &outcome, at });
+            assert_eq!(state.hosts[&host].leaving.map(|leaving| leaving.ending), Some(ending), "{outcome:?}");
+        }
     }
 }

@@ -8,14 +8,15 @@ use evenkeel_backfill::{Seen, State, plan};
 use evenkeel_model::FunctionName;
 use evenkeel_model::decision::{HostStep, Planned, Step};
 use evenkeel_model::fleet::{self, Fleet, Format};
-use evenkeel_model::groups::MemberState;
-use evenkeel_model::observed::HostStatus;
-use evenkeel_model::report::{HostWait, Wait};
-use evenkeel_turn::{Board, Given, NoticeKind, Out, OutCause, Outlook};
+use evenkeel_model::groups::{MemberState, Refusal, RefusalKind};
+use evenkeel_model::observed::{HostStatus, Signal};
+use evenkeel_model::report::{HostWait, Shortfall, Wait};
+use evenkeel_turn::{Board, Borrow, Given, NoticeKind, Out, OutCause, Outlook, Told};
 use serde_json::{Value, json};
 
 /// A fleet of reserved, spot and on-demand hosts, and what is seen of it.
 struct Story {
+    text: String,
     fleet: Fleet,
     seen: Seen,
     state: State,
@@ -48,7 +49,14 @@ impl Story {
             "hosts": pools.into_iter().flat_map(host).collect::<Vec<_>>(), "running": { "tasks": [], "services": [] } });
         let seen = serde_json::from_value(seen).unwrap();
         let fleet = fleet::read(&text, Format::Toml).unwrap();
-        Self { fleet, seen, state: State::default(), board: Board::default() }
+        Self { text, fleet, seen, state: State::default(), board: Board::default() }
+    }
+
+    /// The same with more in the fleet file's `[backfill]`.
+    fn with(mut self, more: &str) -> Self {
+        self.text = self.text.replace("[backfill]\n", &format!("[backfill]\n{more}\n"));
+        self.fleet = fleet::read(&self.text, Format::Toml).unwrap();
+        self
     }
 
     fn turn(&mut self) -> Outlook<State> {
@@ -63,6 +71,26 @@ impl Story {
 
     fn later(&mut self, minutes: u64) {
         self.seen.at += Duration::from_secs(60 * minutes);
+    }
+
+    /// A pool's group has so many hosts now, all in service and idle.
+    fn has(&mut self, pool: &str, count: u32) {
+        let group = self.seen.groups.iter_mut().find(|group| group.name.as_str() == pool).unwrap();
+        group.desired = count;
+        for number in group.members.len() + 1..=count as usize {
+            let id = format!("{pool}-{number}");
+            let member = json!({ "id": id, "state": "in-service" });
+            group.members.push(serde_json::from_value(member).unwrap());
+            let host =
+                json!({ "id": id, "pool": pool, "status": "ACTIVE", "registered": { "cpu": 2048, "memory": 8192 } });
+            self.seen.hosts.push(serde_json::from_value(host).unwrap());
+        }
+    }
+
+    /// Whether the alarm `busy` is in ALARM.
+    fn alarm(&mut self, firing: bool) {
+        let since = self.seen.at;
+        self.seen.alarms = [("busy".parse().unwrap(), Signal::Alarm { firing, since })].into();
     }
 
     /// ECS has a host drain, with so many tasks left on it.
@@ -178,4 +206,143 @@ fn an_event_is_believed_before_aws_answers_say_the_same_and_a_host_that_is_not_t
     story.later(6);
     let outlook = story.turn();
     assert!(steps(&outlook).contains(&"activate spot-1".to_owned()), "{:?}", steps(&outlook));
+}
+
+#[test]
+fn a_host_that_came_for_tasks_without_a_place_goes_when_everything_fits() {
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 0);
+    assert_eq!(steps(&story.turn()), Vec::<String>::new());
+    story.later(1);
+    let task = serde_json::from_value(json!({ "cpu": 1024, "memory": 1024 })).unwrap();
+    let missing = Shortfall { service: "web".parse().unwrap(), tasks: 1, task };
+    story.board.told = Told { at: story.seen.at, missing: vec![missing] };
+    assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
+    story.has("burst", 1);
+    for _ in 0..15 {
+        story.later(1);
+        story.board.told.at = story.seen.at;
+        let outlook = story.turn();
+        // One round of hosts at a time: what is missing still asks for one more.
+        assert!(!steps(&outlook).iter().any(|step| step.starts_with("drain")), "{:?}", steps(&outlook));
+        let wanted = story.seen.groups[2].desired.max(u32::try_from(outlook.steps.len()).unwrap() + 1);
+        story.has("burst", wanted.min(2));
+    }
+    let mut went = Vec::new();
+    for _ in 0..12 {
+        story.later(1);
+        story.board.told = Told { at: story.seen.at, missing: Vec::new() };
+        went.extend(steps(&story.turn()));
+    }
+    assert!(went.iter().any(|step| step.starts_with("drain burst-1")), "{went:?}");
+}
+
+#[test]
+fn a_host_that_a_roll_borrowed_goes_when_it_is_not_asked_for_any_more() {
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 0);
+    story.board.borrow = Borrow { at: story.seen.at, units: 1 };
+    assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
+    story.has("burst", 1);
+    for _ in 0..15 {
+        story.later(1);
+        story.board.borrow.at = story.seen.at;
+        assert_eq!(steps(&story.turn()), Vec::<String>::new());
+    }
+    let mut went = Vec::new();
+    for _ in 0..15 {
+        story.later(1);
+        went.extend(steps(&story.turn()));
+    }
+    assert_eq!(went.first().map(String::as_str), Some("drain burst-1"), "{went:?}");
+}
+
+#[test]
+fn an_alarm_raises_by_a_step_and_again_only_after_the_cooldown() {
+    let story = || {
+        let story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 0);
+        story.with("alarms = [\"busy\"]\nstep = 1\ncooldown = \"3m\"")
+    };
+    let mut peak = story();
+    peak.alarm(true);
+    assert_eq!(steps(&peak.turn()), ["pool burst 0 -> 1"]);
+    peak.has("burst", 1);
+    peak.later(1);
+    assert_eq!(steps(&peak.turn()), Vec::<String>::new());
+    peak.later(2);
+    assert_eq!(steps(&peak.turn()), ["pool burst 1 -> 2"]);
+}
+
+#[test]
+fn nothing_is_given_back_while_an_alarm_is_in_alarm() {
+    for firing in [true, false] {
+        let story = Story::new("{ minimum = 2, steady = 2, maximum = 9 }", 2, 0, 4);
+        let mut story = story.with("alarms = [\"busy\"]\nstep = 1\ncooldown = \"3m\"");
+        story.alarm(firing);
+        let outlook = story.turn();
+        assert_eq!(outlook.steps.is_empty(), firing, "firing {firing}: {:?}", steps(&outlook));
+    }
+}
+
+#[test]
+fn a_pool_that_launched_in_between_starts_with_the_shortest_pause_again() {
+    let mut story = Story::new("{ minimum = 2, steady = 3, maximum = 6 }", 2, 0, 0);
+    assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
+    let refused = |story: &mut Story, desired: u32| {
+        story.later(1);
+        let refusal = Refusal { at: story.seen.at, kind: RefusalKind::Other, message: "no".to_owned(), zone: None };
+        story.seen.refusals = [("burst".parse().unwrap(), vec![refusal])].into();
+        story.seen.groups[2].desired = desired;
+        let outlook = story.turn();
+        let until = outlook.report.waits.iter().find_map(|wait| match wait {
+            Wait::Host(HostWait::Refused { until, .. }) => Some(*until),
+            _ => None,
+        });
+        until.map(|until| until.duration_since(story.seen.at).as_secs())
+    };
+    assert_eq!(refused(&mut story, 1), Some(300));
+    story.seen.groups[2].desired = 0;
+    story.later(6);
+    assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
+    assert_eq!(refused(&mut story, 1), Some(600), "a second time in a row");
+    story.seen.groups[2].desired = 0;
+    story.later(11);
+    assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
+    // It joins at last, and then a reserved host goes.
+    story.has("burst", 1);
+    story.later(1);
+    assert_eq!(steps(&story.turn()), Vec::<String>::new());
+    story.fails("base-1");
+    assert_eq!(refused(&mut story, 1), Some(300));
+}
+
+#[test]
+fn what_aws_plans_is_done_before_in_the_last_patch_window_that_there_is() {
+    // It is the night to Monday, and AWS plans something for Saturday, or for the Monday after next.
+    for (windows, in_days, goes) in [
+        ("Sun 22:00-02:00 UTC", 5, true),
+        ("Sun 22:00-02:00 UTC", 14, false),
+        ("Wed 22:00-02:00 UTC", 5, false),
+        ("Sun 22:00-02:00 UTC\", \"Wed 22:00-02:00 UTC", 5, false),
+    ] {
+        let story = Story::new("{ minimum = 2, steady = 3, maximum = 6 }", 3, 0, 0);
+        let mut story = story.with("rebalance = \"drain\"");
+        story.text += &format!("[patch]\nwindows = [\"{windows}\"]\n");
+        story.fleet = fleet::read(&story.text, Format::Toml).unwrap();
+        let begins = story.seen.at + Duration::from_secs(in_days * 86_400);
+        story.board.notices.plan(&"base-1".parse().unwrap(), begins, story.seen.at);
+        let outlook = story.turn();
+        assert_eq!(!outlook.steps.is_empty(), goes, "{windows}, in {in_days} days: {:?}", steps(&outlook));
+    }
+}
+
+#[test]
+fn no_more_than_moves_per_hour_are_given_back_in_an_hour() {
+    let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 9 }", 2, 0, 4);
+    story.text = story.text.replace("moves_per_hour = 9", "moves_per_hour = 2");
+    story.fleet = fleet::read(&story.text, Format::Toml).unwrap();
+    assert_eq!(steps(&story.turn()), ["drain burst-1, burst-2"]);
+    story.later(30);
+    let outlook = story.turn();
+    assert!(!steps(&outlook).iter().any(|step| step.contains("burst-3")), "{:?}", steps(&outlook));
+    let spent = |wait: &Wait| matches!(wait, Wait::Host(HostWait::MovesSpent { moves: 2, .. }));
+    assert!(outlook.report.waits.iter().any(spent), "{:?}", outlook.report.waits);
 }

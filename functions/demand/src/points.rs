@@ -35,7 +35,7 @@ fn of_service(fleet: &FleetName, service: &Service, begin: i64) -> Vec<DataPoint
     if source.metric.as_str().starts_with("AWS/") || source.statistic == Statistic::SampleCount {
         return Vec::new();
     }
-    let most = PEAK * f64::from(service.max_tasks.unwrap_or(TASKS)) * demand.per_task;
+    let most = PEAK * f64::from(service.max_tasks.unwrap_or(TASKS)) * source.shown(demand.per_task);
     let period = Duration::as_secs(&source.period).max(1).cast_signed();
     // The first multiple of the period that is not before the minute.
     let first = (begin + period - 1).div_euclid(period) * period;

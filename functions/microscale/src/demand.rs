@@ -71,7 +71,7 @@ fn tasks(
     match demand {
         Demand::Metric(metric) => {
             let (value, _) = measured(&metric.source, signal, now)?;
-            whole(value / metric.per_task)
+            whole(value / metric.source.shown(metric.per_task))
         }
         Demand::Tracking(tracking) => match measured(&tracking.source, signal, now) {
             Ok((value, at)) => tracked(tracking, value, at, book, memory),
@@ -97,7 +97,7 @@ fn tasks(
     }
 }
 
-/// The value of a metric in the unit that the fleet file means, and its time.
+/// The value of a metric, and its time.
 fn measured(source: &MetricSource, signal: Option<&Signal>, now: Timestamp) -> Result<(f64, Timestamp), String> {
     let valid = source.period * LATE_PERIODS + LATE;
     let late = matches!(signal, Some(Signal::Value { value: _, at }) if *at + valid < now);
@@ -105,7 +105,7 @@ fn measured(source: &MetricSource, signal: Option<&Signal>, now: Timestamp) -> R
         return Ok((0.0, now));
     }
     let (value, at) = fresh(signal, valid, now)?;
-    Ok((source.in_unit(value), at))
+    Ok((value, at))
 }
 
 /// What waits in a queue, and what is in flight; all of a plain value waits.
@@ -174,7 +174,7 @@ fn tracked(
     if book.running == 0 || book.pending > 0 || measured_before {
         return Ok(held);
     }
-    let ratio = value / tracking.target;
+    let ratio = value / tracking.source.shown(tracking.target);
     if (ratio - 1.0).abs() <= tracking.tolerance {
         return Ok(book.running);
     }

@@ -144,7 +144,9 @@ impl fmt::Display for Why {
         match self {
             Self::WantRose { want, live } => write!(f, "{want} wanted, {live} there, and there is room"),
             Self::WantFell { want, dwell } => write!(f, "no more than {want} wanted for {} s", dwell.as_secs()),
-            Self::MakesRoom { service, starts } => write!(f, "so that {service} can start {starts}"),
+            Self::MakesRoom { service, starts } => {
+                write!(f, "so that {service} can start {starts}, whichever tasks ECS stops")
+            }
             Self::FillsHoles { holes, dwell } => write!(f, "{holes} free for {} s or longer", dwell.as_secs()),
             Self::AskedTooMuch { feasible } => write!(f, "only {feasible} fit"),
             Self::Limits { want } => write!(f, "the fleet file allows {want}"),

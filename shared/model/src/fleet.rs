@@ -261,11 +261,11 @@ pub struct MetricSource {
 }
 
 impl MetricSource {
-    /// A value of one period in the unit that the fleet file means.
+    /// What the metric shows for a period where `value` is meant in the fleet file's unit.
     #[must_use]
-    pub fn in_unit(&self, value: f64) -> f64 {
+    pub const fn shown(&self, value: f64) -> f64 {
         match self.per {
-            Some(Per::Second) => value / self.period.as_secs_f64(),
+            Some(Per::Second) => value * self.period.as_secs_f64(),
             Some(Per::Period) | None => value,
         }
     }

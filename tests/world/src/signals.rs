@@ -278,7 +278,7 @@ impl Core {
             return Signal::Unknown(format!("there is no metric {}", source.metric));
         };
         let target = match &fleet.services[service].demand {
-            Some(Demand::Tracking(tracking)) => Some(tracking.target),
+            Some(Demand::Tracking(tracking)) => Some(tracking.source.shown(tracking.target)),
             _ => None,
         };
         let running = self.running(service);
@@ -298,6 +298,19 @@ impl Core {
             Some((value, end)) => Signal::Value { value, at: timestamp(end) },
             None if source.missing == Missing::Zero => Signal::Value { value: 0.0, at: timestamp(self.now) },
             None => Signal::Unknown("the metric has no data point yet".to_owned()),
+        }
+    }
+
+    /// What a value means: where the file takes no data for none, a value without a next one in its time is one that has
+    /// ended.
+    pub(crate) fn meant(&self, source: &MetricSource, signal: &Signal) -> Signal {
+        match signal {
+            Signal::Value { value: _, at }
+                if source.missing == Missing::Zero && *at + source.period * 3 < timestamp(self.now) =>
+            {
+                Signal::Value { value: 0.0, at: *at }
+            }
+            other => other.clone(),
         }
     }
 

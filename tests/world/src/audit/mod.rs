@@ -305,8 +305,11 @@ impl Count<'_> {
             Some(Demand::Metric(demand)) => {
                 let (_, signal) = self.seen.signals.iter().find(|(source, _)| *source == demand.source)?;
                 match signal {
-                    Signal::Value { value, at: _ } => Some(tasks(value / demand.per_task).max(file.min_tasks)),
-                    Signal::Alarm { .. } | Signal::Unknown(_) => None,
+                    Signal::Value { value, at: _ } => {
+                        let of_one = demand.source.shown(demand.per_task);
+                        Some(tasks(value / of_one).max(file.min_tasks))
+                    }
+                    Signal::Backlog { .. } | Signal::Alarm { .. } | Signal::Unknown(_) => None,
                 }
             }
             // The other kinds remember levels; what they want now cannot be told from one turn.

@@ -112,7 +112,7 @@ pub fn fit(series: Series, room: u32, per_task: f64) -> Result<Series, FitError>
 #[must_use]
 pub const fn per_task(service: &Service) -> f64 {
     match &service.demand {
-        Some(Demand::Metric(demand)) => demand.per_task,
+        Some(Demand::Metric(demand)) => demand.source.shown(demand.per_task),
         Some(Demand::Queue(demand)) => demand.per_task,
         Some(Demand::Manual(demand)) => demand.per_task,
         Some(Demand::Tracking(_) | Demand::Steps(_)) | None => 1.0,

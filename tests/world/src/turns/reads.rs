@@ -162,7 +162,9 @@ impl ReadSignals for Ports {
     async fn metrics(&self, sources: &[MetricSource]) -> Answer<Vec<Signal>> {
         self.call(Api::GetMetricData, |core, under, _| {
             let signals: Vec<Signal> = sources.iter().map(|source| core.metric(source)).collect();
-            under.told().signals.extend(sources.iter().cloned().zip(signals.iter().cloned()));
+            let meant =
+                sources.iter().zip(&signals).map(|(source, signal)| (source.clone(), core.meant(source, signal)));
+            under.told().signals.extend(meant.collect::<Vec<_>>());
             Ok(signals)
         })
         .await
