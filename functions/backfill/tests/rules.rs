@@ -346,3 +346,34 @@ fn no_more_than_moves_per_hour_are_given_back_in_an_hour() {
     let spent = |wait: &Wait| matches!(wait, Wait::Host(HostWait::MovesSpent { moves: 2, .. }));
     assert!(outlook.report.waits.iter().any(spent), "{:?}", outlook.report.waits);
 }
+
+#[test]
+fn hosts_whose_agents_stay_away_are_replaced_unless_half_of_all_are_away() {
+    for (away, goes) in [(1, true), (3, false)] {
+        let mut story = Story::new("{ minimum = 2, steady = 4, maximum = 6 }", 4, 0, 0);
+        assert_eq!(steps(&story.turn()), Vec::<String>::new());
+        for host in story.seen.hosts.iter_mut().take(away) {
+            host.connected = false;
+        }
+        let mut said = Vec::new();
+        for _ in 0..30 {
+            story.later(1);
+            said.extend(steps(&story.turn()));
+            story.has("burst", 1);
+        }
+        assert_eq!(said.contains(&"drain base-1".to_owned()), goes, "{away} away: {said:?}");
+    }
+}
+
+#[test]
+fn a_host_at_risk_goes_only_when_another_is_there_in_its_place() {
+    let mut story = Story::new("{ minimum = 2, steady = 3, maximum = 6 }", 2, 1, 0).with("rebalance = \"drain\"");
+    story.board.notices.add(&"spot-1".parse().unwrap(), NoticeKind::AtRisk, story.seen.at);
+    assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
+    story.later(1);
+    story.seen.groups[2].desired = 1;
+    assert_eq!(steps(&story.turn()), Vec::<String>::new(), "it is on its way");
+    story.has("burst", 1);
+    story.later(1);
+    assert_eq!(steps(&story.turn()), ["drain spot-1"]);
+}

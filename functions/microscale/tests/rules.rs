@@ -568,3 +568,35 @@ fn tasks_that_work_on_what_is_in_flight_are_kept_and_nobody_is_added_for_it() {
         assert_eq!(counts(&story.turn()), expect, "{waiting} wait, {in_flight} are in flight, {at_once} at once");
     }
 }
+
+#[test]
+fn a_tracked_metric_moves_the_count_only_where_it_is_off_by_more_than_the_tolerance() {
+    for (value, expect) in [(63.0, vec![]), (57.0, vec![]), (72.0, vec!["web 6 -> 8"])] {
+        let mut story = Story::new(2, 6, 0, value);
+        with_demand(&mut story, "period = \"10s\", target = 60, tolerance = 0.1");
+        assert_eq!(counts(&story.turn()), expect, "{value}");
+    }
+}
+
+#[test]
+fn an_alarm_adds_a_step_and_the_next_only_after_the_cooldown() {
+    let story = |web: usize, before: Option<&Story>, seconds: i64| {
+        let mut story = Story::new(2, web, 0, 0.0);
+        let text = "name = \"r\"\ncluster = \"r\"\nhosts = { minimum = 1, steady = 1, maximum = 1 }\n\
+                    pool = [{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }]\n\
+                    [[service]]\nname = \"web\"\npriority = 1\n\
+                    demand = { alarm = \"busy\", add = 2, cooldown = \"3m\" }\n";
+        story.fleet = fleet::read(text, Format::Toml).unwrap();
+        story.state = before.map_or_else(State::default, |before| before.state.clone());
+        let firing = Signal::Alarm { firing: true, since: story.seen.at };
+        story.seen.demand.insert("web".parse().unwrap(), firing);
+        story.later(seconds);
+        story
+    };
+    let mut first = story(6, None, 0);
+    assert_eq!(counts(&first.turn()), ["web 6 -> 8"]);
+    let mut soon = story(8, Some(&first), 60);
+    assert_eq!(counts(&soon.turn()), Vec::<String>::new());
+    let mut later = story(8, Some(&soon), 180);
+    assert_eq!(counts(&later.turn()), ["web 8 -> 10"]);
+}

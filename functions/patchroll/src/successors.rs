@@ -74,6 +74,7 @@ impl<'r> Planning<'_, 'r> {
                 continue;
             }
             let free = self.newcomers(wave, group).filter(|kept| kept.ready() && !roll.todo.contains(&kept.member.id));
+            let free = free.filter(|kept| !self.is_old_again(roll, wave, kept));
             let youngest = free.max_by_key(|kept| (kept.note.launched, Reverse(&kept.member.id)));
             let successor = youngest.map(|kept| kept.member.id.clone());
             if let Some(pair) = wave.hosts.get_mut(&id) {
@@ -99,13 +100,30 @@ impl<'r> Planning<'_, 'r> {
     fn spare(&self, roll: &Roll, wave: &Wave, group: &GroupName) -> Option<usize> {
         let is_ready = |id: &InstanceId| self.roster.all.get(id).is_some_and(Kept::ready);
         let goes = |id: &InstanceId| wave.hosts.get(id).is_some_and(|pair| !pair.serves());
-        let ready = self.roster.staying(group).filter(|(id, kept)| kept.ready() && !goes(id)).count();
+        let counts = |kept: &Kept<'_>| kept.ready() && !self.is_old_again(roll, wave, kept);
+        let ready = self.roster.staying(group).filter(|(id, kept)| counts(kept) && !goes(id)).count();
         let bound = wave.of(group).filter(|(id, pair)| match &pair.successor {
             Some(host) => pair.serves() && is_ready(host),
             None => pair.phase == Phase::InService && is_ready(id),
         });
         let base = roll.groups.get(group).map_or(usize::MAX, |capacity| capacity.base as usize);
         ready.checked_sub(bound.count())?.checked_sub(base)
+    }
+
+    /// Whether a host came since the roll began and runs what an old one of its group's in the wave runs: nothing would be
+    /// won with it.
+    fn is_old_again(&self, roll: &Roll, wave: &Wave, kept: &Kept<'_>) -> bool {
+        let same = |id: &InstanceId| {
+            self.roster
+                .all
+                .get(id)
+                .is_some_and(|old| old.member.template.is_some() && old.member.template == kept.member.template)
+        };
+        let outdated = || kept.outdated(self.state.targets.get(&kept.pool.name)).is_some();
+        !wave.hosts.contains_key(&kept.member.id)
+            && kept.note.came_after(roll.started)
+            && outdated()
+            && wave.of(&kept.group.name).any(|(id, _)| same(id))
     }
 
     /// Whether what stands in for a pair's old host is in service in this look, too.

@@ -90,9 +90,15 @@ impl Story {
 
     /// New hosts of the first group are there, in service, five minutes later.
     fn comes(&mut self, ids: &[&str]) {
+        self.comes_with(ids, 2);
+    }
+
+    /// The same with a version of their template.
+    fn comes_with(&mut self, ids: &[&str], version: u64) {
         self.later += Duration::from_secs(300);
         for id in ids {
-            let member = json!({ "id": id, "state": "in-service", "template": { "id": "lt-1", "version": 2 } });
+            let template = json!({ "id": "lt-1", "version": version });
+            let member = json!({ "id": id, "state": "in-service", "template": template });
             let host = json!({ "id": id, "status": "ACTIVE", "registered": { "cpu": 2048, "memory": 8192 } });
             let instance = json!({ "id": id, "launched": now() + Duration::from_secs(60) });
             self.seen.groups[0].members.push(serde_json::from_value(member).unwrap());
@@ -150,6 +156,10 @@ fn a_wave_is_as_large_as_the_fleet_file_the_budget_and_the_minimum_allow() {
     assert_eq!(drained(&outlook), Vec::<String>::new());
     let minimum = Wait::Host(HostWait::Minimum { in_service: 6, minimum: 6 });
     assert!(outlook.report.waits.contains(&minimum), "{:?}", outlook.report.waits);
+    assert_eq!(whole.state.roll.as_ref().unwrap().wave, None, "no host is named that cannot go");
+    let mut two = first(4, 3).after_its_canary();
+    let _wave = two.turn();
+    assert_eq!(two.state.roll.unwrap().wave.unwrap().hosts.len(), 2);
     // One that is out already counts.
     let mut story = first(1, 3).after_its_canary();
     story.is_out("other-1");
@@ -262,4 +272,82 @@ fn a_finding_about_hosts_that_are_nobodys_here_or_newer_makes_no_roll_due() {
     assert!(due("base-1", "2026-01-04T12:00:00Z"));
     assert!(!due("base-1", "2026-01-03T12:00:00Z"), "it was launched since");
     assert!(!due("i-1", "2026-01-04T12:00:00Z"), "it is nobody's here");
+}
+
+#[test]
+fn where_nobody_counts_losses_one_holds_the_next_wave_back_for_an_hour() {
+    let mut story = Story::new(1, 9, 1, "wave = 1").after_its_canary();
+    story.seen.groups[0].desired += 1;
+    for minutes in [0, 30, 59] {
+        story.later = Duration::from_secs(60 * minutes);
+        assert_eq!(story.drains(), Vec::<String>::new(), "after {minutes} minutes");
+    }
+    story.later = Duration::from_secs(60 * 61);
+    assert_eq!(story.drains().len(), 1, "nobody makes up for it");
+}
+
+#[test]
+fn no_wave_begins_while_somebody_else_refreshes_a_group() {
+    let mut story = first(1, 3).after_its_canary();
+    story.seen.refreshes = Some(vec!["base".parse().unwrap()]);
+    assert_eq!(story.drains(), Vec::<String>::new());
+    story.seen.refreshes = Some(Vec::new());
+    assert_eq!(story.drains().len(), 3);
+}
+
+#[test]
+fn a_host_of_another_image_than_its_version_means_now_is_outdated() {
+    for (image, goes) in [("ami-2", vec!["base-1"]), ("ami-1", vec![])] {
+        let mut story = first(1, 3);
+        let template = story.seen.templates.as_mut().unwrap().first_mut().unwrap();
+        (template.version, template.image) = (1, Some(image.parse().unwrap()));
+        for instance in &mut story.seen.instances {
+            instance.image = Some("ami-1".parse().unwrap());
+        }
+        story.board.orders.add(now(), start(None));
+        assert_eq!(story.drains(), goes, "{image}");
+    }
+}
+
+/// A wave of three hosts of the first group, whose new ones are asked for.
+fn growing() -> Story {
+    let mut story = Story::new(1, 9, 3, "wave = 3\nstrategy = \"launch-first\"").after_its_canary();
+    story.seen.groups[1].max = 1;
+    assert_eq!(raised(&story.turn()), 3);
+    story
+}
+
+#[test]
+fn a_new_host_of_the_old_version_is_nobodys_successor() {
+    let mut story = growing();
+    let new = ["base-6", "base-7", "base-8"];
+    story.comes_with(&new, 1);
+    for _ in 0..3 {
+        let went = story.drains();
+        assert!(went.iter().all(|id| new.contains(&id.as_str())), "{went:?}");
+        story.later += Duration::from_secs(60);
+    }
+    assert!(story.state.roll.unwrap().halted.is_some(), "the next would be the same");
+}
+
+#[test]
+fn one_new_host_is_the_successor_of_one_old_one() {
+    let mut story = growing();
+    story.comes(&["base-6"]);
+    story.seen.groups[0].desired = 8;
+    let mut went = std::collections::BTreeSet::new();
+    for _ in 0..6 {
+        went.extend(story.drains());
+        story.later += Duration::from_secs(60);
+    }
+    assert_eq!(went.len(), 1, "{went:?}");
+}
+
+#[test]
+fn a_number_that_somebody_sets_while_a_wave_grows_is_left_alone() {
+    let mut story = growing();
+    story.seen.groups[0].desired = 4;
+    // It may be an old answer, or a person.
+    story.later += Duration::from_secs(5);
+    assert_eq!(raised(&story.turn()), 0);
 }
