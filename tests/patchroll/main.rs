@@ -2,6 +2,7 @@
 
 mod bake;
 mod edited;
+mod feed;
 mod killed;
 mod others;
 #[path = "../seeds.rs"]

@@ -195,7 +195,7 @@ impl<P: Ports> Function<P> for Microscale {
         let Some(cluster) = &fleet.cluster else { return Err(PortError::Refused("no cluster".to_owned())) };
         match &planned.step {
             Step::SetDesiredCount { service, from: _, to } => ports.set_desired_count(cluster, service, *to).await,
-            Step::Host(_) | Step::Image(_) => {
+            Step::Host(_) | Step::Image(_) | Step::Roll(_) => {
                 Err(PortError::Refused(format!("not a step of microscale: {}", planned.step)))
             }
         }

@@ -110,7 +110,7 @@ fn service(
     let file = book.file;
     let decided = outlook.steps.iter().find_map(|planned| match &planned.step {
         Step::SetDesiredCount { service, from: _, to } => (*service == file.name).then_some(*to),
-        Step::Host(_) | Step::Image(_) => None,
+        Step::Host(_) | Step::Image(_) | Step::Roll(_) => None,
     });
     let desired = decided.unwrap_or(book.desired);
     let sent = given.board.pushed.get(&file.name).map(|pushed| pushed.value);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_model::decision::{Halt, ImageStep, RollWhy, Step, Why};
+use evenkeel_model::decision::{Ending, Halt, ImageStep, RollWhy, Step, Why};
 use evenkeel_model::fleet::Bake;
 use evenkeel_model::report::{RollWait, Wait};
 use evenkeel_model::templates::{BuilderState, Image, ImageState, TemplateVersion};
@@ -11,7 +11,7 @@ use evenkeel_model::{FleetName, ImageId, PoolName};
 
 use crate::plan::Planning;
 use crate::seen::Bakery;
-use crate::state::{BakeState, Ending, Roll, Stage};
+use crate::state::{BakeState, Roll, Stage};
 
 /// What the names of the fleet's images begin with. An image's name has 3 to 128 characters (EC2 API reference,
 /// CreateImage).

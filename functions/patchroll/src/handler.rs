@@ -194,11 +194,13 @@ fn asks(fleet: &Fleet, trigger: &Trigger, at: Timestamp) -> Asks {
             due(format!("{} names another image", change.parameter), Refresh::Outdated, &[])
         }
         Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
-            Request::Roll { verb: RollVerb::Status, pool: _ } => Asks::DryRun(None),
-            Request::Roll { verb: RollVerb::Plan, pool } => {
-                Asks::DryRun(Some(Ask::Roll { verb: RollVerb::Start, pool: pool.clone() }))
+            Request::Roll { verb: RollVerb::Status, pool: _, by: _ } => Asks::DryRun(None),
+            Request::Roll { verb: RollVerb::Plan, pool, by } => {
+                Asks::DryRun(Some(Ask::Roll { verb: RollVerb::Start, pool: pool.clone(), by: by.clone() }))
             }
-            Request::Roll { verb, pool } => Asks::Order(Ask::Roll { verb: *verb, pool: pool.clone() }),
+            Request::Roll { verb, pool, by } => {
+                Asks::Order(Ask::Roll { verb: *verb, pool: pool.clone(), by: by.clone() })
+            }
             Request::Demand(_) | Request::Microscale(_) | Request::Backfill(_) => Asks::Nothing,
         },
         Trigger::Manual(_)
@@ -294,6 +296,7 @@ impl<P: Ports> Function<P> for Woken {
         match &planned.step {
             Step::Host(step) => apply_to_hosts(fleet, step, ports).await,
             Step::Image(step) => apply_to_images(fleet, step, ports).await,
+            Step::Roll(_) => Ok(()),
             Step::SetDesiredCount { .. } => {
                 Err(PortError::Refused(format!("not a step of patchroll: {}", planned.step)))
             }

@@ -24,9 +24,10 @@ mod view;
 mod wave;
 mod withdraw;
 
+pub use evenkeel_model::decision::Ending;
 pub use handler::Patchroll;
 pub use pairs::{Capacity, Pair, Phase, Wave};
 pub use plan::plan;
 pub use seen::{Bakery, Seen};
-pub use state::{BakeState, Due, Ended, Ending, HostNote, Roll, Stage, State, Target};
+pub use state::{BakeState, Due, Ended, HostNote, Roll, Stage, State, Target};
 pub use view::{HostPatch, PatchState, PatchView, RollView};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_model::decision::Halt;
+use evenkeel_model::decision::{Halt, RollStep, RollWhy};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::report::{RollWait, Wait};
 use evenkeel_model::templates::TemplateVersion;
@@ -28,17 +28,26 @@ impl Planning<'_, '_> {
     fn follow(&mut self, order: &Order) {
         match &order.ask {
             Ask::Look => {}
-            Ask::Roll { verb, pool } => {
+            Ask::Roll { verb, pool, by } => {
+                let why = RollWhy::Asked { by: by.clone() };
                 let answer = match verb {
-                    RollVerb::Start => self.start(order, pool.clone()),
-                    RollVerb::Pause => self.steer(|roll| roll.paused = true),
-                    RollVerb::Resume => self.steer(|roll| {
+                    RollVerb::Start => self.start(order, pool.clone(), why),
+                    RollVerb::Pause => self.steer(why, |roll| {
+                        let news = !roll.paused;
+                        roll.paused = true;
+                        news.then(|| RollStep::Pause { roll: roll.id.clone() })
+                    }),
+                    RollVerb::Resume => self.steer(why, |roll| {
+                        let news = roll.paused || roll.halted.is_some();
                         roll.paused = false;
                         roll.halted = None;
+                        news.then(|| RollStep::Resume { roll: roll.id.clone() })
                     }),
-                    RollVerb::Abort => self.steer(|roll| {
+                    RollVerb::Abort => self.steer(why, |roll| {
+                        let news = !roll.aborting;
                         roll.aborting = true;
                         roll.halted = roll.halted.take().or(Some(Halt::Request));
+                        news.then(|| RollStep::Abort { roll: roll.id.clone() })
                     }),
                     RollVerb::Plan | RollVerb::Status => Ok(()),
                 };
@@ -70,7 +79,7 @@ impl Planning<'_, '_> {
         }
     }
 
-    fn start(&mut self, order: &Order, pool: Option<PoolName>) -> Result<(), String> {
+    fn start(&mut self, order: &Order, pool: Option<PoolName>, why: RollWhy) -> Result<(), String> {
         if let Some(roll) = &self.state.roll {
             return Err(format!("roll {} is under way", roll.id));
         }
@@ -81,12 +90,17 @@ impl Planning<'_, '_> {
         }
         let due = self.state.due.take();
         let refresh = due.map_or(self.policy.refresh, |due| stronger(due.refresh, self.policy.refresh));
-        self.begin("started by hand".to_owned(), true, pool, refresh, order.number);
+        self.begin(why, true, pool, refresh, order.number);
         Ok(())
     }
 
-    fn steer(&mut self, how: impl FnOnce(&mut Roll)) -> Result<(), String> {
-        self.state.roll.as_mut().map(how).ok_or_else(|| "no roll is under way".to_owned())
+    /// Changes the roll's course; `how` gives what is told of it, where that is a change.
+    fn steer(&mut self, why: RollWhy, how: impl FnOnce(&mut Roll) -> Option<RollStep>) -> Result<(), String> {
+        let roll = self.state.roll.as_mut().ok_or_else(|| "no roll is under way".to_owned())?;
+        if let Some(step) = how(roll) {
+            self.tell(step, why);
+        }
+        Ok(())
     }
 
     /// Begins a roll where a window is open and there is a reason.
@@ -113,21 +127,25 @@ impl Planning<'_, '_> {
         let always = self.policy.bake.is_some() || self.policy.refresh == Refresh::All;
         let reason = match self.state.due.take() {
             Some(due) => Some((due.because, stronger(due.refresh, self.policy.refresh))),
-            None if always || self.any_outdated() => Some(("its window opened".to_owned(), self.policy.refresh)),
-            None => None,
+            None if always => Some(("its window opened".to_owned(), self.policy.refresh)),
+            None => self.any_outdated().map(|what| (format!("its window opened, and {what}"), self.policy.refresh)),
         };
         if let Some((because, refresh)) = reason {
             self.state.answered = self.state.answered.max(Some(until));
-            self.begin(because, false, None, refresh, self.given.board.orders.last);
+            self.begin(RollWhy::Due { because }, false, None, refresh, self.given.board.orders.last);
         }
     }
 
-    fn any_outdated(&self) -> bool {
-        let outdated = |kept: &crate::hosts::Kept<'_>| kept.outdated(self.state.targets.get(&kept.pool.name)).is_some();
-        self.roster.all.values().any(|kept| kept.may_go() && outdated(kept))
+    /// What a host runs that its group would not use now, in words, if there is one.
+    fn any_outdated(&self) -> Option<String> {
+        let mut hosts = self.roster.all.iter().filter(|(_, kept)| kept.may_go());
+        hosts.find_map(|(id, kept)| {
+            let why = kept.outdated(self.state.targets.get(&kept.pool.name))?;
+            Some(format!("{id} is outdated: {why}"))
+        })
     }
 
-    fn begin(&mut self, because: String, any_time: bool, pool: Option<PoolName>, refresh: Refresh, number: u64) {
+    fn begin(&mut self, why: RollWhy, any_time: bool, pool: Option<PoolName>, refresh: Refresh, number: u64) {
         let now = self.given.now;
         let id = RollId::new(&format!("{}-{number}", now.strftime("%Y%m%dT%H%M%S")));
         let stage = if self.policy.bake.is_some() {
@@ -138,7 +156,7 @@ impl Planning<'_, '_> {
         let mut roll = Roll {
             id: id.unwrap_or_else(|_| unreachable!("digits, a T and a hyphen")),
             started: now,
-            because,
+            because: why.to_string(),
             any_time,
             pool,
             refresh,
@@ -158,6 +176,7 @@ impl Planning<'_, '_> {
         };
         self.list_hosts(&mut roll);
         let _nobody_else_yet = self.watch_capacities(&mut roll, None);
+        self.tell(RollStep::Start { roll: roll.id.clone(), pool: roll.pool.clone() }, why);
         self.state.roll = Some(roll);
     }
 

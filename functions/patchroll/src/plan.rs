@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evenkeel_model::decision::{Halt, HostStep, Planned, RollWhy, Step, Stuck, Why};
+use evenkeel_model::decision::{Ending, Halt, HostStep, Planned, RollStep, RollWhy, Step, Stuck, Why};
 use evenkeel_model::fleet::{Patch, Refresh, Strategy};
 use evenkeel_model::groups::MemberState;
 use evenkeel_model::observed::{HostStatus, Signal};
@@ -17,7 +17,7 @@ use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
 use crate::hosts::{Kept, Roster};
 use crate::pairs::Wave;
 use crate::seen::Seen;
-use crate::state::{Ended, Ending, Roll, Stage, State};
+use crate::state::{Ended, Roll, Stage, State};
 
 /// Rolls that are remembered after their end.
 const MOST_ENDED: usize = 10;
@@ -238,9 +238,13 @@ impl Planning<'_, '_> {
     /// The fleet file has no section for rolls any more: the one that is under way ends as if it had been aborted.
     fn end_without_section(&mut self) {
         self.state.due = None;
-        if let Some(roll) = &mut self.state.roll {
-            roll.aborting = true;
-            roll.halted = Some(Halt::NoSection);
+        let Some(roll) = &mut self.state.roll else { return };
+        let news = !roll.aborting;
+        roll.aborting = true;
+        roll.halted = Some(Halt::NoSection);
+        if news {
+            let step = RollStep::Abort { roll: roll.id.clone() };
+            self.tell(step, RollWhy::Halted { because: Halt::NoSection });
         }
     }
 
@@ -260,8 +264,14 @@ impl Planning<'_, '_> {
             && roll.stage != Stage::TakingBack
             && roll.halted.is_none()
         {
-            roll.halted = Some(Halt::Alarm(alarm.clone()));
+            self.halt(roll, Halt::Alarm(alarm.clone()));
         }
+    }
+
+    /// The roll takes no more hosts out.
+    pub(crate) fn halt(&mut self, roll: &mut Roll, because: Halt) {
+        self.tell(RollStep::Halt { roll: roll.id.clone() }, RollWhy::Halted { because: because.clone() });
+        roll.halted = Some(because);
     }
 
     /// A halt alarm that cannot be read: nobody knows whether the next wave may begin.
@@ -286,6 +296,14 @@ impl Planning<'_, '_> {
             self.state.answered = None;
         }
         let Roll { id, because, started, waves, replaced, went, abandoned, .. } = roll;
+        let why = RollWhy::Ended {
+            replaced,
+            waves,
+            went,
+            left: u32::try_from(abandoned.len()).unwrap_or(u32::MAX),
+            named: abandoned.iter().take(RollWhy::MOST_NAMED).map(|(id, cause)| (id.clone(), cause.clone())).collect(),
+        };
+        self.tell(RollStep::End { roll: id.clone(), ending: ending.clone() }, why);
         let ended = Ended { id, because, started, at: self.given.now, ending, waves, replaced, went, abandoned };
         self.state.ended.insert(0, ended);
         self.state.ended.truncate(MOST_ENDED);
@@ -317,6 +335,11 @@ impl Planning<'_, '_> {
     pub(crate) fn push(&mut self, step: Step, why: Why, beside: bool) {
         let beside = beside && !self.steps.is_empty();
         self.steps.push(Planned { step, why, needs: Vec::new(), beside });
+    }
+
+    /// Has the feed say what becomes of a roll.
+    pub(crate) fn tell(&mut self, step: RollStep, why: RollWhy) {
+        self.push(Step::Roll(step), Why::Roll(why), false);
     }
 
     /// Hosts that drain because of a roll and are in no wave, or not any more. Those that another function has out are its

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use evenkeel_model::decision::{Halt, HostStep, Outcome, Step, Stuck};
+use evenkeel_model::decision::{Ending, Halt, HostStep, Outcome, Step, Stuck};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::TemplateVersion;
@@ -105,7 +105,7 @@ impl State {
                 // Whoever tells it to drain from now on is somebody else.
                 self.drained.retain(|id| !hosts.contains(id));
             }
-            Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => {}
+            Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) | Step::Roll(_) => {}
         }
     }
 }
@@ -281,22 +281,6 @@ pub struct Ended {
     /// Hosts that could not be replaced, and why.
     #[serde(default)]
     pub abandoned: BTreeMap<InstanceId, Stuck>,
-}
-
-/// How a roll ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// No outdated host is left.
-    Done,
-    /// Some hosts could not be replaced.
-    Incomplete,
-    /// Somebody asked for it.
-    Aborted,
-    /// No image could be baked, so nothing was rolled.
-    NotBaked(String),
-    /// It was taken back: the groups launch what they launched before, and so do its hosts.
-    RolledBack(Halt),
 }
 
 #[cfg(test)]

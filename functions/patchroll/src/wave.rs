@@ -329,7 +329,7 @@ impl Planning<'_, '_> {
 
     /// Halts the roll where a successor is not there in time, or is as old as the host before. Nobody waits for the others,
     /// either: what keeps one from coming keeps them all.
-    fn give_up_late(&self, roll: &mut Roll, wave: &mut Wave) {
+    fn give_up_late(&mut self, roll: &mut Roll, wave: &mut Wave) {
         let now = self.given.now;
         let waited = |pair: &Pair| now.duration_since(pair.since).unsigned_abs();
         let late = wave.hosts.values().find(|pair| pair.awaits() && waited(pair) >= self.policy.replace_timeout);
@@ -337,7 +337,9 @@ impl Planning<'_, '_> {
             late.map(|pair| stuck::of_pair(pair, wave, self.roster, self.seen, &self.state.targets, waited(pair)))
         });
         let Some(cause) = cause else { return };
-        roll.halted.get_or_insert(Halt::Replacement(cause.clone()));
+        if roll.halted.is_none() {
+            self.halt(roll, Halt::Replacement(cause.clone()));
+        }
         for pair in wave.hosts.values_mut().filter(|pair| pair.phase == Phase::Launching && !pair.launch_first) {
             pair.enter(Phase::GivenUp(cause.clone()), now);
         }

@@ -119,13 +119,13 @@ fn now() -> Timestamp {
 }
 
 fn start(pool: Option<&str>) -> Ask {
-    Ask::Roll { verb: RollVerb::Start, pool: pool.map(|pool| pool.parse().unwrap()) }
+    Ask::Roll { verb: RollVerb::Start, pool: pool.map(|pool| pool.parse().unwrap()), by: None }
 }
 
 fn drained(outlook: &Outlook<State>) -> Vec<String> {
     let drains = outlook.steps.iter().filter_map(|planned| match &planned.step {
         Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Draining }) => Some(hosts),
-        Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
+        Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) | Step::Roll(_) => None,
     });
     drains.flatten().map(ToString::to_string).collect()
 }
@@ -134,7 +134,7 @@ fn drained(outlook: &Outlook<State>) -> Vec<String> {
 fn raised(outlook: &Outlook<State>) -> u32 {
     let raises = outlook.steps.iter().filter_map(|planned| match &planned.step {
         Step::Host(HostStep::SetCapacity { from, to, .. }) => Some(to - from),
-        Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) => None,
+        Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) | Step::Roll(_) => None,
     });
     raises.sum()
 }

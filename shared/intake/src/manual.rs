@@ -17,6 +17,9 @@ const VERB_LIST: &str = "beat, demand, microscale, backfill, roll";
 /// The most services that one demand may name: an ECS cluster holds at most 5,000 (ECS developer guide, "Service quotas").
 const MAX_SERVICES: usize = 5_000;
 
+/// The most characters of a note on who asks: a name, an address, a role's ARN.
+const MAX_BY_CHARS: usize = 200;
+
 /// Whether the object is meant as a request, perhaps a broken one.
 pub(crate) fn asks(object: &Object<'_>) -> bool {
     object.has("fleet") || VERBS.iter().any(|verb| object.has(verb))
@@ -31,10 +34,10 @@ pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
         return Err(Malformed::here(Reason::SeveralVerbs { first: verb, second }));
     }
     let with = match verb {
-        "beat" => Some("hop"),
-        "demand" => Some("at"),
-        "roll" => Some("pool"),
-        _ => None,
+        "beat" => &["hop"][..],
+        "demand" => &["at"],
+        "roll" => &["pool", "by"],
+        _ => &[],
     };
     only(object, verb, with)?;
     let request = match verb {
@@ -49,7 +52,8 @@ pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
         _ => {
             // A pool may be left out, but not left empty: the pool `""` is not meant for every pool.
             let pool = object.has("pool").then(|| object.id("pool")).transpose()?;
-            Request::Roll { verb: object.word(verb)?, pool }
+            let by = object.has("by").then(|| who(object)).transpose()?;
+            Request::Roll { verb: object.word(verb)?, pool, by }
         }
     };
     let at = object.has("at").then(|| exact_time(object, "at")).transpose()?;
@@ -57,12 +61,12 @@ pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
 }
 
 /// Refuses fields that the verb has no use for, that are `null`, or that are there twice.
-fn only(object: &Object<'_>, verb: &str, with: Option<&str>) -> Result<(), Malformed> {
+fn only(object: &Object<'_>, verb: &str, with: &[&str]) -> Result<(), Malformed> {
     let mut seen: Vec<&str> = Vec::new();
     for name in object.names() {
         let place: String = name.chars().take(80).collect();
-        if name != "fleet" && name != verb && Some(name) != with {
-            let allowed = ["fleet", verb].into_iter().chain(with).collect::<Vec<_>>().join(", ");
+        if name != "fleet" && name != verb && !with.contains(&name) {
+            let allowed = ["fleet", verb].iter().chain(with).copied().collect::<Vec<_>>().join(", ");
             return Err(Malformed::at(&place, Reason::UnknownField { allowed }));
         }
         if !object.has(name) {
@@ -74,6 +78,16 @@ fn only(object: &Object<'_>, verb: &str, with: Option<&str>) -> Result<(), Malfo
         seen.push(name);
     }
     Ok(())
+}
+
+/// Who asks: one line that people can read.
+fn who(object: &Object<'_>) -> Result<String, Malformed> {
+    let by = object.required_text("by")?;
+    let by = by.trim();
+    if by.is_empty() || by.chars().count() > MAX_BY_CHARS || by.chars().any(char::is_control) {
+        return Err(Malformed::at("by", Reason::NotA { expected: "one line of 1 to 200 characters" }));
+    }
+    Ok(by.to_owned())
 }
 
 fn demand(object: &Object<'_>) -> Result<BTreeMap<ServiceName, Amount>, Malformed> {

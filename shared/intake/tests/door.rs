@@ -146,10 +146,15 @@ fn requests_are_read_strictly() {
         (json!({ "fleet": "shop", "roll": true }), "roll: not text"),
         (
             json!({ "fleet": "shop", "roll": "start", "poll": "base" }),
-            "poll: unknown field; allowed here: fleet, roll, pool",
+            "poll: unknown field; allowed here: fleet, roll, pool, by",
         ),
         (json!({ "fleet": "shop", "roll": "start", "pool": "" }), "pool: missing"),
         (json!({ "fleet": "shop", "roll": "start", "pool": null }), "pool: missing"),
+        (json!({ "fleet": "shop", "roll": "start", "by": "" }), "by: missing"),
+        (json!({ "fleet": "shop", "roll": "start", "by": 7 }), "by: not text"),
+        (json!({ "fleet": "shop", "roll": "start", "by": " " }), "by: not one line of 1 to 200 characters"),
+        (json!({ "fleet": "shop", "roll": "start", "by": "a\nb" }), "by: not one line of 1 to 200 characters"),
+        (json!({ "fleet": "shop", "roll": "start", "by": "x".repeat(201) }), "by: not one line of 1 to 200 characters"),
         (
             json!({ "fleet": "shop", "backfill": "hold", "at": "now" }),
             "at: unknown field; allowed here: fleet, backfill",

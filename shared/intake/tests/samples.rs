@@ -247,7 +247,7 @@ fn table() -> Vec<(&'static str, Vec<Becomes>)> {
         ),
         (
             "manual-roll-start.json",
-            vec![trigger!({ "trigger": "manual", "fleet": "shop", "request": {"roll": {"verb": "start", "pool": "base"}} })],
+            vec![trigger!({ "trigger": "manual", "fleet": "shop", "request": {"roll": {"verb": "start", "pool": "base", "by": "Anna, CVE-2026-1"}} })],
         ),
         (
             "manual-roll-status.json",

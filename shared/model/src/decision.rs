@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hosts::{HostStep, HostWhy, LossCause, Need, Sign};
 pub use images::ImageStep;
-pub use rolls::{Halt, RollWhy, Stuck};
+pub use rolls::{Ending, Halt, RollStep, RollWhy, Stuck};
 
 use crate::ids::ServiceName;
 
@@ -55,6 +55,8 @@ pub enum Step {
     Host(HostStep),
     /// A change to what hosts are launched from.
     Image(ImageStep),
+    /// No change: a roll begins, ends, or is steered.
+    Roll(RollStep),
 }
 
 impl Step {
@@ -72,6 +74,7 @@ impl fmt::Display for Step {
             Self::SetDesiredCount { service, from, to } => write!(f, "{service} {from} -> {to}"),
             Self::Host(step) => step.fmt(f),
             Self::Image(step) => step.fmt(f),
+            Self::Roll(step) => step.fmt(f),
         }
     }
 }

@@ -114,6 +114,9 @@ pub enum Ask {
         verb: RollVerb,
         /// One pool, or the whole fleet.
         pool: Option<PoolName>,
+        /// Who asks, as far as the request says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// Hosts are to be replaced in the next window.
     Due {

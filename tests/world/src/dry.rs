@@ -26,7 +26,7 @@ impl World {
     /// What patchroll would do if somebody started a roll; none where the fleet file has no `[patch]`.
     pub fn plan_roll(&mut self) -> Option<(Outlook<evenkeel_patchroll::State>, Option<PatchView>)> {
         let (ports, fleets) = self.window(FunctionName::Patchroll);
-        let trigger = self.asks(Request::Roll { verb: RollVerb::Plan, pool: None });
+        let trigger = self.asks(Request::Roll { verb: RollVerb::Plan, pool: None, by: None });
         let handled = self.finish(async move { Patchroll.handle(&ports, &fleets, &trigger, "plan", LIMITS).await });
         match handled?.ok()? {
             patchroll::Handled::Planned(planned) => Some(*planned),

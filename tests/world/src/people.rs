@@ -50,9 +50,16 @@ impl Core {
 
     /// A person's request to patchroll.
     pub(crate) fn ask_for_roll(&mut self, verb: RollVerb, pool: Option<&PoolName>) {
+        self.ask_for_roll_as(verb, pool, None);
+    }
+
+    fn ask_for_roll_as(&mut self, verb: RollVerb, pool: Option<&PoolName>, by: Option<&str>) {
         let mut request = json!({ "fleet": self.fleet.name, "roll": verb });
         if let Some(pool) = pool {
             request["pool"] = json!(pool);
+        }
+        if let Some(by) = by {
+            request["by"] = json!(by);
         }
         self.audit.liveness.asked(verb, pool, self.now);
         self.send(&request, crate::delivery::Promise::AtLeastOnce, 0);
@@ -113,6 +120,11 @@ impl World {
     /// Asks patchroll, as a person does.
     pub fn roll(&mut self, verb: RollVerb, pool: Option<&PoolName>) {
         self.lock().ask_for_roll(verb, pool);
+    }
+
+    /// Somebody who gives a name asks patchroll.
+    pub fn roll_by(&mut self, verb: RollVerb, by: &str) {
+        self.lock().ask_for_roll_as(verb, None, Some(by));
     }
 
     /// Has a group name its launch template's version in another way; a number is clamped to those that there are.

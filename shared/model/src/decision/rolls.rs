@@ -1,17 +1,130 @@
-//! Why a step of a roll is taken, and why a host cannot be replaced.
+//! What becomes of a roll, why a step of one is taken, and why a host cannot be replaced.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AlarmName, ImageId, ServiceName};
+use crate::ids::{AlarmName, ImageId, InstanceId, PoolName, RollId, ServiceName};
+
+/// What becomes of a roll. No call: it is noted, so that everybody can read when, why, and who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollStep {
+    /// It begins.
+    Start {
+        /// The roll.
+        roll: RollId,
+        /// One pool, or all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<PoolName>,
+    },
+    /// It begins no new wave.
+    Pause {
+        /// The roll.
+        roll: RollId,
+    },
+    /// It goes on.
+    Resume {
+        /// The roll.
+        roll: RollId,
+    },
+    /// It takes no more hosts out.
+    Halt {
+        /// The roll.
+        roll: RollId,
+    },
+    /// It is to end.
+    Abort {
+        /// The roll.
+        roll: RollId,
+    },
+    /// It is over.
+    End {
+        /// The roll.
+        roll: RollId,
+        /// How.
+        ending: Ending,
+    },
+}
+
+impl fmt::Display for RollStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start { roll, pool: None } => write!(f, "start roll {roll}"),
+            Self::Start { roll, pool: Some(pool) } => write!(f, "start roll {roll} of pool {pool}"),
+            Self::Pause { roll } => write!(f, "pause roll {roll}"),
+            Self::Resume { roll } => write!(f, "resume roll {roll}"),
+            Self::Halt { roll } => write!(f, "halt roll {roll}"),
+            Self::Abort { roll } => write!(f, "abort roll {roll}"),
+            Self::End { roll, ending } => write!(f, "end roll {roll}, {ending}"),
+        }
+    }
+}
+
+/// How a roll ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// No outdated host is left.
+    Done,
+    /// Some hosts could not be replaced.
+    Incomplete,
+    /// Somebody asked for it.
+    Aborted,
+    /// No image could be baked, so nothing was rolled.
+    NotBaked(String),
+    /// It was taken back: the groups launch what they launched before, and so do its hosts.
+    RolledBack(Halt),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Incomplete => f.write_str("incomplete"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::NotBaked(because) => write!(f, "without an image ({because})"),
+            Self::RolledBack(because) => write!(f, "rolled back ({because})"),
+        }
+    }
+}
 
 /// Why a step of a roll is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RollWhy {
+    /// A person or an application asked for it.
+    Asked {
+        /// Who, as far as the request says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// A window opened, or an event asked for it.
+    Due {
+        /// What happened.
+        because: String,
+    },
+    /// The roll takes no more hosts out.
+    Halted {
+        /// Why.
+        because: Halt,
+    },
+    /// What a roll that is over has done.
+    Ended {
+        /// Hosts that were replaced.
+        replaced: u32,
+        /// Waves in which that was.
+        waves: u32,
+        /// Hosts that went by themselves.
+        went: u32,
+        /// Hosts that could not be replaced.
+        left: u32,
+        /// The first [`RollWhy::MOST_NAMED`] of these, and why.
+        named: BTreeMap<InstanceId, Stuck>,
+    },
     /// The host was not launched from what its group would use now.
     Outdated {
         /// What it runs, such as `version 3`.
@@ -76,9 +189,30 @@ pub enum RollWhy {
     },
 }
 
+impl RollWhy {
+    /// Hosts that are named where a roll ends without having replaced them: a feed is read by people.
+    pub const MOST_NAMED: usize = 5;
+}
+
 impl fmt::Display for RollWhy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Asked { by: None } => f.write_str("a manual request"),
+            Self::Asked { by: Some(by) } => write!(f, "a manual request by {by}"),
+            Self::Due { because } => f.write_str(because),
+            Self::Halted { because } => because.fmt(f),
+            Self::Ended { replaced, waves, went, left, named } => {
+                write!(f, "{} replaced in {}", some(*replaced, "host"), some(*waves, "wave"))?;
+                if *went > 0 {
+                    write!(f, ", {} gone without it", some(*went, "host"))?;
+                }
+                if *left > 0 {
+                    write!(f, ", {} not replaced: ", some(*left, "host"))?;
+                    let hosts: Vec<String> = named.iter().map(|(host, cause)| format!("{host} ({cause})")).collect();
+                    f.write_str(&hosts.join(", "))?;
+                }
+                if *left as usize > named.len() { f.write_str(" and others") } else { Ok(()) }
+            }
             Self::Outdated { runs, newest } => write!(f, "it runs {runs}, and its group would use {newest}"),
             Self::LaunchedBefore { launched } => {
                 write!(f, "launched at {launched:.0}, before the roll; new hosts update when they boot")
@@ -97,6 +231,10 @@ impl fmt::Display for RollWhy {
             Self::TooMany { keep } => write!(f, "the newest {keep} are kept"),
         }
     }
+}
+
+fn some(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Why a roll takes no more hosts out.

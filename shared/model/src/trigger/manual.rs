@@ -34,6 +34,9 @@ pub enum Request {
         verb: RollVerb,
         /// One pool, or the whole fleet.
         pool: Option<PoolName>,
+        /// Who asks, as far as the request says: for people to read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
 }
 

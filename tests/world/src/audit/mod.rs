@@ -118,6 +118,7 @@ impl Audit {
                         self.recorded.entry(turn).or_default().insert((service, to));
                     }
                     Step::Host(_) | Step::Image(_) => self.hosts.recorded(turn, decision),
+                    Step::Roll(_) => {}
                 }
             }
         }

@@ -66,7 +66,9 @@ impl Story {
             function: FunctionName::Patchroll,
             why: match step {
                 Step::Host(HostStep::Terminate { .. }) => Why::Host(HostWhy::Empty),
-                Step::Host(_) | Step::Image(_) | Step::SetDesiredCount { .. } => Why::Roll(RollWhy::Unattractive),
+                Step::Host(_) | Step::Image(_) | Step::Roll(_) | Step::SetDesiredCount { .. } => {
+                    Why::Roll(RollWhy::Unattractive)
+                }
             },
             step,
             outcome: Outcome::Undone,
