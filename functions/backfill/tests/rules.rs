@@ -292,10 +292,10 @@ fn a_pool_that_launched_in_between_starts_with_the_shortest_pause_again() {
         story.seen.refusals = [("burst".parse().unwrap(), vec![refusal])].into();
         story.seen.groups[2].desired = desired;
         let outlook = story.turn();
-        let until = outlook.report.waits.iter().find_map(|wait| match wait {
-            Wait::Host(HostWait::Refused { until, .. }) => Some(*until),
-            _ => None,
-        });
+        let until =
+            outlook.report.waits.iter().find_map(|wait| {
+                if let Wait::Host(HostWait::Refused { until, .. }) = wait { Some(*until) } else { None }
+            });
         until.map(|until| until.duration_since(story.seen.at).as_secs())
     };
     assert_eq!(refused(&mut story, 1), Some(300));

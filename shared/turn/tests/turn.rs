@@ -42,6 +42,8 @@ struct Desk {
     refuses_views: Mutex<bool>,
     /// What the lease is when news has been left: its holder went on meanwhile.
     lease_after_news: Mutex<Option<serde_json::Value>>,
+    /// Another turn takes the lease and gives it back before the next one that asks for it.
+    somebody_was_first: Mutex<Option<()>>,
 }
 
 impl Clock for Desk {
@@ -87,6 +89,10 @@ impl Ledger for Desk {
                 return Err(LedgerError::Conflict);
             }
         }
+        if self.somebody_was_first.lock().unwrap().take_if(|_| of_kind(LEASE)).is_some() {
+            kept.iter_mut().filter(|(key, _)| key.sort == LEASE).for_each(|(_, item)| item.version += 2);
+            return Err(LedgerError::Conflict);
+        }
         if let Some(lease) = self.lease_after_news.lock().unwrap().take_if(|_| of_kind("turn#notices")) {
             let held = kept.iter_mut().find(|(key, _)| key.sort == LEASE);
             let (_, item) = held.unwrap();
@@ -112,6 +118,7 @@ impl Desk {
             kept: Mutex::new(BTreeMap::new()),
             refuses_views: Mutex::new(false),
             lease_after_news: Mutex::new(None),
+            somebody_was_first: Mutex::new(None),
         }
     }
 
@@ -153,6 +160,7 @@ impl Desk {
 #[derive(Default)]
 struct Watcher {
     maximum: Mutex<Option<u32>>,
+    looks: Mutex<u32>,
     /// What happens while it looks for the first time.
     meanwhile: Mutex<Option<Meanwhile>>,
 }
@@ -162,7 +170,7 @@ type Meanwhile = Box<dyn FnOnce(&Desk) + Send>;
 impl Watcher {
     /// A turn in which something happens while it looks.
     fn turn(desk: &Desk, meanwhile: impl FnOnce(&Desk) + Send + 'static) -> Result<Summary, HandleError> {
-        let watcher = Self { maximum: Mutex::default(), meanwhile: Mutex::new(Some(Box::new(meanwhile))) };
+        let watcher = Self { meanwhile: Mutex::new(Some(Box::new(meanwhile))), ..Self::default() };
         let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
         run(&watcher, desk, &process(), call).now_or_never().unwrap()
     }
@@ -194,6 +202,7 @@ impl Function<Desk> for Watcher {
 
     async fn observe(&self, given: &Given<'_, Nothing>, desk: &Desk, _: Timestamp) -> Answer<Timestamp> {
         desk.later(1);
+        *self.looks.lock().unwrap() += 1;
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(meanwhile) = meanwhile {
             meanwhile(desk);
@@ -351,6 +360,21 @@ fn a_last_write_that_is_refused_gives_the_lease_back() {
     let ended = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap();
     assert!(ended.is_err(), "{ended:?}");
     assert_eq!(desk.lease()["holder"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_was_seen_before_another_turn_is_looked_at_again() {
+    let (desk, process, news) = (Desk::new(), process(), Notices::default());
+    let looks = |desk: &Desk| {
+        let watcher = Watcher::default();
+        let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+        assert!(run(&watcher, desk, &process, call).now_or_never().unwrap().unwrap().held);
+        desk.later(60);
+        *watcher.looks.lock().unwrap()
+    };
+    assert_eq!((looks(&desk), looks(&desk)), (1, 1));
+    *desk.somebody_was_first.lock().unwrap() = Some(());
+    assert_eq!(looks(&desk), 2);
 }
 
 #[test]

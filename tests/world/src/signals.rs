@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Missing, Service, Statistic};
 use evenkeel_model::observed::{Level, Observed, Signal};
-use evenkeel_model::{AlarmName, QueueName};
+use evenkeel_model::{AlarmName, QueueName, Timestamp};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
 use crate::cluster::{Agent, ServiceNo};
@@ -304,13 +304,10 @@ impl Core {
     /// What a value means: where the file takes no data for none, a value without a next one in its time is one that has
     /// ended.
     pub(crate) fn meant(&self, source: &MetricSource, signal: &Signal) -> Signal {
+        let ended = |at: Timestamp| source.missing == Missing::Zero && at + source.period * 3 < timestamp(self.now);
         match signal {
-            Signal::Value { value: _, at }
-                if source.missing == Missing::Zero && *at + source.period * 3 < timestamp(self.now) =>
-            {
-                Signal::Value { value: 0.0, at: *at }
-            }
-            other => other.clone(),
+            Signal::Value { value: _, at } if ended(*at) => Signal::Value { value: 0.0, at: *at },
+            Signal::Value { .. } | Signal::Backlog { .. } | Signal::Alarm { .. } | Signal::Unknown(_) => signal.clone(),
         }
     }
 
