@@ -79,6 +79,8 @@ struct Owed {
     duty: Duty,
     by: FunctionName,
     within: Ms,
+    /// Nobody may do it before it was owed for so long.
+    dwell: Ms,
     /// What is wrong when it is overdue.
     detail: String,
 }
@@ -210,10 +212,11 @@ impl Core {
         let known = &mut audit.liveness.since;
         known.retain(|duty, _| owed.iter().any(|one| one.duty == *duty));
         let mut overdue = Vec::new();
-        for Owed { duty, by, within, detail } in owed {
+        for Owed { duty, by, within, dwell, detail } in owed {
             let (since, said) = *audit.liveness.since.entry(duty.clone()).or_insert((now, false));
             let waited = until.saturating_sub(since);
-            let excused = !audit.liveness.had_two_turns(by, since) && waited < within + EXCUSED && faults.are_any();
+            let excused =
+                !audit.liveness.had_two_turns(by, since + dwell) && waited < within + EXCUSED && faults.are_any();
             if waited >= within && !excused && !said {
                 audit.liveness.since.insert(duty, (since, true));
                 overdue.push(format!("{detail}, for {} s; {} s are allowed", waited / SECOND, within / SECOND));

@@ -60,6 +60,7 @@ impl Core {
                     "{} has a capacity of {} since the roll's last step, and its own is {own}",
                     group.name, group.desired
                 ),
+                dwell: 0,
             })
         });
         owed.collect()
@@ -133,3 +134,5 @@ fn mark(host: HostNo, id: &InstanceId, because: &str, more: Ms) -> Owed {
         detail: format!("{id} is marked as old, although {because}"),
     }
 }
+            dwell: 0,
+        dwell: 0,
