@@ -217,3 +217,16 @@ fn a_function_that_is_switched_off_owes_nothing_and_the_others_go_on() {
     let report = world.report();
     assert_eq!((report.invariant_violations, report.overdue), (vec![], vec![]));
 }
+
+#[test]
+fn a_host_that_dies_after_its_warning_is_lost_once() {
+    let mut world = shop(&Case::shop(), 300.0);
+    world.run_until(5 * MINUTE);
+    let spot = pool("spot");
+    let host = world.hosts(&spot).remove(0);
+    assert!(world.interrupt_host(&host, Interruption::Warned));
+    assert_eq!(world.fails(&spot), Some(host));
+    world.run_until(15 * MINUTE);
+    let losses = world.report().losses;
+    assert_eq!(losses.warned + losses.unwarned, 1);
+}
