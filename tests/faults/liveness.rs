@@ -219,6 +219,17 @@ fn a_function_that_is_switched_off_owes_nothing_and_the_others_go_on() {
 }
 
 #[test]
+fn a_roll_that_answers_what_was_found_may_mark_hosts_that_are_not_outdated() {
+    let found = |world: &mut World| {
+        five_minutes(world);
+        world.find_vulnerability(&pool("base"), true);
+        world.run_until(6 * MINUTE);
+        world.roll(RollVerb::Start, None);
+    };
+    story(300.0, found, Patchroll, nothing, 15).is_clean();
+}
+
+#[test]
 fn a_host_that_dies_after_its_warning_is_lost_once() {
     let mut world = shop(&Case::shop(), 300.0);
     world.run_until(5 * MINUTE);

@@ -122,6 +122,8 @@ pub(crate) struct Liveness {
     odd: BTreeMap<ServiceNo, Ms>,
     /// What people want of rolls.
     asked: Option<Asked>,
+    /// When hosts were first found to be vulnerable, or not compliant: the roll that answers it replaces all that there are.
+    found: Option<Ms>,
     /// Patchroll's last step.
     stepped: Ms,
     /// What the groups have by people's will; none until somebody looks.
@@ -171,6 +173,11 @@ impl Liveness {
                 self.asked = Some(Asked { verb, pool: pool.cloned(), at: now });
             }
         }
+    }
+
+    /// Hosts are found to be vulnerable, or not compliant.
+    pub(crate) fn hosts_found(&mut self, now: Ms) {
+        self.found.get_or_insert(now);
     }
 
     /// A message to patchroll was given up: what it asked for is not known to anybody.

@@ -5,7 +5,7 @@ use evenkeel_model::fleet::{Purchase, Refresh};
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{FunctionName, InstanceId};
 
-use super::{Asked, Duty, Owed, REFUSED, TWO_TICKS};
+use super::{Asked, Duty, EXCUSED, Owed, REFUSED, TWO_TICKS};
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::{GroupNo, Instance, Phase, SimGroup};
 use crate::cluster::HostNo;
@@ -22,9 +22,13 @@ impl Core {
         let ended = asked.filter(|asked| asked.verb == RollVerb::Abort);
         let since = asked.map_or(self.now, |asked| asked.at);
         let clears = millis(patch.drain_timeout) + millis(patch.replace_timeout);
+        // Which roll answers what was found is not to be told from outside, so each that was asked for after it may.
+        let all = patch.refresh == Refresh::All || self.audit.liveness.found.is_some_and(|at| at <= since);
+        // A roll begins when its message has come, and that may be tried again.
+        let late = if self.faults.are_any() { EXCUSED } else { 0 };
         let owed = self.marked().filter_map(|(host, id)| {
             let one = self.cloud.instances.get(&host)?;
-            let before = patch.refresh == Refresh::All && one.launched < since;
+            let before = all && one.launched < since + late;
             // Whoever goes on after an abort was asked by an event, in a window.
             if ended.is_some() && patch.windows.is_empty() {
                 return Some(mark(host, id, "the roll was ended", clears));
