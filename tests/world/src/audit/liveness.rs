@@ -122,6 +122,8 @@ pub(crate) struct Liveness {
     odd: BTreeMap<ServiceNo, Ms>,
     /// What people want of rolls.
     asked: Option<Asked>,
+    /// A roll was asked for, and has not been ended or come to its end since.
+    sought: bool,
     /// When hosts were first found to be vulnerable, or not compliant: the roll that answers it replaces all that there are.
     found: Option<Ms>,
     /// Patchroll's last step.
@@ -168,9 +170,18 @@ impl Liveness {
             RollVerb::Pause | RollVerb::Abort | RollVerb::Plan | RollVerb::Status => {}
         }
         match verb {
+            RollVerb::Start => self.sought = true,
+            RollVerb::Abort => self.sought = false,
+            // Who pauses a roll or lets it go on asks for none.
+            RollVerb::Resume | RollVerb::Pause | RollVerb::Plan | RollVerb::Status => {}
+        }
+        match verb {
             RollVerb::Plan | RollVerb::Status => {}
             RollVerb::Start | RollVerb::Resume | RollVerb::Pause | RollVerb::Abort => {
-                self.asked = Some(Asked { verb, pool: pool.cloned(), at: now });
+                // What is paused, let go on or ended is what was begun.
+                let begun = self.asked.take().and_then(|asked| asked.pool);
+                let pool = if verb == RollVerb::Start { pool.cloned() } else { begun };
+                self.asked = Some(Asked { verb, pool, at: now });
             }
         }
     }
@@ -262,6 +273,7 @@ impl Core {
         let ready: Vec<(GroupNo, bool)> =
             (0..self.cloud.groups.len()).map(|group| (group, self.is_whole(group))).collect();
         let patience = patience(&self.fleet);
+        let all_current = self.is_rolled();
         let halts = self.signals.halts.values().any(|(firing, _)| *firing)
             || self.fleet.patch.iter().flat_map(|patch| &patch.halt_alarms).any(|alarm| self.signals.fires(alarm));
         let Self { audit, cloud, cluster, .. } = self;
@@ -279,6 +291,7 @@ impl Core {
             }
         }
         known.halted |= halts;
+        known.sought &= !all_current;
         for (group, found) in cloud.groups.iter().enumerate() {
             known.own.entry(group).or_insert(found.desired);
         }
