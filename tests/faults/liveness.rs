@@ -217,3 +217,42 @@ fn a_function_that_is_switched_off_owes_nothing_and_the_others_go_on() {
     let report = world.report();
     assert_eq!((report.invariant_violations, report.overdue), (vec![], vec![]));
 }
+
+#[test]
+fn a_roll_that_answers_what_was_found_may_mark_hosts_that_are_not_outdated() {
+    let found = |world: &mut World| {
+        five_minutes(world);
+        world.find_vulnerability(&pool("base"), true);
+        world.run_until(6 * MINUTE);
+        world.roll(RollVerb::Start, None);
+    };
+    story(300.0, found, Patchroll, nothing, 15).is_clean();
+}
+
+#[test]
+fn what_is_published_after_a_roll_is_not_asked_for_by_it_nor_by_who_lets_nothing_go_on() {
+    let begin = |world: &mut World| {
+        five_minutes(world);
+        start_a_roll(world);
+        world.run_until(45 * MINUTE);
+        assert!(world.patch_view().is_some_and(|view| view.roll.is_none() && !view.ended.is_empty()));
+    };
+    let later = |world: &mut World| {
+        world.publish_versions(HostKind::Sound);
+        world.roll(RollVerb::Resume, None);
+    };
+    story(300.0, begin, Patchroll, later, 10).is_clean();
+}
+
+#[test]
+fn a_host_that_dies_after_its_warning_is_lost_once() {
+    let mut world = shop(&Case::shop(), 300.0);
+    world.run_until(5 * MINUTE);
+    let spot = pool("spot");
+    let host = world.hosts(&spot).remove(0);
+    assert!(world.interrupt_host(&host, Interruption::Warned));
+    assert_eq!(world.fails(&spot), Some(host));
+    world.run_until(15 * MINUTE);
+    let losses = world.report().losses;
+    assert_eq!(losses.warned + losses.unwarned, 1);
+}

@@ -68,9 +68,11 @@ impl Case<'_> {
             let tried = |id: &InstanceId| distrust.tried.contains(id);
             let before = books.services[self.rank].allowed.clone();
             books.avoid(self.rank, tried);
-            if self.now >= distrust.until && books.slots(self.rank) == 0 {
+            if self.now >= distrust.until {
+                // One more than fit on the hosts that are believed, or those would keep the others from ever being tried.
+                let believed = books.slots(self.rank);
                 books.services[self.rank].allowed = before;
-                trust.cap = Some(live + 1);
+                trust.cap = Some(live.saturating_add(believed).saturating_add(1));
             }
             let (because, until) = (distrust.because.clone(), distrust.until);
             trust.waits.push(Wait::Distrust { service: service.clone(), cap: live, because, until });

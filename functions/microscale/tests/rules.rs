@@ -301,6 +301,23 @@ fn room_that_ecs_does_not_use_is_tried_ever_more_seldom_and_new_hosts_at_once() 
 }
 
 #[test]
+fn hosts_that_were_not_believed_are_tried_again_although_others_have_room() {
+    let mut story = Story::new(2, 4, 0, 14.0);
+    let outlook = story.turn();
+    story.counts_are_set(&outlook);
+    let outlook = story.placement_fails();
+    story.counts_are_set(&outlook);
+    story.seen.services[1].desired = 0;
+    let mut new = story.seen.hosts[1].clone();
+    new.id = "h-9".parse().unwrap();
+    story.seen.hosts.push(new);
+    story.later(10);
+    assert!(counts(&story.turn()).contains(&"web 4 -> 12".to_owned()), "eight on the new host");
+    story.later(60);
+    assert!(counts(&story.turn()).contains(&"web 4 -> 13".to_owned()), "and then one more is tried");
+}
+
+#[test]
 fn hosts_are_believed_again_when_a_task_starts_there_or_needs_something_else() {
     for changed in [false, true] {
         let mut story = Story::new(2, 4, 0, 8.0);

@@ -28,6 +28,9 @@ impl Core {
             "type": "PACKAGE_VULNERABILITY",
             "resources": resources,
         });
+        if active {
+            self.audit.liveness.hosts_found(self.now);
+        }
         let payload = self.envelope("aws.inspector2", "Inspector2 Finding", json!(ids), detail);
         self.send(&payload, Promise::BestEffort, 0);
     }
@@ -44,6 +47,7 @@ impl Core {
             "patch-baseline-id": "pb-0a11ce00000000001",
             "severity": "critical",
         });
+        self.audit.liveness.hosts_found(self.now);
         let payload = self.envelope("aws.ssm", "Configuration Compliance State Change", json!([arn]), detail);
         self.send(&payload, Promise::BestEffort, 0);
     }

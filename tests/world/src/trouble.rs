@@ -129,9 +129,9 @@ impl Core {
         self.set_desired(service, count);
     }
 
-    /// A host dies without a word; its group finds out.
+    /// A host dies without a word; its group finds out. One that was warned is lost already.
     pub(crate) fn fail(&mut self, host: HostNo) {
-        let works = self.cloud.instances.get(&host).is_some_and(|one| one.works);
+        let works = self.cloud.instances.get(&host).is_some_and(|one| one.works && !one.doomed);
         if works {
             if let Some(instance) = self.cloud.instances.get_mut(&host) {
                 instance.doomed = true;

@@ -79,6 +79,8 @@ struct Owed {
     duty: Duty,
     by: FunctionName,
     within: Ms,
+    /// Nobody may do it before it was owed for so long.
+    dwell: Ms,
     /// What is wrong when it is overdue.
     detail: String,
 }
@@ -120,6 +122,10 @@ pub(crate) struct Liveness {
     odd: BTreeMap<ServiceNo, Ms>,
     /// What people want of rolls.
     asked: Option<Asked>,
+    /// A roll was asked for, and has not been ended or come to its end since.
+    sought: bool,
+    /// When hosts were first found to be vulnerable, or not compliant: the roll that answers it replaces all that there are.
+    found: Option<Ms>,
     /// Patchroll's last step.
     stepped: Ms,
     /// What the groups have by people's will; none until somebody looks.
@@ -164,11 +170,25 @@ impl Liveness {
             RollVerb::Pause | RollVerb::Abort | RollVerb::Plan | RollVerb::Status => {}
         }
         match verb {
+            RollVerb::Start => self.sought = true,
+            RollVerb::Abort => self.sought = false,
+            // Who pauses a roll or lets it go on asks for none.
+            RollVerb::Resume | RollVerb::Pause | RollVerb::Plan | RollVerb::Status => {}
+        }
+        match verb {
             RollVerb::Plan | RollVerb::Status => {}
             RollVerb::Start | RollVerb::Resume | RollVerb::Pause | RollVerb::Abort => {
-                self.asked = Some(Asked { verb, pool: pool.cloned(), at: now });
+                // What is paused, let go on or ended is what was begun.
+                let begun = self.asked.take().and_then(|asked| asked.pool);
+                let pool = if verb == RollVerb::Start { pool.cloned() } else { begun };
+                self.asked = Some(Asked { verb, pool, at: now });
             }
         }
+    }
+
+    /// Hosts are found to be vulnerable, or not compliant.
+    pub(crate) fn hosts_found(&mut self, now: Ms) {
+        self.found.get_or_insert(now);
     }
 
     /// A message to patchroll was given up: what it asked for is not known to anybody.
@@ -210,10 +230,11 @@ impl Core {
         let known = &mut audit.liveness.since;
         known.retain(|duty, _| owed.iter().any(|one| one.duty == *duty));
         let mut overdue = Vec::new();
-        for Owed { duty, by, within, detail } in owed {
+        for Owed { duty, by, within, dwell, detail } in owed {
             let (since, said) = *audit.liveness.since.entry(duty.clone()).or_insert((now, false));
             let waited = until.saturating_sub(since);
-            let excused = !audit.liveness.had_two_turns(by, since) && waited < within + EXCUSED && faults.are_any();
+            let excused =
+                !audit.liveness.had_two_turns(by, since + dwell) && waited < within + EXCUSED && faults.are_any();
             if waited >= within && !excused && !said {
                 audit.liveness.since.insert(duty, (since, true));
                 overdue.push(format!("{detail}, for {} s; {} s are allowed", waited / SECOND, within / SECOND));
@@ -252,6 +273,7 @@ impl Core {
         let ready: Vec<(GroupNo, bool)> =
             (0..self.cloud.groups.len()).map(|group| (group, self.is_whole(group))).collect();
         let patience = patience(&self.fleet);
+        let all_current = self.is_rolled();
         let halts = self.signals.halts.values().any(|(firing, _)| *firing)
             || self.fleet.patch.iter().flat_map(|patch| &patch.halt_alarms).any(|alarm| self.signals.fires(alarm));
         let Self { audit, cloud, cluster, .. } = self;
@@ -269,6 +291,7 @@ impl Core {
             }
         }
         known.halted |= halts;
+        known.sought &= !all_current;
         for (group, found) in cloud.groups.iter().enumerate() {
             known.own.entry(group).or_insert(found.desired);
         }

@@ -47,6 +47,7 @@ impl Core {
             duty: Duty::StandIn(newest),
             by: FunctionName::Backfill,
             within: TWO_TICKS + unseen,
+            dwell: 0,
             detail: format!(
                 "{missing} of {} units are missing, and {} is not asked for them",
                 hosts.steady, group.pool
@@ -84,6 +85,7 @@ impl Core {
                 duty: Duty::Drain(*host),
                 by: *by,
                 within: TWO_TICKS,
+                dwell: 0,
                 detail: format!(
                     "{} drains because of {by} for {} s, and may for {} s",
                     one.id,
@@ -124,6 +126,7 @@ impl Core {
                     duty: Duty::Place(id.clone(), number.is_some() || self.all_whole()),
                     by: holder,
                     within: within + longer,
+                    dwell: 0,
                     detail: format!("{id} has a place in the budget by {by}, and is not out"),
                 });
             }
@@ -137,6 +140,7 @@ impl Core {
                 duty: Duty::Repaid,
                 by: FunctionName::Backfill,
                 within: TWO_TICKS,
+                dwell: 0,
                 detail: format!("{losses} losses have places in the budget, and {missing} units are missing"),
             });
         }

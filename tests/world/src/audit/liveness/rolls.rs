@@ -5,7 +5,7 @@ use evenkeel_model::fleet::{Purchase, Refresh};
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{FunctionName, InstanceId};
 
-use super::{Asked, Duty, Owed, REFUSED, TWO_TICKS};
+use super::{Asked, Duty, EXCUSED, Owed, REFUSED, TWO_TICKS};
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::{GroupNo, Instance, Phase, SimGroup};
 use crate::cluster::HostNo;
@@ -22,9 +22,13 @@ impl Core {
         let ended = asked.filter(|asked| asked.verb == RollVerb::Abort);
         let since = asked.map_or(self.now, |asked| asked.at);
         let clears = millis(patch.drain_timeout) + millis(patch.replace_timeout);
+        // Which roll answers what was found is not to be told from outside, so each that was asked for after it may.
+        let all = patch.refresh == Refresh::All || self.audit.liveness.found.is_some_and(|at| at <= since);
+        // A roll begins when its message has come, and that may be tried again.
+        let late = if self.faults.are_any() { EXCUSED } else { 0 };
         let owed = self.marked().filter_map(|(host, id)| {
             let one = self.cloud.instances.get(&host)?;
-            let before = patch.refresh == Refresh::All && one.launched < since;
+            let before = all && one.launched < since + late;
             // Whoever goes on after an abort was asked by an event, in a window.
             if ended.is_some() && patch.windows.is_empty() {
                 return Some(mark(host, id, "the roll was ended", clears));
@@ -56,6 +60,7 @@ impl Core {
                 duty: Duty::Capacity(number, known.stepped),
                 by: FunctionName::Patchroll,
                 within,
+                dwell: 0,
                 detail: format!(
                     "{} has a capacity of {} since the roll's last step, and its own is {own}",
                     group.name, group.desired
@@ -87,12 +92,25 @@ impl Core {
         self.audit.liveness.broken.is_empty()
     }
 
+    /// Whether everything that a roll was asked for, or may still take, is what its group launches: the roll ends by itself
+    /// then, and what is published later is another one's affair.
+    pub(super) fn is_rolled(&self) -> bool {
+        let known = &self.audit.liveness;
+        let pool = known.asked.as_ref().and_then(|asked| asked.pool.as_ref());
+        let left = |(number, one): (&HostNo, &Instance)| {
+            let concerned = pool.is_none_or(|pool| self.cloud.groups[one.group].pool == *pool);
+            let stays = one.phase != Phase::Terminating && !one.ended && !one.aside;
+            concerned && stays && !known.spared.contains_key(number) && self.is_behind_now(one)
+        };
+        !self.cloud.instances.iter().any(left)
+    }
+
     /// A roll with an outdated host, budget, room and a window takes its next wave.
     pub(super) fn next_wave(&self) -> Option<Owed> {
         let patch = self.fleet.patch.as_ref()?;
         let known = &self.audit.liveness;
         let goes_on = |asked: &&Asked| matches!(asked.verb, RollVerb::Start | RollVerb::Resume);
-        let asked = known.asked.as_ref().filter(goes_on)?;
+        let asked = known.asked.as_ref().filter(goes_on).filter(|_| known.sought)?;
         // With an image to bake, nobody knows whether there is one to roll onto.
         let calm = known.drains.is_empty() && self.all_whole() && !self.lacks_room_to_move() && !known.halted;
         let known_alarms = patch.halt_alarms.iter().all(|alarm| self.signals.is_known(alarm));
@@ -120,6 +138,7 @@ impl Core {
             duty: Duty::Wave(known.stepped.max(asked.at)),
             by: FunctionName::Patchroll,
             within: millis(patch.settle) + MINUTE + TWO_TICKS,
+            dwell: 0,
             detail: format!("a roll was asked for, {host} is outdated and could go, and nothing is done"),
         })
     }
@@ -130,6 +149,7 @@ fn mark(host: HostNo, id: &InstanceId, because: &str, more: Ms) -> Owed {
         duty: Duty::Mark(host),
         by: FunctionName::Patchroll,
         within: TWO_TICKS + more,
+        dwell: 0,
         detail: format!("{id} is marked as old, although {because}"),
     }
 }

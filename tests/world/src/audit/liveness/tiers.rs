@@ -34,6 +34,7 @@ impl Core {
                 duty: Duty::Holes(service, desired),
                 by: FunctionName::Microscale,
                 within: two_beats + millis(file.refill_after),
+                dwell: millis(file.refill_after),
                 detail: format!("{name} is left at {desired}, and {could} would fit beside all others"),
             });
         }
@@ -50,6 +51,7 @@ impl Core {
             duty: Duty::Room(service),
             by: FunctionName::Microscale,
             within: two_beats,
+            dwell: 0,
             detail: format!(
                 "{name} is left at {desired}: {wanted} wanted, and {could} would fit if lower tiers gave way"
             ),
