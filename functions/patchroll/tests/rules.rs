@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_model::decision::{HostStep, Step};
+use evenkeel_model::decision::{HostStep, ImageStep, Step};
 use evenkeel_model::fleet::{self, Fleet, Format, Refresh};
 use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
@@ -350,4 +350,32 @@ fn a_number_that_somebody_sets_while_a_wave_grows_is_left_alone() {
     // It may be an old answer, or a person.
     story.later += Duration::from_secs(5);
     assert_eq!(raised(&story.turn()), 0);
+}
+
+#[test]
+fn old_images_are_deleted_but_for_those_that_hosts_run() {
+    let bake = "[patch.bake]\nbase_image_parameter = \"/base\"\nkeep = 1";
+    let mut story = Story::new(1, 9, 3, bake);
+    for instance in &mut story.seen.instances {
+        instance.image = Some("ami-2".parse().unwrap());
+    }
+    story.board.orders.add(now(), start(None));
+    let _bakes = story.turn();
+    let roll = story.state.roll.as_ref().unwrap().id.clone();
+    let image = |id: &str, roll: &str, day: u32| json!({ "id": id, "name": id, "state": "available", "created": format!("2026-01-0{day}T00:00:00Z"), "roll": roll });
+    let images = [image("ami-1", "r-1", 1), image("ami-2", "r-2", 2), image("ami-3", roll.as_str(), 4)];
+    let bakery = json!({ "base": { "Ok": "ami-0" }, "builders": [], "images": images });
+    story.seen.bakery = Some(serde_json::from_value(bakery).unwrap());
+    story.seen.templates.as_mut().unwrap()[0].image = Some("ami-3".parse().unwrap());
+    story.later = Duration::from_secs(600);
+    let outlook = story.turn();
+    let deleted: Vec<&str> = outlook
+        .steps
+        .iter()
+        .filter_map(|planned| match &planned.step {
+            Step::Image(ImageStep::DeleteImage { image }) => Some(image.as_str()),
+            Step::Image(_) | Step::Host(_) | Step::SetDesiredCount { .. } | Step::Roll(_) => None,
+        })
+        .collect();
+    assert_eq!(deleted, ["ami-1"], "{:?}", outlook.steps);
 }

@@ -161,6 +161,8 @@ impl Desk {
 struct Watcher {
     maximum: Mutex<Option<u32>>,
     looks: Mutex<u32>,
+    /// A look takes no time.
+    quick: bool,
     /// What happens while it looks for the first time.
     meanwhile: Mutex<Option<Meanwhile>>,
 }
@@ -201,7 +203,9 @@ impl Function<Desk> for Watcher {
     type View = Shown;
 
     async fn observe(&self, given: &Given<'_, Nothing>, desk: &Desk, _: Timestamp) -> Answer<Timestamp> {
-        desk.later(1);
+        if !self.quick {
+            desk.later(1);
+        }
         *self.looks.lock().unwrap() += 1;
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(meanwhile) = meanwhile {
@@ -360,6 +364,20 @@ fn a_last_write_that_is_refused_gives_the_lease_back() {
     let ended = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap();
     assert!(ended.is_err(), "{ended:?}");
     assert_eq!(desk.lease()["holder"], serde_json::Value::Null);
+}
+
+#[test]
+fn who_is_woken_all_the_time_looks_five_times_and_then_once_a_second() {
+    let (desk, process, news) = (Desk::new(), process(), Notices::default());
+    let watcher = Watcher { quick: true, ..Watcher::default() };
+    let began = *desk.now.lock().unwrap();
+    for _ in 0..12 {
+        let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+        assert!(run(&watcher, &desk, &process, call).now_or_never().unwrap().unwrap().held);
+    }
+    let took = desk.now.lock().unwrap().duration_since(began).as_secs();
+    assert_eq!(*watcher.looks.lock().unwrap(), 12);
+    assert!((6..=7).contains(&took), "{took} s");
 }
 
 #[test]
