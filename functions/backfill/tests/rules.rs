@@ -361,7 +361,7 @@ fn hosts_whose_agents_stay_away_are_replaced_unless_half_of_all_are_away() {
             said.extend(steps(&story.turn()));
             story.has("burst", 1);
         }
-        assert_eq!(said.contains(&"drain base-1".to_owned()), goes, "{away} away: {said:?}");
+        assert_eq!(said.iter().any(|step| step.starts_with("drain base-1")), goes, "{away} away: {said:?}");
     }
 }
 

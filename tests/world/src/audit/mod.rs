@@ -159,12 +159,12 @@ impl Audit {
         // What a turn that was cut short meant to do is what it recorded; the next turn goes on from there.
         let meant = if clean { BTreeSet::new() } else { recorded };
         for seen in under.earlier.iter().chain([&under.seen]) {
-            let count = Count { fleet: &fleet, seen, meant: &meant };
+            let count = Count { fleet: &fleet, seen, meant: &meant, truly: counts };
             for problem in count.raises().chain(count.lowers()) {
                 self.violated(problem.0, now, problem.1);
             }
         }
-        let count = Count { fleet: &fleet, seen: &under.seen, meant: &meant };
+        let count = Count { fleet: &fleet, seen: &under.seen, meant: &meant, truly: counts };
         if clean
             && let Some(summary) = summary
             && summary.held
@@ -190,6 +190,8 @@ struct Count<'a> {
     seen: &'a Seen,
     /// Counts that were recorded and perhaps not set any more.
     meant: &'a BTreeSet<(ServiceName, u32)>,
+    /// The services' counts as they truly are at the turn's end: an answer may be older than our own last write.
+    truly: &'a BTreeMap<ServiceName, u32>,
 }
 
 impl Count<'_> {
@@ -290,7 +292,8 @@ impl Count<'_> {
                 let higher = self.fleet.services.iter().filter(|other| other.priority < file.priority);
                 higher.map(|other| &other.name).any(|other| {
                     let meant = self.meant.iter().filter(|(name, _)| name == other).map(|(_, count)| *count).max();
-                    self.left_at(other).max(meant.unwrap_or(0)) > self.staying(other)
+                    let truly = self.truly.get(other).copied().unwrap_or(0);
+                    self.left_at(other).max(meant.unwrap_or(0)).max(truly) > self.staying(other)
                 })
             };
             (*count < live.min(wanted) && !higher_starts()).then(|| {
