@@ -70,7 +70,7 @@ async fn the_newest_period_that_is_over_counts() {
         // What failed on one page and came on the next.
         Signal::Value { value: 2.5, at: at("2026-01-05T00:09:30Z") },
         Signal::Unknown("metric c/d: InternalError".to_owned()),
-        Signal::Unknown("no data of metric e/f".to_owned()),
+        Signal::Unknown("the answer is not complete for metric e/f".to_owned()),
         Signal::Value { value: 50.0, at: at("2026-01-05T00:10:00Z") },
     ];
     assert_eq!(found, expect);
@@ -87,6 +87,27 @@ async fn the_newest_period_that_is_over_counts() {
     assert_eq!(stat["Metric"]["Dimensions"], json!([{ "Name": "Queue", "Value": "q" }]));
     assert_eq!(asked["StartTime"].as_f64().unwrap() as i64 % 60, 0);
     assert_eq!(asked["EndTime"].as_f64().unwrap() as i64, now().as_second());
+}
+
+#[tokio::test]
+async fn no_data_mean_zero_only_where_the_file_says_so_and_the_answer_is_complete() {
+    let fake = Fake::new(|_| {
+        let empty = |id: &str, code: &str| json!({ "Id": id, "Timestamps": [], "Values": [], "StatusCode": code });
+        let codes = [("m0", "Complete"), ("m1", "Complete"), ("m2", "PartialData"), ("m3", "Forbidden")];
+        let results: Vec<Value> = codes.iter().map(|(id, code)| empty(id, code)).collect();
+        Reply::Cbor(json!({ "MetricDataResults": results }))
+    });
+    let zero = |name: &str| MetricSource { missing: Missing::Zero, ..source(name, 60) };
+    let sources = [source("a/held", 60), zero("a/quiet"), zero("a/part"), zero("a/denied"), zero("a/left-out")];
+    let unknown = |because: &str| Signal::Unknown(because.to_owned());
+    let expect = [
+        unknown("no data of metric a/held"),
+        Signal::Value { value: 0.0, at: now() },
+        unknown("the answer is not complete for metric a/part"),
+        unknown("metric a/denied: Forbidden"),
+        unknown("the answer is not complete for metric a/left-out"),
+    ];
+    assert_eq!(fake.aws().metrics(&sources).await.unwrap(), expect);
 }
 
 #[tokio::test]

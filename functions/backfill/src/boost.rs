@@ -87,13 +87,13 @@ impl Look<'_, '_> {
         for alarm in &self.policy.alarms {
             match self.seen.alarms.get(alarm) {
                 Some(Signal::Alarm { firing: true, since: _ }) => firing = Some(true),
-                Some(Signal::Alarm { firing: false, since: _ } | Signal::Value { .. } | Signal::Backlog { .. }) => {}
+                Some(Signal::Alarm { firing: false, since: _ }) => {}
                 Some(Signal::Unknown(because)) => {
                     let (alarm, because) = (alarm.clone(), because.clone());
                     report.waits.push(Wait::Host(HostWait::UnknownAlarm { alarm, because }));
                     firing = firing.filter(|firing| *firing);
                 }
-                None => firing = firing.filter(|firing| *firing),
+                Some(Signal::Value { .. } | Signal::Backlog { .. }) | None => firing = firing.filter(|firing| *firing),
             }
         }
         firing

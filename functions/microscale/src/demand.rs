@@ -104,8 +104,7 @@ fn measured(source: &MetricSource, signal: Option<&Signal>, now: Timestamp) -> R
     if late && source.missing == Missing::Zero {
         return Ok((0.0, now));
     }
-    let (value, at) = fresh(signal, valid, now)?;
-    Ok((value, at))
+    fresh(signal, valid, now)
 }
 
 /// What waits in a queue, and what is in flight; all of a plain value waits.

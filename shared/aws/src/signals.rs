@@ -34,7 +34,8 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// What is known of a metric: its newest point, or CloudWatch's word for why there is none, where it has one.
+/// What is known of a metric: its newest point, or CloudWatch's word for why there is none, where it has one. `Complete` is
+/// the only one by which there are no data; what an answer leaves out is not known.
 pub(crate) type Newest = Result<Point, Option<StatusCode>>;
 
 #[cfg(feature = "sqs")]
@@ -71,9 +72,14 @@ impl Aws {
         let newest = self.newest(asks).await?;
         let signal = |source: &MetricSource| match places.get(source).and_then(|&place| newest.get(place)) {
             Some(Ok(Point { begin, value })) => Signal::Value { value: *value, at: *begin + source.period },
+            Some(Err(Some(StatusCode::Complete))) => match source.missing {
+                Missing::Zero => Signal::Value { value: 0.0, at: self.now() },
+                Missing::Hold => Signal::Unknown(format!("no data of metric {}", source.metric)),
+            },
             Some(Err(Some(code))) => Signal::Unknown(format!("metric {}: {}", source.metric, code.as_str())),
-            Some(Err(None)) if source.missing == Missing::Zero => Signal::Value { value: 0.0, at: self.now() },
-            Some(Err(None)) | None => Signal::Unknown(format!("no data of metric {}", source.metric)),
+            Some(Err(None)) | None => {
+                Signal::Unknown(format!("the answer is not complete for metric {}", source.metric))
+            }
         };
         Ok(sources.iter().map(signal).collect())
     }
@@ -159,5 +165,7 @@ fn note_newest(newest: &mut BTreeMap<String, Newest>, period: Duration, result: 
         newest.insert(query.to_owned(), Ok(point));
     } else if let Some(code @ (StatusCode::Forbidden | StatusCode::InternalError)) = result.status_code() {
         newest.insert(query.to_owned(), Err(Some(code.clone())));
+    } else if result.status_code() == Some(&StatusCode::Complete) {
+        newest.entry(query.to_owned()).or_insert(Err(Some(StatusCode::Complete)));
     }
 }
