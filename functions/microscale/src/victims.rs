@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_model::Resources;
 use evenkeel_model::observed::Placement;
 
-use crate::books::{Books, Cleared};
+use crate::books::{Books, Cleared, Live};
 
 /// How much looking a plan may do, over all its searches, in visits to a host.
 #[derive(Clone)]
@@ -359,14 +359,16 @@ fn any_victims(books: &Books<'_>, newcomer: usize, lowerings: &[Lowering]) -> u3
     let gained: u32 = sure.keys().map(|&host| slots(host, Resources::default()) - books.slots_on(newcomer, host)).sum();
     let partly = lowerings.iter().filter(|lowering| !whole(lowering)).map(|lowering| {
         let service = &books.services[lowering.service];
-        let steps = service.on.iter().flat_map(|live| {
-            let base = slots(live.host, Resources::default());
-            let gains = (0..=live.tasks).map(|gone| slots(live.host, service.gives_back.scaled(gone)) - base);
-            hull_steps(&gains.collect::<Vec<_>>())
-        });
-        // Protected tasks may be spared.
-        let stopped = service.on.iter().map(|live| live.tasks - live.protected).sum::<u32>().min(lowering.count);
-        cheapest(steps.collect(), stopped)
+        let among = |may_go: fn(&Live) -> u32| {
+            let steps = service.on.iter().flat_map(|live| {
+                let base = slots(live.host, Resources::default());
+                let gains = (0..=may_go(live)).map(|gone| slots(live.host, service.gives_back.scaled(gone)) - base);
+                hull_steps(&gains.collect::<Vec<_>>())
+            });
+            cheapest(steps.collect(), lowering.count.min(service.on.iter().map(may_go).sum()))
+        };
+        // Protected tasks may be stopped like any other, or spared.
+        among(|live| live.tasks).min(among(|live| live.tasks - live.protected))
     });
     gained + partly.max().unwrap_or(0)
 }
