@@ -40,6 +40,8 @@ pub(crate) struct ServiceBook<'a> {
     pub(crate) ecs: Option<&'a EcsService>,
     /// Its count, as far as is known; zero where the cluster has no such service.
     pub(crate) desired: u32,
+    /// What its count may be instead: it was written, and nobody knows whether ECS took it.
+    pub(crate) perhaps: Option<u32>,
     /// What a stopped task is sure to give back: the smallest of those that live.
     pub(crate) gives_back: Resources,
     /// All that live need what a new task needs: none is of another revision.
@@ -250,6 +252,7 @@ impl<'a> ServiceBook<'a> {
             file,
             ecs,
             desired: ecs.map_or(0, |ecs| ecs.desired),
+            perhaps: None,
             gives_back: ecs.map_or(Resources::default(), |ecs| ecs.task.resources),
             alike: true,
             on: Vec::new(),

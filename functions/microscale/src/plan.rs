@@ -283,8 +283,7 @@ impl Planning<'_, '_> {
             let book = &self.books.services[change.rank];
             let service = book.name().clone();
             if let Some(memory) = state.services.get_mut(&service) {
-                memory.writing = Some(change.to);
-                memory.changed = Some(self.now);
+                memory.begins(change.to, self.now);
             }
             let (from, to) = (change.from, change.to);
             // A raise that has room only when others have gone waits for those who go, whyever they do.
@@ -308,12 +307,13 @@ impl Planning<'_, '_> {
 
     fn change(&self, rank: usize) -> Option<Change> {
         let book = &self.books.services[rank];
-        let from = book.desired;
         let live = book.live();
         let granted = self.grants.granted(rank);
         let kept = live - self.grants.lowered(rank);
         // The first grants are for those that move, without a change of the count.
         let to = kept + granted.saturating_sub(self.grants.still_moving(rank));
+        // An answer may be older than a write that was not confirmed: what is right by it may be wrong by that.
+        let from = if to == book.desired { book.perhaps.unwrap_or(to) } else { book.desired };
         let why = match &self.courses[rank] {
             Course::HandsOff => return None,
             Course::Want { makes_room: Some((service, starts)), .. }

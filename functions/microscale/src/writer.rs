@@ -48,6 +48,7 @@ fn set_by_others(book: &mut ServiceBook<'_>, memory: &mut Memory, now: Timestamp
         }
     }
     memory.count_is(book.desired, memory.changed.unwrap_or(now));
+    book.perhaps = memory.writing.filter(|writing| *writing != book.desired);
     match memory.foreign_until {
         Some(until) if now < until => Some(Wait::ForeignWriter { service, wrote: book.desired, found: book.desired }),
         Some(_) | None => {
@@ -58,9 +59,23 @@ fn set_by_others(book: &mut ServiceBook<'_>, memory: &mut Memory, now: Timestamp
 }
 
 impl Memory {
+    /// A count is about to be written. One that was perhaps written before may be what a late answer says.
+    pub(crate) fn begins(&mut self, count: u32, now: Timestamp) {
+        self.changed = Some(now);
+        if let Some(perhaps) = self.writing.replace(count) {
+            self.was(perhaps, count, now);
+        }
+    }
+
     /// The count is `count` since `at`; an answer that comes late may say what it was before.
     pub(crate) fn count_is(&mut self, count: u32, at: Timestamp) {
-        if let Some(before) = self.wrote.replace(count).filter(|before| *before != count) {
+        if let Some(before) = self.wrote.replace(count) {
+            self.was(before, count, at);
+        }
+    }
+
+    fn was(&mut self, before: u32, count: u32, at: Timestamp) {
+        if before != count {
             self.replaced.retain(|(other, _)| *other != before && *other != count);
             self.replaced.push((before, at));
         }

@@ -8,7 +8,7 @@ use evenkeel_microscale::{State, moves_off, plan};
 use evenkeel_model::Timestamp;
 use evenkeel_model::decision::{Step, Why};
 use evenkeel_model::fleet::{self, Fleet, Format};
-use evenkeel_model::observed::{HandsOff, HostStatus, Observed, Signal, TaskPhase};
+use evenkeel_model::observed::{HandsOff, HostStatus, Observed, Placement, Signal, TaskPhase};
 use evenkeel_model::report::Wait;
 use evenkeel_turn::{Board, Given, Outlook};
 use serde_json::{Value, json};
@@ -115,6 +115,21 @@ fn lowers_come_first_and_raises_that_rely_on_them_need_them() {
     assert_eq!(counts(&outlook), ["low 10 -> 7", "web 6 -> 9"]);
     assert_eq!(outlook.steps[1].needs, [0]);
     assert!(matches!(&outlook.steps[0].why, Why::MakesRoom { service, starts: 3 } if service.as_str() == "web"));
+}
+
+#[test]
+fn all_that_nothing_protects_makes_room_where_choices_are_too_many_to_try() {
+    let mut story = Story::new(10, 0, 80, 20.0);
+    story.seen.services[0].task.resources = serde_json::from_value(json!({ "cpu": 512, "memory": 1024 })).unwrap();
+    story.seen.services[1].strategy = vec![Placement::Random];
+    for (number, task) in story.seen.tasks.iter_mut().enumerate() {
+        task.protected = number % 10 < 5;
+    }
+    assert_eq!(
+        counts(&story.turn()).last().map(String::as_str),
+        Some("web 0 -> 20"),
+        "half of the hosts can be cleared"
+    );
 }
 
 #[test]
@@ -257,6 +272,31 @@ fn an_old_answer_is_not_taken_for_a_foreign_writer() {
     assert_eq!(found(&mut story, Some(9)), (false, vec!["web 9 -> 12".to_owned()]));
     // A count that we never set is foreign at once.
     assert!(found(&mut story, Some(5)).0);
+}
+
+#[test]
+fn a_count_that_was_perhaps_written_is_written_again_where_another_is_right() {
+    let mut story = Story::new(2, 6, 0, 6.0);
+    story.a_turn_passes();
+    story.wants(3.0);
+    story.a_turn_passes();
+    story.later(61);
+    let of_web = |outlook: &Outlook<State>| {
+        counts(outlook).into_iter().filter(|step| step.starts_with("web")).collect::<Vec<_>>()
+    };
+    // The turn is killed after its step, or before it: the next is told 6 in either case, by an old answer or by a true one.
+    assert_eq!(of_web(&story.turn()), ["web 6 -> 3"]);
+    let mut risen = story.clone();
+    risen.wants(6.0);
+    let outlook = risen.turn();
+    assert_eq!(of_web(&outlook), ["web 3 -> 6"]);
+    // An answer from between the two is nobody else's.
+    risen.seen.services[0].desired = 3;
+    assert!(!risen.turn().report.waits.iter().any(|wait| matches!(wait, Wait::ForeignWriter { .. })));
+    assert_eq!(of_web(&story.turn()), ["web 6 -> 3"]);
+    story.seen.services[0].desired = 3;
+    story.seen.tasks.retain(|task| !["web-3", "web-4", "web-5"].contains(&task.id.as_str()));
+    assert_eq!(of_web(&story.turn()), Vec::<String>::new(), "it was taken");
 }
 
 #[test]
