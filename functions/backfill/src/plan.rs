@@ -149,6 +149,8 @@ impl Planning<'_, '_> {
                 }
             } else if host.is_none() && self.given.fleet.cluster.is_some() && memory.loss.is_none() {
                 // Not known: seen to when it is shown again.
+            } else if memory.loss.is_none() && host.is_some() && memory.may_drain(self.given.now) {
+                // That it takes tasks may be an answer from before it was told to drain.
             } else {
                 memory.back = false;
                 let own = |out: &Out| out.by == FunctionName::Backfill && out.cause != OutCause::Lost;
@@ -197,7 +199,8 @@ impl Planning<'_, '_> {
                 memory.loss.is_some_and(|loss| loss.cause == LossCause::Interruption) && memory.leaving.is_none()
             });
             let is = self.state.hosts.get(**id).is_some_and(|memory| memory.loss.is_some());
-            was && !is && kept.host.is_some_and(|host| host.status == HostStatus::Draining)
+            let told = self.state.hosts.get(**id).is_some_and(|memory| memory.may_drain(self.given.now));
+            was && !is && kept.host.is_some_and(|host| host.status == HostStatus::Draining || told)
         };
         let spared: Vec<&InstanceId> = hosts.all.iter().filter(spared).map(|(id, _)| *id).collect();
         for id in spared {
@@ -210,6 +213,13 @@ impl Planning<'_, '_> {
     pub(crate) fn set_status(&mut self, ids: &[InstanceId], status: HostStatus, why: &HostWhy) {
         if self.given.fleet.cluster.is_none() {
             return;
+        }
+        if status == HostStatus::Draining {
+            for id in ids {
+                if let Some(memory) = self.state.hosts.get_mut(id) {
+                    memory.told = Some(self.given.now);
+                }
+            }
         }
         for hosts in ids.chunks(HostStep::MOST_HOSTS) {
             let step = Step::Host(HostStep::SetStatus { hosts: hosts.to_vec(), status });

@@ -9,7 +9,7 @@ use evenkeel_model::groups::RefusalKind;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::{Entries, GroupName, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::window::Window;
-use evenkeel_turn::{Applied, Notices, Remembers};
+use evenkeel_turn::{Applied, Notices, OLD_ANSWERS, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,6 +79,9 @@ pub struct HostMemory {
     /// Since when somebody else has it drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drains: Option<Timestamp>,
+    /// When we told it last to drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Timestamp>,
     /// It is taken from us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
@@ -106,6 +109,7 @@ impl HostMemory {
             in_service: None,
             away: None,
             drains: None,
+            told: None,
             loss: None,
             leaving: None,
             back: false,
@@ -117,6 +121,11 @@ impl HostMemory {
     /// Whether it is a host of this pool.
     pub(crate) fn is_of(&self, pool: &Pool) -> bool {
         self.group.as_ref().map_or(self.pool == pool.name, |group| *group == pool.auto_scaling_group)
+    }
+
+    /// Whether it was told to drain so lately that an answer may show it as it was before.
+    pub(crate) fn may_drain(&self, now: Timestamp) -> bool {
+        self.told.is_some_and(|told| now.duration_since(told).unsigned_abs() < OLD_ANSWERS)
     }
 
     /// Whether something was begun with it that is not over: it drains, or is to take tasks again.

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use evenkeel_model::Timestamp;
 use evenkeel_model::report::Wait;
+use evenkeel_turn::OLD_ANSWERS;
 
 use crate::books::{Books, ServiceBook};
 use crate::state::{Memory, State};
 
 /// After somebody else set a count, it is left alone this long: no tug of war, and no forgotten override either.
 const FOREIGN_HOLD: Duration = Duration::from_secs(60);
-/// ECS may answer with the count from before a write for some seconds after it. Half a minute is more than enough, and
-/// the next tick sees what a person has set.
-const OLD_ANSWERS: Duration = Duration::from_secs(30);
-
 /// Why which service's count is not ours to set now, in the books' order. Where an answer is older than our last write, the
 /// books are corrected.
 pub(crate) fn left_alone(books: &mut Books<'_>, state: &mut State, now: Timestamp) -> Vec<Option<Wait>> {

@@ -125,6 +125,7 @@ impl<'a> Roster<'a> {
                     group: None,
                     since: given.now,
                     joined: false,
+                    changed: None,
                     launched: None,
                     image: None,
                 });

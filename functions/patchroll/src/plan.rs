@@ -364,9 +364,10 @@ impl Planning<'_, '_> {
         let roll = self.state.roll.take();
         let wave = roll.as_ref().and_then(|roll| roll.wave.as_ref());
         let roster = self.roster;
-        let notes = &self.state.hosts;
+        let (notes, now) = (&self.state.hosts, self.given.now);
         self.state.drained.retain(|id| {
-            let active = roster.cluster.get(id).is_some_and(|host| host.takes_tasks());
+            let told = notes.get(id).is_some_and(|note| note.may_look_unchanged(now));
+            let active = !told && roster.cluster.get(id).is_some_and(|host| host.takes_tasks());
             let in_wave = wave.is_some_and(|wave| wave.hosts.contains_key(id));
             !roster.is_gone(id, notes.get(id), self.seen.some_hosts) && (in_wave || !active)
         });
@@ -399,7 +400,7 @@ impl Planning<'_, '_> {
         };
         let (mut old, mut new): (Vec<InstanceId>, Vec<InstanceId>) = (Vec::new(), Vec::new());
         let mut marked = std::mem::take(&mut self.state.marked);
-        let (roster, notes, partial) = (self.roster, &self.state.hosts, self.seen.some_hosts);
+        let (roster, notes, partial, now) = (self.roster, &self.state.hosts, self.seen.some_hosts, self.given.now);
         marked.retain(|id| !roster.is_gone(id, notes.get(id), partial));
         let ids: BTreeSet<InstanceId> = roster.all.keys().copied().chain(&marked).cloned().collect();
         for id in ids {
@@ -407,12 +408,13 @@ impl Planning<'_, '_> {
             match (listed(&id), host.attributes.contains_key(HostStep::OLD)) {
                 (true, false) => old.push(id),
                 (false, true) => new.push(id),
-                (false, false) => {
+                (false, false) if !notes.get(&id).is_some_and(|note| note.may_look_unchanged(now)) => {
                     marked.remove(&id);
                 }
-                (true, true) => {}
+                (false, false) | (true, true) => {}
             }
         }
+        self.note_changed(&old);
         marked.extend(new.iter().chain(&old).cloned());
         self.state.marked = marked;
         let reasons = [(old, true, RollWhy::Unattractive), (new, false, RollWhy::NoLongerOld)];
@@ -420,6 +422,15 @@ impl Planning<'_, '_> {
             for hosts in hosts.chunks(HostStep::MOST_HOSTS).take(MOST_MARKS) {
                 let step = Step::Host(HostStep::Mark { hosts: hosts.to_vec(), old });
                 self.push(step, Why::Roll(why.clone()), true);
+            }
+        }
+    }
+
+    /// Until no answer can be so old, these are not believed to be as they were before.
+    fn note_changed(&mut self, hosts: &[InstanceId]) {
+        for id in hosts {
+            if let Some(note) = self.state.hosts.get_mut(id) {
+                note.changed = Some(self.given.now);
             }
         }
     }
@@ -443,7 +454,9 @@ impl Planning<'_, '_> {
 
     fn outlook(mut self, afresh: bool) -> Outlook<State> {
         let (drains, ends) = (std::mem::take(&mut self.drains), std::mem::take(&mut self.ends));
-        self.state.drained.extend(drains.iter().map(|(id, _)| id.clone()));
+        let drained: Vec<InstanceId> = drains.iter().map(|(id, _)| id.clone()).collect();
+        self.note_changed(&drained);
+        self.state.drained.extend(drained);
         self.set_status(drains, HostStatus::Draining);
         for (step, why) in ends {
             self.push(step, why, true);

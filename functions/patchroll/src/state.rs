@@ -8,7 +8,7 @@ use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::TemplateVersion;
 use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, RollId, TemplateId, Timestamp};
-use evenkeel_turn::{Applied, Notices, Remembers};
+use evenkeel_turn::{Applied, Notices, OLD_ANSWERS, Remembers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -128,6 +128,9 @@ pub struct HostNote {
     /// It was seen in the cluster.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,
+    /// When we had it drain or marked it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
     /// When it was launched, once EC2 has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launched: Option<Timestamp>,
@@ -137,6 +140,11 @@ pub struct HostNote {
 }
 
 impl HostNote {
+    /// Whether it was changed so lately that an answer may show it as it was before.
+    pub(crate) fn may_look_unchanged(&self, now: Timestamp) -> bool {
+        self.changed.is_some_and(|changed| now.duration_since(changed).unsigned_abs() < OLD_ANSWERS)
+    }
+
     /// Whether it was launched after `at`: as EC2 says, in whole seconds, rounded down; until it does, a host that was first
     /// seen after that was.
     pub(crate) fn came_after(&self, at: Timestamp) -> bool {

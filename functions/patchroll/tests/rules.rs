@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_model::decision::{HostStep, ImageStep, Step};
+use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{self, Fleet, Format, Refresh};
 use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
@@ -256,6 +256,23 @@ fn old_hosts_whose_new_ones_are_there_go_as_far_as_the_minimum_and_the_budget_al
     assert_eq!(goes(1, 1), 2, "one of three places in the budget is taken");
     assert_eq!(goes(1, 3), 0);
     assert_eq!(goes(9, 0), 0, "nine are there, and nine must be");
+}
+
+#[test]
+fn an_old_answer_does_not_hide_a_host_that_a_roll_left_draining() {
+    let mut story = first(1, 3);
+    story.board.orders.add(now(), start(None));
+    assert_eq!(story.drains(), ["base-1"]);
+    story.later = Duration::from_secs(5);
+    story.board.orders.add(now() + story.later, Ask::Roll { verb: RollVerb::Abort, pool: None, by: None });
+    assert_eq!(story.drains(), Vec::<String>::new(), "it is shown as it was before");
+    story.later = Duration::from_secs(10);
+    story.seen.hosts[0].status = HostStatus::Draining;
+    let back = |planned: &Planned| {
+        matches!(&planned.step, Step::Host(HostStep::SetStatus { hosts, status: HostStatus::Active })
+            if hosts.iter().any(|id| id.as_str() == "base-1"))
+    };
+    assert!(story.turn().steps.iter().any(back));
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub use fingerprint::fingerprint;
 pub use function::{Applied, Function, Given, Outlook, Remembers};
 pub use handled::Handled;
 pub use lease::Lease;
+pub use ports::OLD_ANSWERS;
 pub use record::feed_key;
 pub use retry::retry;
 pub use run::{Call, Limits, Summary, dry_run, run, state_key};

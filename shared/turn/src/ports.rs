@@ -17,6 +17,10 @@ use crate::ledger::{Item, Key, LedgerError, Write};
 
 pub use crate::port_error::{Answer, PortError};
 
+/// ECS may answer with what was there before a write for some seconds after it (it promises no more than that a change is
+/// seen in the end). Half a minute is more than enough, and the next tick sees what a person has set.
+pub const OLD_ANSWERS: Duration = Duration::from_secs(30);
+
 /// Time.
 pub trait Clock: Sync {
     /// Now.

@@ -168,3 +168,23 @@ fn a_host_that_a_silent_roll_left_draining_takes_tasks_again() {
     assert!(has(&done, &format!("activate {base}: patchroll had it drain")), "{done:?}");
     assert_eq!((story.host(&base).status, story.board.budget.outs.len()), (HostStatus::Active, 0));
 }
+
+#[test]
+fn an_old_answer_does_not_hide_that_a_host_which_stays_was_told_to_drain() {
+    let mut story = Story::new();
+    let _gone = story.lose_spot();
+    let _launched = story.minutes(4);
+    let burst = story.hosts("g-burst")[0].clone();
+    story.spot_is_back();
+    let done: Vec<String> = (0..15).flat_map(|_| story.minutes(1)).take_while(|step| !step.contains("drain")).collect();
+    assert_eq!(story.host(&burst).status, HostStatus::Draining, "{done:?}");
+    // It is needed again, and the answer is from before it was told to drain.
+    let _gone = story.lose_spot();
+    story.now += Duration::from_secs(5);
+    story.host(&burst).status = HostStatus::Active;
+    let _stays = story.turn();
+    story.host(&burst).status = HostStatus::Draining;
+    assert!(story.board.budget.outs.contains_key(&burst), "it is out still");
+    let done = story.minutes(1);
+    assert!(has(&done, &format!("activate {burst}")), "{done:?}");
+}
