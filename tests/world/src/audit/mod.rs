@@ -158,18 +158,20 @@ impl Audit {
         let clean = summary.is_some() && under.failed_calls == 0;
         // What a turn that was cut short meant to do is what it recorded; the next turn goes on from there.
         let meant = if clean { BTreeSet::new() } else { recorded };
+        let theirs = self.set_by_people(&under.seen, counts, now);
+        let theirs = &theirs;
         for seen in under.earlier.iter().chain([&under.seen]) {
-            let count = Count { fleet: &fleet, seen, meant: &meant, truly: counts };
+            let count = Count { fleet: &fleet, seen, meant: &meant, truly: counts, theirs };
             for problem in count.raises().chain(count.lowers()) {
                 self.violated(problem.0, now, problem.1);
             }
         }
-        let count = Count { fleet: &fleet, seen: &under.seen, meant: &meant, truly: counts };
+        let count = Count { fleet: &fleet, seen: &under.seen, meant: &meant, truly: counts, theirs };
         if clean
             && let Some(summary) = summary
             && summary.held
             && summary.rounds == 1
-            && let Some(detail) = count.preemption_not_taken(summary, counts, &self.set_by_people(now))
+            && let Some(detail) = count.preemption_not_taken(summary)
         {
             self.violated(4, now, detail);
         }
@@ -177,10 +179,16 @@ impl Audit {
 }
 
 impl Audit {
-    /// Services whose count somebody has set so lately that it may be one of ours in an old answer.
-    fn set_by_people(&self, now: Ms) -> BTreeSet<ServiceName> {
-        let lately = self.meddled.iter().filter(|(_, at)| now - **at <= OLD_ANSWERS);
-        lately.filter_map(|(service, _)| self.fleet.services.get(*service)).map(|file| file.name.clone()).collect()
+    /// Services whose count somebody has set so lately that it may be one of ours in an old answer, or that the turn was
+    /// told the count of before.
+    fn set_by_people(&self, told: &Seen, truly: &BTreeMap<ServiceName, u32>, now: Ms) -> BTreeSet<ServiceName> {
+        let unsure = |service: &&Service, at: Ms| {
+            let before = told.services.iter().find(|ecs| ecs.name == service.name).map(|ecs| ecs.desired);
+            let set = told.sets.iter().any(|(name, _)| *name == service.name);
+            now - at <= OLD_ANSWERS || (!set && before != truly.get(&service.name).copied())
+        };
+        let meddled = self.meddled.iter().filter_map(|(service, at)| Some((self.fleet.services.get(*service)?, *at)));
+        meddled.filter(|(service, at)| unsure(service, *at)).map(|(service, _)| service.name.clone()).collect()
     }
 }
 
@@ -192,6 +200,8 @@ struct Count<'a> {
     meant: &'a BTreeSet<(ServiceName, u32)>,
     /// The services' counts as they truly are at the turn's end: an answer may be older than our own last write.
     truly: &'a BTreeMap<ServiceName, u32>,
+    /// Services whose count somebody else has set, so that the turn could not know it for certain.
+    theirs: &'a BTreeSet<ServiceName>,
 }
 
 impl Count<'_> {
@@ -291,6 +301,9 @@ impl Count<'_> {
             let higher_starts = || {
                 let higher = self.fleet.services.iter().filter(|other| other.priority < file.priority);
                 higher.map(|other| &other.name).any(|other| {
+                    if self.theirs.contains(other) {
+                        return true;
+                    }
                     let meant = self.meant.iter().filter(|(name, _)| name == other).map(|(_, count)| *count).max();
                     let truly = self.truly.get(other).copied().unwrap_or(0);
                     self.left_at(other).max(meant.unwrap_or(0)).max(truly) > self.staying(other)
@@ -323,12 +336,7 @@ impl Count<'_> {
 
     /// Invariant 4, where it is plain: the highest tier's only service is short, and stopping every task of the lower
     /// tiers, where all may go, is certain to start more of it.
-    fn preemption_not_taken(
-        &self,
-        summary: &Summary,
-        counts: &BTreeMap<ServiceName, u32>,
-        by_people: &BTreeSet<ServiceName>,
-    ) -> Option<String> {
+    fn preemption_not_taken(&self, summary: &Summary) -> Option<String> {
         let top = self.fleet.services.iter().map(|service| service.priority).min()?;
         let mut first = self.fleet.services.iter().filter(|service| service.priority == top);
         let (service, None) = (first.next()?, first.next()) else { return None };
@@ -351,7 +359,7 @@ impl Count<'_> {
             | Wait::Refill { .. } => None,
         };
         let mut held_back: BTreeSet<ServiceName> = summary.report.waits.iter().filter_map(held_back).collect();
-        held_back.extend(by_people.iter().cloned());
+        held_back.extend(self.theirs.iter().cloned());
         let uncertain = self.seen.services.iter().any(|ecs| !ecs.constraints.is_empty() || !ecs.task.ports.is_empty());
         if held_back.contains(&service.name) || uncertain {
             return None;
@@ -362,7 +370,7 @@ impl Count<'_> {
             return None;
         }
         let wanted = self.wanted(service)?.min(service.ceiling());
-        let truly = counts.get(&service.name).copied().unwrap_or(0);
+        let truly = self.truly.get(&service.name).copied().unwrap_or(0);
         let left_at = self.set_in_it(&service.name).unwrap_or(truly);
         let may_go: BTreeSet<&ServiceName> = self
             .fleet
