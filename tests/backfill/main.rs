@@ -286,7 +286,7 @@ fn what_aws_plans_for_a_host_is_acted_on_a_day_ahead_and_not_at_all_when_it_is_o
     // The shop replaces hosts at risk; its window is on Sundays.
     let over = [("closed", None), ("upcoming", Some("RESOLVED"))];
     for (begins, over, asked) in
-        [(14 * DAY, None, 0), (DAY, None, 1), (14 * DAY, Some(over[0]), 0), (14 * DAY, Some(over[1]), 0)]
+        [(14 * DAY, None, 0), (DAY, None, 1), (4 * DAY, Some(over[0]), 0), (4 * DAY, Some(over[1]), 0)]
     {
         let mut world = shop(1);
         world.run_until(4 * MINUTE);
