@@ -62,12 +62,15 @@ impl Planning<'_, '_> {
         for (id, memory) in &mut self.state.hosts {
             let (Some(leaving), Some(kept)) = (memory.leaving, self.hosts.all.get(id)) else { continue };
             let on_purpose = matches!(leaving.why, LeavingWhy::Release | LeavingWhy::Rebalance) && !leaving.ending;
-            let still_here =
-                kept.host.map_or(alone, |host| host.status == HostStatus::Active && !memory.may_drain(self.given.now));
+            let still_here = kept.host.map_or(alone, |host| host.status == HostStatus::Active);
             if self.budget.out() > allowed && on_purpose && still_here && !kept.member.state.is_leaving() {
                 self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out: self.budget.out(), allowed }));
                 memory.leaving = None;
-                self.budget.outs.remove(id);
+                if memory.may_drain(self.given.now) {
+                    memory.back = true;
+                } else {
+                    self.budget.outs.remove(id);
+                }
             }
         }
     }

@@ -188,3 +188,33 @@ fn an_old_answer_does_not_hide_that_a_host_which_stays_was_told_to_drain() {
     let done = story.minutes(1);
     assert!(has(&done, &format!("activate {burst}")), "{done:?}");
 }
+
+#[test]
+fn a_host_that_was_perhaps_told_to_drain_stays_where_others_fell_out_meanwhile() {
+    let mut story = Story::new();
+    let _gone = story.lose_spot();
+    let _launched = story.minutes(4);
+    let burst = story.hosts("g-burst")[0].clone();
+    story.spot_is_back();
+    story.fleet.disruption.max_out = 1;
+    // The turn that chooses it dies before it says so to ECS.
+    let chosen = (0..15).any(|_| {
+        let _waited = story.minutes(1);
+        story.host(&burst).status == HostStatus::Draining
+    });
+    assert!(chosen, "{:?}", story.waits());
+    story.host(&burst).status = HostStatus::Active;
+    // One more than needed is on its way, so that the loss of another is made up for, and not yet repaid.
+    story.group("g-base").desired = 4;
+    story.joins.retain(|name| *name != "g-base");
+    story.live();
+    let gone = story.hosts("g-base")[0].clone();
+    story.warn(&gone);
+    story.now += Duration::from_secs(10);
+    let done = story.turn();
+    assert!(!has(&done, &format!("drain {burst}")), "{done:?}");
+    assert!(story.board.budget.outs.contains_key(&burst), "it may be out");
+    story.joins.push("g-base");
+    let _all_is_over = story.minutes(20);
+    assert!(story.board.budget.outs.is_empty(), "{:?}", story.board.budget);
+}
