@@ -261,13 +261,12 @@ impl Count<'_> {
     /// Invariant 2: no count above what fits, even if all tasks of the services that give some up were gone; none outside
     /// min..max as far as that fits.
     fn raises(&self) -> impl Iterator<Item = (u8, String)> {
-        let given_up: BTreeSet<&ServiceName> = self
-            .fleet
-            .services
-            .iter()
-            .map(|file| &file.name)
-            .filter(|name| self.left_at(name) < self.live(name))
-            .collect();
+        // A turn may be told the count of before its own last write.
+        let count = |name: &ServiceName| {
+            self.truly.get(name).map_or(self.left_at(name), |truly| self.left_at(name).min(*truly))
+        };
+        let names = self.fleet.services.iter().map(|file| &file.name);
+        let given_up: BTreeSet<&ServiceName> = names.filter(|name| count(name) < self.live(name)).collect();
         self.seen.sets.iter().flat_map(move |(name, count)| {
             let (live, slots) = (self.live(name), self.slots_without(name, |_, other| given_up.contains(other)));
             let feasible = live.saturating_add(slots);
