@@ -214,11 +214,9 @@ impl Planning<'_, '_> {
             let dwell = book.file.refill_after;
             // What would fit is known by granting it to a copy.
             let mut trial = self.grants.clone();
-            let open = match self.grants.lowered(rank) {
-                0 => trial.grant(rank, cap.saturating_sub(live)),
-                // A service that is giving way takes nothing in the same turn.
-                _ => 0,
-            };
+            // A service that is giving way takes nothing in the same turn; what just goes with its host is in nobody's way.
+            let gives_way = self.grants.lowered(rank) > book.moving;
+            let open = if gives_way { 0 } else { trial.grant(rank, cap.saturating_sub(live)) };
             let fits = live + open;
             if memory.window.is_empty() {
                 // Nothing is remembered: holes count from now on.

@@ -141,6 +141,20 @@ fn fill_that_moves_goes_before_others_are_raised() {
 }
 
 #[test]
+fn fill_takes_holes_although_some_of_it_cannot_leave_a_host_that_drains() {
+    let mut quay = Quay::new("priority = 5");
+    quay.wants("web", 0.0);
+    quay.host("ACTIVE", &[("low", 2)]);
+    quay.host("DRAINING", &[("low", 2)]);
+    quay.ecs("low").desired = 2;
+    let memory = json!({ "services": { "low": { "window": [["2026-01-04T23:59:50Z", 4]] } } });
+    let state = serde_json::from_value(memory).unwrap();
+    let board = Board::default();
+    let given = Given { fleet: &quay.fleet, state: &state, board: &board, now: quay.seen.at };
+    assert_eq!(counts(&plan(&given, &quay.seen)), ["low 2 -> 4"]);
+}
+
+#[test]
 fn what_moves_and_may_not_be_lowered_has_its_room_conceded() {
     // Of the same tier, held by its minimum, or not ours to set.
     for (batch, hands_off) in
