@@ -68,6 +68,26 @@ fn pausing_resuming_and_aborting_are_in_the_feed_once_with_the_name_that_was_giv
 }
 
 #[test]
+fn a_request_that_comes_twice_is_followed_once() {
+    for seed in 1..=5 {
+        let faults = Faults { doubled: 1.0, ..Faults::default() };
+        let mut world = world(fleet(SITE), SITE_SETUP, seed, faults, 0.0);
+        world.run_until(5 * MINUTE);
+        world.publish_versions(HostKind::Sound);
+        // Each comes once more within five seconds, when the next one was followed already.
+        for verb in [RollVerb::Start, RollVerb::Pause, RollVerb::Resume, RollVerb::Pause, RollVerb::Resume] {
+            world.roll(verb, None);
+            world.run_until(world.now() + 1_500);
+        }
+        world.run_until(40 * MINUTE);
+        let lines = said(&world);
+        let asked = ["start", "pause", "resume", "pause", "resume"];
+        assert_eq!(lines[..5], asked.map(|word| format!("{word} roll r-1: a manual request")), "seed {seed}");
+        assert!(lines[5].starts_with("end roll r-1, done: ") && lines.len() == 6, "seed {seed}: {lines:#?}");
+    }
+}
+
+#[test]
 fn a_window_and_an_event_are_in_the_feed_as_what_asked() {
     let text = SITE.replace("[patch]\n", "[patch]\nwindows = [\"daily 00:10-12:00 UTC\"]\n");
     let mut world = world(fleet(&text), SITE_SETUP, 3, Faults::default(), 0.0);

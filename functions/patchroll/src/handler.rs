@@ -116,13 +116,14 @@ impl Patchroll {
             Asks::DryRun(ask) => {
                 let suppose = |board: &mut evenkeel_turn::Board| {
                     if let Some(ask) = ask {
-                        board.orders.add(at, ask);
+                        board.orders.add(at, ask, None);
                     }
                 };
                 return Ok(Handled::Planned(Box::new(dry_run(&woken, ports, fleets, limits, suppose).await?)));
             }
             Asks::Order(ask) => {
-                order(ports, &fleet.name, at, &ask).await?;
+                let id = if let Trigger::Manual(manual) = trigger { manual.id.as_deref() } else { None };
+                order(ports, &fleet.name, at, &ask, id).await?;
                 Notices::default()
             }
             Asks::WhatIsLeft => {

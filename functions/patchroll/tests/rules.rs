@@ -63,7 +63,7 @@ impl Story {
 
     /// A roll is started by hand; its canary went well already.
     fn after_its_canary(mut self) -> Self {
-        self.board.orders.add(now(), start(None));
+        self.board.orders.add(now(), start(None), None);
         let outs = self.board.budget.clone();
         for number in 0..9 {
             self.is_out(&format!("other-{number}"));
@@ -175,14 +175,14 @@ fn a_wave_is_as_large_as_the_fleet_file_the_budget_and_the_minimum_allow() {
 #[test]
 fn the_first_wave_is_one_host() {
     let mut story = first(1, 3);
-    story.board.orders.add(now(), start(None));
+    story.board.orders.add(now(), start(None), None);
     assert_eq!(story.drains(), ["base-1"]);
 }
 
 #[test]
 fn a_roll_of_one_pool_lists_no_host_of_another() {
     let mut story = first(1, 3);
-    story.board.orders.add(now(), start(Some("spot")));
+    story.board.orders.add(now(), start(Some("spot")), None);
     assert_eq!(story.drains(), ["spot-1"]);
     assert_eq!(story.state.roll.unwrap().todo.len(), 0);
 }
@@ -280,7 +280,7 @@ fn a_finding_about_hosts_that_are_nobodys_here_or_newer_makes_no_roll_due() {
     let due = |host: &str, found: &str| {
         let mut story = Story::new(1, 9, 3, "windows = [\"daily 12:00-13:00 UTC\"]");
         let (because, hosts) = ("a finding".to_owned(), vec![host.parse().unwrap()]);
-        story.board.orders.add(found.parse().unwrap(), Ask::Due { because, refresh: Refresh::All, hosts });
+        story.board.orders.add(found.parse().unwrap(), Ask::Due { because, refresh: Refresh::All, hosts }, None);
         let outlook = story.turn();
         let waits = |wait: &Wait| matches!(wait, Wait::Roll(RollWait::OutsideWindow { .. }));
         assert_eq!(outlook.report.waits.iter().any(waits), outlook.state.due.is_some());
@@ -321,7 +321,7 @@ fn a_host_of_another_image_than_its_version_means_now_is_outdated() {
         for instance in &mut story.seen.instances {
             instance.image = Some("ami-1".parse().unwrap());
         }
-        story.board.orders.add(now(), start(None));
+        story.board.orders.add(now(), start(None), None);
         assert_eq!(story.drains(), goes, "{image}");
     }
 }
@@ -376,7 +376,7 @@ fn old_images_are_deleted_but_for_those_that_hosts_run() {
     for instance in &mut story.seen.instances {
         instance.image = Some("ami-2".parse().unwrap());
     }
-    story.board.orders.add(now(), start(None));
+    story.board.orders.add(now(), start(None), None);
     let _bakes = story.turn();
     let roll = story.state.roll.as_ref().unwrap().id.clone();
     let image = |id: &str, roll: &str, day: u32| json!({ "id": id, "name": id, "state": "available", "created": format!("2026-01-0{day}T00:00:00Z"), "roll": roll });

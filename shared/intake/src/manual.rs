@@ -57,7 +57,7 @@ pub(crate) fn read(object: &Object<'_>) -> Result<Reading, Malformed> {
         }
     };
     let at = object.has("at").then(|| exact_time(object, "at")).transpose()?;
-    Ok(Reading::Trigger(Trigger::Manual(Manual { at, fleet, request })))
+    Ok(Reading::Trigger(Trigger::Manual(Manual { at, fleet, request, id: None })))
 }
 
 /// Refuses fields that the verb has no use for, that are `null`, or that are there twice.

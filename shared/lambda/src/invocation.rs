@@ -27,7 +27,7 @@ const TIME_OTHERWISE: Duration = Duration::from_secs(20);
 pub struct Invocation<'a> {
     /// The payload.
     pub payload: &'a [u8],
-    /// The request's id, which no other invocation has.
+    /// The request's id, which no other invocation has but another try of the same.
     pub request: &'a str,
     /// When the function is killed.
     pub deadline: Timestamp,
@@ -84,7 +84,10 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
                 self.log.note(E::NAME, "unknown event", kind);
                 self.answer.fine(message);
             }
-            Ok(Reading::Trigger(trigger)) => self.trigger(trigger, message).await,
+            Ok(Reading::Trigger(trigger)) => {
+                let sent_as = message.map_or(self.invocation.request, MessageId::as_str);
+                self.trigger(&trigger.clone().sent_as(sent_as), message).await;
+            }
             Err(malformed) => {
                 self.counts.malformed += 1;
                 self.log.note(E::NAME, "malformed event", &malformed.to_string());

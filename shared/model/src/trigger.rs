@@ -102,6 +102,15 @@ impl Trigger {
         }
     }
 
+    /// The same as it was sent: under a name that it has however often it comes.
+    #[must_use]
+    pub fn sent_as(mut self, id: &str) -> Self {
+        if let Self::Manual(manual) = &mut self {
+            manual.id = Some(id.to_owned());
+        }
+        self
+    }
+
     /// How many beats have led to it, each asked for by the turn of the one before.
     #[must_use]
     pub const fn hops(&self) -> u32 {

@@ -82,10 +82,14 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// Adds one, and forgets the oldest beyond fifty.
-    pub fn add(&mut self, at: Timestamp, ask: Ask) {
+    /// Adds one, and forgets the oldest beyond fifty. What is called by the same name as one of them is that one: it has come
+    /// again.
+    pub fn add(&mut self, at: Timestamp, ask: Ask, id: Option<&str>) {
+        if id.is_some() && self.list.iter().any(|order| order.id.as_deref() == id) {
+            return;
+        }
         self.last += 1;
-        self.list.push(Order { number: self.last, at, ask });
+        self.list.push(Order { number: self.last, at, ask, id: id.map(str::to_owned) });
         let over = self.list.len().saturating_sub(MOST_ORDERS);
         self.list.drain(..over);
     }
@@ -100,6 +104,9 @@ pub struct Order {
     pub at: Timestamp,
     /// What is asked for.
     pub ask: Ask,
+    /// What its sender calls it: Lambda's and the queue's own name for a request stays the same when it comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// What patchroll is asked to do.
@@ -303,12 +310,18 @@ pub async fn try_again<P: Ledger>(ports: &P, fleet: &FleetName, now: Timestamp) 
     change(ports, &retried_key(fleet), |kept: &mut Timestamp| *kept = now.max(*kept)).await
 }
 
-/// Leaves an order for patchroll; its next turn follows it.
+/// Leaves an order for patchroll; its next turn follows it, once for each `id`.
 ///
 /// # Errors
 /// [`TurnError`] when the ledger does not take it.
-pub async fn order<P: Ledger>(ports: &P, fleet: &FleetName, at: Timestamp, ask: &Ask) -> Result<(), TurnError> {
-    change(ports, &orders_key(fleet), |kept: &mut Orders| kept.add(at, ask.clone())).await
+pub async fn order<P: Ledger>(
+    ports: &P,
+    fleet: &FleetName,
+    at: Timestamp,
+    ask: &Ask,
+    id: Option<&str>,
+) -> Result<(), TurnError> {
+    change(ports, &orders_key(fleet), |kept: &mut Orders| kept.add(at, ask.clone(), id)).await
 }
 
 /// Leaves notices for the turn that is under way, or the next.
@@ -382,6 +395,22 @@ pub(crate) fn orders_key(fleet: &FleetName) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_that_comes_again_under_its_name_is_the_same() {
+        let at = Timestamp::UNIX_EPOCH;
+        let ask = |verb| Ask::Roll { verb, pool: None, by: None };
+        let mut orders = Orders::default();
+        orders.add(at, ask(RollVerb::Pause), Some("one"));
+        orders.add(at, ask(RollVerb::Resume), Some("two"));
+        orders.add(at, ask(RollVerb::Pause), Some("one"));
+        assert_eq!(orders.list.len(), 2);
+        // Others ask the same, or say nothing of who they are.
+        orders.add(at, ask(RollVerb::Pause), Some("three"));
+        orders.add(at, Ask::Look, None);
+        orders.add(at, Ask::Look, None);
+        assert_eq!(orders.list.iter().map(|order| order.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    }
 
     #[test]
     fn a_doubled_or_late_notice_changes_nothing() {

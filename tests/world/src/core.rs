@@ -24,13 +24,26 @@ use crate::trouble::Trouble;
 use crate::turns::{Newest, TurnNo, Under};
 use crate::watched::Watched;
 
+/// A message to a function.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) to: FunctionName,
+    pub(crate) bytes: Arc<[u8]>,
+    /// What it is called, however often it comes.
+    pub(crate) id: u64,
+    /// So often it was tried before.
+    pub(crate) tries: u32,
+    /// How many messages of the function to itself have led to it, itself included.
+    pub(crate) chain: u32,
+}
+
 /// What happens next.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// A call of a turn is answered.
     Resume(TurnNo),
-    /// A message reaches a function; so often it was tried before.
-    Deliver { to: FunctionName, bytes: Arc<[u8]>, tries: u32, chain: u32 },
+    /// A message reaches a function.
+    Deliver(Message),
     /// The schedule's minute.
     Tick,
     /// ECS looks at a service.
@@ -156,6 +169,8 @@ pub(crate) struct Core {
     pub(crate) now: Ms,
     queue: BTreeMap<(Ms, u64), Event>,
     queued: u64,
+    /// Messages so far.
+    pub(crate) sent: u64,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) fleet_text: String,
     pub(crate) setup: Setup,
@@ -190,6 +205,7 @@ impl Core {
             now: 0,
             queue: BTreeMap::new(),
             queued: 0,
+            sent: 0,
             fleet_text: serde_json::to_string(fleet.as_ref()).unwrap_or_default(),
             cluster: Watched::default(),
             cloud: Watched::new(Cloud::new(&fleet, &setup)),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::clock::{Ms, timestamp};
 use crate::cluster::{HostNo, ServiceNo};
-use crate::core::{Core, Event};
+use crate::core::{Core, Event, Message};
 use crate::faults::EventFault;
 
 /// The account of all simulated ARNs.
@@ -43,7 +43,9 @@ impl Core {
         let bytes: Arc<[u8]> = payload.to_string().into_bytes().into();
         let streams = self.rng.own(to);
         let own = delay + streams.delivery.random_range(100..900);
-        let deliver = |bytes: &Arc<[u8]>| Event::Deliver { to, bytes: Arc::clone(bytes), tries: 0, chain };
+        self.sent += 1;
+        let id = self.sent;
+        let deliver = |bytes: &Arc<[u8]>| Event::Deliver(Message { to, bytes: Arc::clone(bytes), id, tries: 0, chain });
         match self.faults.of_event(streams.faults, promise == Promise::BestEffort) {
             EventFault::None => self.after(own, deliver(&bytes)),
             EventFault::Lost => {}

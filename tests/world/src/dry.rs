@@ -35,7 +35,7 @@ impl World {
     }
 
     fn asks(&self, request: Request) -> Trigger {
-        Trigger::Manual(Manual { at: None, fleet: self.lock().fleet.name.clone(), request })
+        Trigger::Manual(Manual { at: None, fleet: self.lock().fleet.name.clone(), request, id: None })
     }
 
     /// Lets the world go on until the answer is there.

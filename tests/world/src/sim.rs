@@ -22,7 +22,7 @@ use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, lease_ke
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Interruption;
 use crate::cloud::spot::Trace;
-use crate::core::{Core, Event};
+use crate::core::{Core, Event, Message};
 use crate::demand::Walk;
 use crate::faults::Faults;
 use crate::report::Report;
@@ -50,16 +50,6 @@ pub struct World {
     seed: u64,
     tally: Tally,
     forget_at: Ms,
-}
-
-/// A message that a turn works on.
-#[derive(Clone)]
-struct Message {
-    to: FunctionName,
-    bytes: Arc<[u8]>,
-    tries: u32,
-    /// How many messages of the function to itself have led to it, itself included.
-    chain: u32,
 }
 
 /// How turns ended.
@@ -156,7 +146,7 @@ impl World {
     pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::Resume(turn) => self.resume(turn),
-            Event::Deliver { to, bytes, tries, chain } => self.deliver(&Message { to, bytes, tries, chain }),
+            Event::Deliver(message) => self.deliver(&message),
             Event::Tick => self.tick(),
             Event::Reconcile(service) => self.lock().reconcile(service),
             Event::Runs(task) => self.lock().runs(task),
@@ -217,6 +207,7 @@ impl World {
                     let of_roll = rolls.then_some(self.roll_turns);
                     let about_a_host = matches!(trigger, Trigger::SpotInterruption(_));
                     let ports = Ports::new(Arc::clone(&self.core), turn, message.to);
+                    let trigger = trigger.sent_as(&format!("request-{}", message.id));
                     let work = work(message.to, ports, Arc::clone(&self.fleets), trigger, format!("turn-{turn}"));
                     {
                         let mut core = self.lock();
@@ -288,8 +279,7 @@ impl World {
             return;
         }
         let mut core = self.lock();
-        let Message { to, bytes, chain, .. } = message;
-        core.after(MINUTE * Ms::from(tries), Event::Deliver { to, bytes, tries, chain });
+        core.after(MINUTE * Ms::from(tries), Event::Deliver(Message { tries, ..message }));
     }
 
     /// What was wanted and what ran, over time.

@@ -16,6 +16,9 @@ pub struct Manual {
     pub fleet: FleetName,
     /// What is asked for.
     pub request: Request,
+    /// What its sender calls it, however often it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// What is asked for.
