@@ -2,9 +2,10 @@
 //! end, and what is not seen is neither gone nor done.
 
 use evenkeel_model::decision::Stuck;
+use evenkeel_model::templates::VersionSpec;
 use evenkeel_patchroll::Ending;
-use evenkeel_world::Faults;
 use evenkeel_world::clock::MINUTE;
+use evenkeel_world::Faults;
 
 use crate::{SHOP, SITE, SITE_SETUP, all_new, ended, feed, fleet, nothing_left, pool, shop, site, start, world};
 
@@ -50,6 +51,27 @@ fn a_pool_that_is_taken_out_of_the_file_is_not_taken_for_rolled() {
         assert!(old == 0 || given_up > 0, "{seconds} s: {ended:?}\n{:#?}", feed(&world));
         assert_eq!(ended.ending, Ending::Incomplete, "{seconds} s: {ended:?}");
         assert_eq!((world.draining(), world.marked_old()), (vec![], vec![]), "{seconds} s: {:#?}", feed(&world));
+    }
+}
+
+#[test]
+fn hosts_are_current_again_when_the_version_is_deleted_that_made_them_old() {
+    for strategy in ["terminate-first", "launch-first"] {
+        for seconds in MOMENTS {
+            let mut world = site("terminate-first", strategy, seconds);
+            world.set_spec(&pool("base"), VersionSpec::Latest);
+            start(&mut world);
+            world.run_until(5 * MINUTE + seconds * 1_000);
+            world.delete_version(&pool("base"));
+            world.run_until(world.now() + 2 * MINUTE + 10_000);
+            let (marked, old) = (world.marked_old(), world.versions(&pool("base")).get(&1).copied());
+            assert_eq!(marked, [], "{strategy}, {seconds} s: {:#?}", feed(&world));
+            world.run_until(60 * MINUTE);
+            assert!(world.versions(&pool("base")).get(&1) >= old.as_ref(), "{strategy}, {seconds} s");
+            assert_eq!(world.desired(&pool("base")), 5, "{strategy}, {seconds} s: {:#?}", feed(&world));
+            ended(&world);
+            nothing_left(&world);
+        }
     }
 }
 
