@@ -5,7 +5,7 @@ use evenkeel_model::decision::Stuck;
 use evenkeel_model::templates::VersionSpec;
 use evenkeel_patchroll::Ending;
 use evenkeel_world::clock::MINUTE;
-use evenkeel_world::Faults;
+use evenkeel_world::{Faults, HostKind};
 
 use crate::{SHOP, SITE, SITE_SETUP, all_new, ended, feed, fleet, nothing_left, pool, shop, site, start, world};
 
@@ -51,6 +51,27 @@ fn a_pool_that_is_taken_out_of_the_file_is_not_taken_for_rolled() {
         assert!(old == 0 || given_up > 0, "{seconds} s: {ended:?}\n{:#?}", feed(&world));
         assert_eq!(ended.ending, Ending::Incomplete, "{seconds} s: {ended:?}");
         assert_eq!((world.draining(), world.marked_old()), (vec![], vec![]), "{seconds} s: {:#?}", feed(&world));
+    }
+}
+
+#[test]
+fn hosts_that_were_behind_again_when_their_pool_was_taken_out_of_the_file_are_named() {
+    for seed in 1..=5 {
+        let mut world = shop("strategy = \"terminate-first\" ", "strategy = \"terminate-first\" ", seed);
+        start(&mut world);
+        while world.versions(&pool("base")).get(&2) != Some(&3) {
+            world.run_until(world.now() + 1_000);
+        }
+        world.publish_version(&pool("base"), HostKind::Sound);
+        world.run_until(world.now() + 3 * MINUTE);
+        let behind = world.hosts(&pool("base"));
+        world.edit_fleet(&without("[[pool]]\nname = \"base\""));
+        world.run_until(world.now() + 60 * MINUTE);
+        let ended = ended(&world);
+        let named = |host| ended.abandoned.get(host) == Some(&Stuck::NotListed);
+        assert!(behind.iter().all(named), "seed {seed}: {ended:?}\n{:#?}", feed(&world));
+        assert_eq!(ended.ending, Ending::Incomplete, "seed {seed}");
+        assert_eq!(world.report().invariant_violations, [], "seed {seed}");
     }
 }
 

@@ -17,7 +17,7 @@ use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
 use crate::hosts::{Kept, Roster};
 use crate::pairs::Wave;
 use crate::seen::Seen;
-use crate::state::{Ended, Roll, Stage, State};
+use crate::state::{Ended, HostNote, Roll, Stage, State};
 
 /// Rolls that are remembered after their end.
 const MOST_ENDED: usize = 10;
@@ -232,9 +232,21 @@ impl Planning<'_, '_> {
             })
     }
 
-    /// Hosts of groups that the fleet file does not name any more are nobody's to replace.
+    /// Hosts of groups that the fleet file does not name any more are nobody's to replace: those on the list, and those that
+    /// would have come to be on it, because their group launched something newer when it was looked at last.
     fn give_up_those_not_listed(&self, roll: &mut Roll) {
-        for id in roll.todo.extract_if(.., |id| !self.is_of_listed_group(id)) {
+        let before = self.given.state;
+        let concerned = |note: &HostNote| roll.pool.as_ref().is_none_or(|pool| *pool == note.pool);
+        let other_image = |note: &HostNote| {
+            let launches = before.targets.get(&note.pool).and_then(|target| target.image.as_ref());
+            launches.is_some() && note.image.is_some() && launches != note.image.as_ref()
+        };
+        let behind = before.hosts.iter().filter(|(id, note)| {
+            let newly = roll.stage == Stage::Rolling && !before.drained.contains(*id) && !self.is_of_listed_group(id);
+            newly && concerned(note) && other_image(note)
+        });
+        let behind: Vec<InstanceId> = behind.map(|(id, _)| id.clone()).collect();
+        for id in roll.todo.extract_if(.., |id| !self.is_of_listed_group(id)).chain(behind) {
             roll.abandoned.insert(id, Stuck::NotListed);
         }
     }

@@ -95,7 +95,10 @@ impl Audit {
     }
 
     /// The fleet file was edited.
-    pub(crate) fn file_edited(&mut self, fleet: Arc<Fleet>, _now: Ms) {
+    pub(crate) fn file_edited(&mut self, fleet: Arc<Fleet>, now: Ms) {
+        let names = |fleet: &Fleet| fleet.pools.iter().map(|pool| pool.auto_scaling_group.clone()).collect::<Vec<_>>();
+        let (before, after) = (names(&self.fleet), names(&fleet));
+        self.rolls.listed(&before, &after, now);
         self.fleet = fleet;
     }
 

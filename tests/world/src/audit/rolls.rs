@@ -45,6 +45,8 @@ pub(crate) struct RollAudit {
     left_at: Option<Ms>,
     /// Since when no host should be out, because none of a wave is.
     idle_since: Option<Ms>,
+    /// Groups that the fleet file does not name any more: since when.
+    unlisted: BTreeMap<GroupName, Ms>,
 }
 
 impl RollAudit {
@@ -55,6 +57,14 @@ impl RollAudit {
         let out = budget.outs.len();
         self.outs = budget.outs.keys().cloned().collect();
         (new > 0 && out > allowed).then(|| format!("{new} hosts noted as sent away: {out} are out, {allowed} may be"))
+    }
+
+    /// The fleet file named other groups before.
+    pub(super) fn listed(&mut self, before: &[GroupName], after: &[GroupName], now: Ms) {
+        for group in before.iter().filter(|group| !after.contains(group)) {
+            self.unlisted.insert(group.clone(), now);
+        }
+        self.unlisted.retain(|group, _| !after.contains(group));
     }
 
     /// A person has set a group's capacity.
@@ -73,11 +83,15 @@ impl RollAudit {
 impl Core {
     /// Whether an instance is not what its group launches, nor what it launched a moment ago.
     pub(super) fn is_behind(&self, one: &Instance) -> bool {
+        self.was_behind(one, self.now)
+    }
+
+    /// The same as it was at `now`.
+    fn was_behind(&self, one: &Instance, now: Ms) -> bool {
         let Some(course) = self.cloud.templates.course.get(&one.group) else { return false };
-        let mut recent = course
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| course.get(index + 1).is_none_or(|(until, _, _)| until + A_LOOK >= self.now));
+        let mut recent = course.iter().enumerate().filter(|(index, (since, _, _))| {
+            *since <= now && course.get(index + 1).is_none_or(|(until, _, _)| until + A_LOOK >= now)
+        });
         let same = |(_, (_, version, image)): (usize, &(Ms, u64, ImageId))| {
             one.version.version == *version && one.image == *image
         };
@@ -115,9 +129,18 @@ impl Core {
         let last = self.audit.rolls.roll.as_ref().filter(|roll| roll.id == ended.id);
         let (pool, refresh) = last.map_or((None, Refresh::Outdated), |roll| (roll.pool.clone(), roll.refresh));
         let began = since_begin(ended.started);
-        let concerned = |one: &&Instance| pool.as_ref().is_none_or(|pool| self.cloud.groups[one.group].pool == *pool);
+        // A group that the fleet file names no more is the fleet's until then.
+        let until = |one: &Instance| {
+            let unlisted = self.audit.rolls.unlisted.get(&self.cloud.groups[one.group].name);
+            unlisted.copied().unwrap_or(now)
+        };
+        let concerned = |one: &&Instance| {
+            let asked = pool.as_ref().is_none_or(|pool| self.cloud.groups[one.group].pool == *pool);
+            asked && until(one) >= began.max(one.launched)
+        };
         let stays = |one: &&Instance| one.phase == Phase::InService && !one.ended && !one.doomed && !one.aside;
-        let old = |one: &&Instance| self.is_behind(one) || (refresh == Refresh::All && one.launched < began);
+        let old =
+            |one: &&Instance| self.was_behind(one, until(one)) || (refresh == Refresh::All && one.launched < began);
         let left = self.cloud.instances.values().filter(concerned).filter(stays).find(old);
         if let Some(host) = left.map(|one| one.id.clone()) {
             self.audit.violated(8, now, format!("roll {} ends as done, and {host} is outdated", ended.id));
