@@ -128,6 +128,16 @@ fn a_hole_that_is_not_filled_is_missed() {
 }
 
 #[test]
+fn what_the_first_value_of_a_slow_metric_says_is_owed_once_it_can_be_known() {
+    let case = Case::shop_but("minute", |text| {
+        text.replace("statistic = \"Sum\", per = \"period\", period = \"10s\"", "period = \"60s\"")
+    });
+    let story = Story { case, level: 300.0, begin: nothing, stalls: Microscale, end: nothing, minutes: 10 };
+    story.misses("6 wanted, and");
+    story.is_clean();
+}
+
+#[test]
 fn a_wave_that_does_not_begin_is_missed() {
     let story = story(300.0, five_minutes, Patchroll, start_a_roll, 10);
     story.misses("could go, and nothing is done");

@@ -118,7 +118,9 @@ impl Core {
         let known = self.audit.liveness.needs.get(&service).into_iter().flatten();
         let least = self.known_after(service).map(|window| {
             let counts = known.clone().filter(|(at, _)| self.now - at <= window);
-            counts.map(|(_, needs)| needs.map_or(0, clamp)).min().unwrap_or(0)
+            let least = counts.map(|(_, needs)| needs.map_or(0, clamp)).min().unwrap_or(0);
+            // A demand is known to nobody before it has been there for so long: nor is the first of all.
+            if self.now < window { 0 } else { least }
         });
         let most = if file.fill { 0 } else { known.filter_map(|(_, needs)| needs.map(clamp)).max().unwrap_or(0) };
         (least.unwrap_or(0), most)
