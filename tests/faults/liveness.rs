@@ -138,6 +138,22 @@ fn what_the_first_value_of_a_slow_metric_says_is_owed_once_it_can_be_known() {
 }
 
 #[test]
+fn a_roll_that_was_let_go_on_while_patchroll_was_off_is_not_owed() {
+    let begin = |world: &mut World| {
+        five_minutes(world);
+        start_a_roll(world);
+        world.run_until(7 * MINUTE);
+        world.roll(RollVerb::Pause, None);
+        world.run_until(12 * MINUTE);
+        world.switch_off(Patchroll, true);
+        world.roll(RollVerb::Resume, None);
+        world.run_until(13 * MINUTE);
+        world.switch_off(Patchroll, false);
+    };
+    story(300.0, begin, Patchroll, nothing, 30).is_clean();
+}
+
+#[test]
 fn a_wave_that_does_not_begin_is_missed() {
     let story = story(300.0, five_minutes, Patchroll, start_a_roll, 10);
     story.misses("could go, and nothing is done");

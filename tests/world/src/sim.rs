@@ -12,7 +12,7 @@ use evenkeel_intake::{Reading, read};
 use evenkeel_microscale::{Microscale, State, handler as microscale};
 use evenkeel_model::fleet::{Fleet, Purchase, Service};
 use evenkeel_model::observed::Observed;
-use evenkeel_model::trigger::Trigger;
+use evenkeel_model::trigger::{Manual, Request, Trigger};
 use evenkeel_model::view::{DecisionView, Moment, View};
 use evenkeel_model::{FunctionName, InstanceId, PoolName};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
@@ -195,6 +195,14 @@ impl World {
     /// A message reaches the function: one turn for each trigger in it.
     fn deliver(&mut self, message: &Message) {
         if self.lock().does_not_run(message.to) {
+            let asks =
+                |trigger: &Trigger| matches!(trigger, Trigger::Manual(Manual { request: Request::Roll { .. }, .. }));
+            let mut core = self.lock();
+            let known = &mut core.audit.liveness;
+            let passed_over = message.to == FunctionName::Patchroll && known.is_off(message.to);
+            if passed_over && read(&message.bytes).triggers().any(asks) {
+                known.unheard();
+            }
             return;
         }
         for item in read(&message.bytes).items {

@@ -191,7 +191,7 @@ impl Liveness {
         self.found.get_or_insert(now);
     }
 
-    /// A message to patchroll was given up: what it asked for is not known to anybody.
+    /// A message to patchroll was given up, or came while it was switched off: what it asked for is not known to anybody.
     pub(crate) fn unheard(&mut self) {
         self.asked = None;
     }
