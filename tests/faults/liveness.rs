@@ -154,6 +154,18 @@ fn a_roll_that_was_let_go_on_while_patchroll_was_off_is_not_owed() {
 }
 
 #[test]
+fn a_function_that_is_switched_on_again_has_until_the_tick_that_wakes_it() {
+    let begin = |world: &mut World| {
+        world.switch_off(Microscale, true);
+        world.run_until(5 * MINUTE + 5_000);
+        world.switch_off(Microscale, false);
+    };
+    let story = story(300.0, begin, Microscale, nothing, 10);
+    story.misses("6 wanted, and");
+    story.is_clean();
+}
+
+#[test]
 fn a_wave_that_does_not_begin_is_missed() {
     let story = story(300.0, five_minutes, Patchroll, start_a_roll, 10);
     story.misses("could go, and nothing is done");

@@ -337,7 +337,9 @@ impl World {
 
     /// A person switches a function off (its concurrency is zero), or on again: nothing reaches it meanwhile.
     pub fn switch_off(&mut self, function: FunctionName, off: bool) {
-        self.lock().audit.liveness.switched(function, off);
+        let mut core = self.lock();
+        let now = core.now;
+        core.audit.liveness.switched(function, off, now);
     }
 
     /// Sabotage, for tests of the auditor: from now on a function does nothing, and the auditor believes that it should.

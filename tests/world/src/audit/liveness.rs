@@ -103,6 +103,8 @@ pub(crate) struct Liveness {
     sound: BTreeMap<FunctionName, [Option<Ms>; 2]>,
     /// Functions that are switched off.
     off: BTreeSet<FunctionName>,
+    /// When a function was last switched on again.
+    on_again: BTreeMap<FunctionName, Ms>,
     /// Hosts that a function has told to drain: which, when, and how long they have.
     drains: BTreeMap<HostNo, (FunctionName, Ms, Ms)>,
     /// Hosts that a roll has told to drain and that take tasks again: it has given them up, or is stopped.
@@ -202,12 +204,19 @@ impl Liveness {
     }
 
     /// A person switches a function off, or on again.
-    pub(crate) fn switched(&mut self, function: FunctionName, off: bool) {
+    pub(crate) fn switched(&mut self, function: FunctionName, off: bool, now: Ms) {
         if off {
-            self.off.insert(function)
+            self.off.insert(function);
         } else {
-            self.off.remove(&function)
-        };
+            self.off.remove(&function);
+            self.on_again.insert(function, now);
+        }
+    }
+
+    /// Whether nothing has woken a function since it was switched on again: its own beats have ceased, and come again with
+    /// the next tick.
+    fn waits_for_a_tick(&self, function: FunctionName, now: Ms) -> bool {
+        self.on_again.get(&function).is_some_and(|at| now < (at / MINUTE + 1) * MINUTE)
     }
 
     pub(crate) fn is_off(&self, function: FunctionName) -> bool {

@@ -57,7 +57,7 @@ impl Core {
             Mishap::Alarm(alarm) => self.signals.delete(&alarm, false),
             Mishap::Metric(service) => self.stop_metric(service, false),
             Mishap::File(text) => self.edit_file(&text),
-            Mishap::Function(function) => self.audit.liveness.switched(function, false),
+            Mishap::Function(function) => self.audit.liveness.switched(function, false, self.now),
             Mishap::Max(group, most) => self.set_max(group, most),
             Mishap::Version(group) => {
                 self.publish(group, HostKind::Sound);
@@ -102,7 +102,7 @@ impl Core {
                 self.ends_after(wait, Mishap::Metric(service));
             }
             (5, Some(function)) => {
-                self.audit.liveness.switched(function, true);
+                self.audit.liveness.switched(function, true, self.now);
                 self.ends_after(wait, Mishap::Function(function));
             }
             (6, _) => {

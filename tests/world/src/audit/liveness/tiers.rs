@@ -16,7 +16,8 @@ impl Core {
     pub(super) fn room(&self, service: ServiceNo) -> Option<Owed> {
         let file = &self.fleet.services[service];
         let (desired, name) = (self.cluster.services[service].desired, &file.name);
-        if !self.is_ours(service) || self.is_distrusted(service) || !self.is_listed(name) {
+        let asleep = self.audit.liveness.waits_for_a_tick(FunctionName::Microscale, self.now);
+        if asleep || !self.is_ours(service) || self.is_distrusted(service) || !self.is_listed(name) {
             return None;
         }
         let two_beats = 2 * millis(self.fleet.beat) + A_TURN;
