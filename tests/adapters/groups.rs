@@ -88,6 +88,40 @@ async fn a_group_is_told_with_its_members_and_what_it_launches() {
     assert_eq!(group.template, Some(TemplateUse { id: id("lt-1"), version: VersionSpec::Latest }));
     assert_eq!(group.suspended, BTreeSet::from([Process::Launch]));
     assert_eq!(group.target_groups, [id("arn:tg/web")]);
+    assert!(!group.warm_pool, "so nobody asks what waits there");
+}
+
+#[tokio::test]
+async fn what_waits_in_a_warm_pool_is_told_in_pages_with_what_it_was_launched_from() {
+    let fake = Fake::new(|asked| {
+        if asked.action == "DescribeAutoScalingGroups" {
+            let inner = format!("{PLAIN}<WarmPoolConfiguration><MinSize>2</MinSize></WarmPoolConfiguration>");
+            return Reply::Xml(format!("<AutoScalingGroups>{}</AutoScalingGroups>", group("shop-spot", &inner)));
+        }
+        let first = asked.text("NextToken").is_empty();
+        let states =
+            if first { ["Warmed:Stopped", "Pending:Wait"] } else { ["Warmed:Running", "Warmed:Terminating:Wait"] };
+        let from = if first { 0 } else { 2 };
+        let page: String = states.iter().enumerate().map(|(number, state)| instance(from + number, state)).collect();
+        let next = if first { "<NextToken>more</NextToken>" } else { "" };
+        Reply::Xml(format!("<Instances>{page}</Instances>{next}"))
+    });
+    assert!(fake.aws().groups(&[id("shop-spot")]).await.unwrap()[0].warm_pool);
+    let found = fake.aws().warm_members(&id("shop-spot")).await.unwrap();
+    let told: Vec<_> = found.iter().map(|one| (one.id.as_str(), one.healthy, one.leaving)).collect();
+    assert_eq!(told, [("i-0", true, false), ("i-2", false, false), ("i-3", true, true)]);
+    assert_eq!(found[0].template, Some(TemplateVersion { id: id("lt-1"), version: 4 }));
+    let asked = &fake.asked("DescribeWarmPool")[0];
+    assert_eq!((asked.text("AutoScalingGroupName"), asked.text("MaxRecords")), ("shop-spot", "50"));
+}
+
+#[tokio::test]
+async fn an_instance_in_a_warm_pool_ends_by_its_health_and_only_there() {
+    let fake = Fake::new(|_| Reply::Xml(String::new()));
+    fake.aws().end_warm(&id("i-1")).await.unwrap();
+    let asked = &fake.asked("SetInstanceHealth")[0];
+    assert_eq!((asked.text("InstanceId"), asked.text("HealthStatus")), ("i-1", "Unhealthy"));
+    assert_eq!(asked.text("ShouldRespectGracePeriod"), "true", "one that has come into service since is not ended");
 }
 
 fn activity(minutes_ago: i64, status: &str, description: &str, message: &str) -> String {

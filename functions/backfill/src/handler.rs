@@ -270,7 +270,7 @@ impl<P: Ports> Function<P> for Backfill {
             (HostStep::SetStatus { hosts, status }, Some(cluster)) => ports.set_status(cluster, hosts, *status).await,
             // That it is in the feed is all.
             (HostStep::Lost { hosts: _ }, _) => Ok(()),
-            (HostStep::SetStatus { .. } | HostStep::Mark { .. }, _) => {
+            (HostStep::SetStatus { .. } | HostStep::Mark { .. } | HostStep::EndWarm { .. }, _) => {
                 Err(PortError::Refused(format!("not a step for a fleet like this: {step}")))
             }
             (HostStep::Terminate { host, pool: _, shrink }, _) => match ports.terminate(host, *shrink).await {

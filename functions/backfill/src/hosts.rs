@@ -115,6 +115,7 @@ fn recall(pool: &Pool, state: &State) -> Option<Group> {
         members,
         template: None,
         suspended: std::collections::BTreeSet::new(),
+        warm_pool: false,
         target_groups: Vec::new(),
     })
 }

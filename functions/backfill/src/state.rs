@@ -438,7 +438,7 @@ impl State {
                     }
                 }
             }
-            HostStep::SetStatus { .. } | HostStep::Mark { .. } | HostStep::Lost { .. } => {}
+            HostStep::SetStatus { .. } | HostStep::Mark { .. } | HostStep::Lost { .. } | HostStep::EndWarm { .. } => {}
             HostStep::Terminate { host, .. } => {
                 if let Some(leaving) = self.hosts.get_mut(host).and_then(|host| host.leaving.as_mut()) {
                     leaving.ending = done;

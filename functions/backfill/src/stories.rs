@@ -194,7 +194,7 @@ impl Story {
                 }
             }
             HostStep::Lost { .. } => {}
-            HostStep::Mark { .. } => panic!("{step}"),
+            HostStep::Mark { .. } | HostStep::EndWarm { .. } => panic!("{step}"),
         }
         Outcome::Done
     }

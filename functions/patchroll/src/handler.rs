@@ -422,6 +422,7 @@ async fn apply_to_hosts<P: Ports>(fleet: &Fleet, step: &HostStep, ports: &P) -> 
         (HostStep::SetStatus { hosts, status }, Some(cluster)) => ports.set_status(cluster, hosts, *status).await,
         (HostStep::Mark { hosts, old }, Some(cluster)) => ports.mark_old(cluster, hosts, *old).await,
         (HostStep::Terminate { host, pool: _, shrink }, _) => gone_is_fine(ports.terminate(host, *shrink).await),
+        (HostStep::EndWarm { host, pool: _ }, _) => gone_is_fine(ports.end_warm(host).await),
         (HostStep::Lost { .. }, _) => Ok(()),
         (HostStep::SetStatus { .. } | HostStep::Mark { .. }, None) => {
             Err(PortError::Refused("the fleet has no cluster".to_owned()))

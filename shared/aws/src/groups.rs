@@ -8,6 +8,8 @@ use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types::{
     Activity, AutoScalingGroup, Instance, InstanceRefreshStatus, LaunchTemplateSpecification, ScalingActivityStatusCode,
 };
+#[cfg(feature = "ec2")]
+use evenkeel_model::groups::WarmMember;
 use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind};
 use evenkeel_model::templates::{TemplateUse, TemplateVersion, VersionSpec};
 use evenkeel_model::{GroupName, InstanceId, TargetGroup, Timestamp};
@@ -19,6 +21,9 @@ use crate::error::port_error;
 
 /// Names in one call (Auto Scaling API reference, DescribeAutoScalingGroups).
 const MOST_NAMES: usize = 50;
+/// Instances in one page (Auto Scaling API reference, DescribeWarmPool).
+#[cfg(feature = "ec2")]
+const WARM_PAGE: i32 = 50;
 /// Groups in one page; it is 50 otherwise.
 const PAGE: i32 = 100;
 /// How far back refusals matter.
@@ -50,6 +55,24 @@ impl Aws {
             refusals.extend(refusal(&activity, at));
         }
         Ok(refusals)
+    }
+
+    /// There is no call for several groups. `Warmed:…` is every state of an instance in a warm pool (Auto Scaling user guide,
+    /// "Lifecycle state transitions for instances in a warm pool").
+    #[cfg(feature = "ec2")]
+    pub(crate) async fn asg_warm_members(&self, group: &GroupName) -> Answer<Vec<WarmMember>> {
+        let asked = self.autoscaling.describe_warm_pool().auto_scaling_group_name(group.as_str());
+        let mut next: Option<String> = None;
+        let mut found = Vec::new();
+        loop {
+            let page = asked.clone().max_records(WARM_PAGE).set_next_token(next);
+            let answer = page.send().await.map_err(port_error)?;
+            found.extend(answer.instances().iter().filter_map(warm_member));
+            next = answer.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// There is no call for several groups; the newest refresh of a group comes first, and only it can be under way.
@@ -105,6 +128,10 @@ impl evenkeel_turn::ports::ReadGroups for Aws {
         self.asg_groups(names).await
     }
 
+    async fn warm_members(&self, group: &GroupName) -> Answer<Vec<WarmMember>> {
+        self.asg_warm_members(group).await
+    }
+
     async fn refusals(&self, group: &GroupName) -> Answer<Vec<Refusal>> {
         self.asg_refusals(group).await
     }
@@ -136,6 +163,18 @@ impl ChangeGroups for Aws {
         terminate.send().await.map_err(port_error)?;
         Ok(())
     }
+
+    /// Says that the instance is unhealthy: its group ends it and launches another (Auto Scaling user guide, "View health
+    /// check status", on warm pools: "Custom health checks are also supported"). TerminateInstanceInAutoScalingGroup "cannot
+    /// be called on instances in a warm pool" (Auto Scaling API reference), and EC2's TerminateInstances passes by the
+    /// group's hooks and cannot be allowed for one group by its ARN. The grace period is respected, which instances in a
+    /// warm pool do not have: it protects one that has come into service since the look.
+    async fn end_warm(&self, host: &InstanceId) -> Answer<()> {
+        let unhealthy = self.autoscaling.set_instance_health().instance_id(host.as_str());
+        let unhealthy = unhealthy.health_status("Unhealthy").should_respect_grace_period(true);
+        unhealthy.send().await.map_err(port_error)?;
+        Ok(())
+    }
 }
 
 fn group(found: &AutoScalingGroup) -> Option<Group> {
@@ -154,6 +193,7 @@ fn group(found: &AutoScalingGroup) -> Option<Group> {
         zones: found.availability_zones().iter().filter_map(|zone| id(Some(zone))).collect(),
         members: found.instances().iter().filter_map(member).collect(),
         template: template.and_then(template_use),
+        warm_pool: found.warm_pool_configuration().is_some(),
         suspended: found.suspended_processes().iter().filter_map(|s| process(s.process_name()?)).collect(),
         target_groups,
     })
@@ -173,14 +213,32 @@ fn member(found: &Instance) -> Option<Member> {
     Some(Member {
         id: id(found.instance_id())?,
         state,
-        healthy: !found.health_status().is_some_and(|health| health.eq_ignore_ascii_case("unhealthy")),
+        healthy: is_healthy(found),
         zone: id(found.availability_zone()),
-        template: found.launch_template().and_then(|template| {
-            let version = template.version()?.parse().ok()?;
-            Some(TemplateVersion { id: id(template.launch_template_id())?, version })
-        }),
+        template: launched_from(found),
         protected: found.protected_from_scale_in().unwrap_or(false),
     })
+}
+
+/// An instance of a warm pool; none where it is in service already, or on its way there.
+#[cfg(feature = "ec2")]
+fn warm_member(found: &Instance) -> Option<WarmMember> {
+    let state = found.lifecycle_state()?.as_str().strip_prefix("Warmed:")?;
+    Some(WarmMember {
+        id: id(found.instance_id())?,
+        template: launched_from(found),
+        healthy: is_healthy(found),
+        leaving: state.starts_with("Terminat"),
+    })
+}
+
+fn is_healthy(found: &Instance) -> bool {
+    !found.health_status().is_some_and(|health| health.eq_ignore_ascii_case("unhealthy"))
+}
+
+fn launched_from(found: &Instance) -> Option<TemplateVersion> {
+    let template = found.launch_template()?;
+    Some(TemplateVersion { id: id(template.launch_template_id())?, version: template.version()?.parse().ok()? })
 }
 
 /// Without a version a group means `$Default` (Auto Scaling API reference, LaunchTemplateSpecification).

@@ -32,6 +32,9 @@ pub struct Group {
     /// Processes that somebody has suspended.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub suspended: BTreeSet<Process>,
+    /// `WarmPoolConfiguration`: it keeps instances beside those in service, which it shows only when asked for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warm_pool: bool,
     /// `TargetGroupARNs`: where its instances take traffic from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_groups: Vec<TargetGroup>,
@@ -89,6 +92,23 @@ pub struct Member {
     /// instance scale-in protection").
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected: bool,
+}
+
+/// An instance of a group's warm pool (Auto Scaling API reference, DescribeWarmPool).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmMember {
+    /// The EC2 instance.
+    pub id: InstanceId,
+    /// The launch template version that it was launched from, which it keeps when it comes into service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateVersion>,
+    /// What the group's health checks say: one that is not is replaced.
+    #[serde(default = "yes")]
+    pub healthy: bool,
+    /// The group ends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// `LifecycleState` of a group's instance, as far as it matters here (Auto Scaling user guide, "Instance lifecycle").

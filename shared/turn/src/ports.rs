@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_model::fleet::MetricSource;
-use evenkeel_model::groups::{Group, Refusal, SpotRequest};
+use evenkeel_model::groups::{Group, Refusal, SpotRequest, WarmMember};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Level, Signal, Task};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse, TemplateVersion};
 use evenkeel_model::{
@@ -86,6 +86,8 @@ pub trait ChangeHosts: Sync {
 pub trait ReadGroups: Sync {
     /// Those of the named groups that exist.
     fn groups(&self, names: &[GroupName]) -> impl Future<Output = Answer<Vec<Group>>> + Send;
+    /// What waits in the group's warm pool.
+    fn warm_members(&self, group: &GroupName) -> impl Future<Output = Answer<Vec<WarmMember>>> + Send;
     /// Launches of the group that were refused in the last hour, newest first.
     fn refusals(&self, group: &GroupName) -> impl Future<Output = Answer<Vec<Refusal>>> + Send;
     /// The spot requests of these instances, as far as there are any.
@@ -167,6 +169,8 @@ pub trait ChangeGroups: Sync {
     /// Ends an instance through its group; the group shrinks by it, or launches another. One that is gone already is
     /// [`PortError::NotFound`].
     fn terminate(&self, host: &InstanceId, shrink: bool) -> impl Future<Output = Answer<()>> + Send;
+    /// Has a group replace an instance of its warm pool. One that is gone already is [`PortError::NotFound`].
+    fn end_warm(&self, host: &InstanceId) -> impl Future<Output = Answer<()>> + Send;
 }
 
 /// Reads what demand is made from.

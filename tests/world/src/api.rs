@@ -45,6 +45,10 @@ pub(crate) enum Api {
     SetDesiredCapacity,
     /// Auto Scaling TerminateInstanceInAutoScalingGroup.
     TerminateInstance,
+    /// Auto Scaling DescribeWarmPool.
+    DescribeWarmPool,
+    /// Auto Scaling SetInstanceHealth.
+    SetInstanceHealth,
     /// EC2 DescribeSpotInstanceRequests.
     DescribeSpotRequests,
     /// EC2 DescribeLaunchTemplateVersions.
@@ -98,6 +102,8 @@ impl Api {
             Self::DescribeInstanceRefreshes => "autoscaling:DescribeInstanceRefreshes",
             Self::SetDesiredCapacity => "autoscaling:SetDesiredCapacity",
             Self::TerminateInstance => "autoscaling:TerminateInstanceInAutoScalingGroup",
+            Self::DescribeWarmPool => "autoscaling:DescribeWarmPool",
+            Self::SetInstanceHealth => "autoscaling:SetInstanceHealth",
             Self::DescribeSpotRequests => "ec2:DescribeSpotInstanceRequests",
             Self::DescribeTemplateVersions => "ec2:DescribeLaunchTemplateVersions",
             Self::DescribeInstances => "ec2:DescribeInstances",
@@ -126,6 +132,7 @@ impl Api {
                 | Self::PutAttributes
                 | Self::SetDesiredCapacity
                 | Self::TerminateInstance
+                | Self::SetInstanceHealth
                 | Self::CreateTemplateVersion
                 | Self::ModifyTemplate
                 | Self::RunInstances
@@ -152,7 +159,9 @@ impl Api {
             | Self::DescribeInstanceRefreshes
             | Self::SetDesiredCapacity
             | Self::UpdateGroup
-            | Self::TerminateInstance => Some((4, 20.0, 5.0)),
+            | Self::TerminateInstance
+            | Self::DescribeWarmPool
+            | Self::SetInstanceHealth => Some((4, 20.0, 5.0)),
             Self::DescribeSpotRequests
             | Self::DescribeTemplateVersions
             | Self::DescribeInstances
@@ -195,6 +204,8 @@ impl Api {
             | Self::DescribeScalingActivities
             | Self::SetDesiredCapacity
             | Self::TerminateInstance
+            | Self::DescribeWarmPool
+            | Self::SetInstanceHealth
             | Self::DescribeSpotRequests
             | Self::DescribeTemplateVersions
             | Self::DescribeInstances
@@ -268,6 +279,8 @@ impl Apis {
                 | Api::DescribeInstanceRefreshes
                 | Api::SetDesiredCapacity
                 | Api::TerminateInstance
+                | Api::DescribeWarmPool
+                | Api::SetInstanceHealth
                 | Api::DescribeSpotRequests
                 | Api::DescribeTemplateVersions
                 | Api::DescribeInstances

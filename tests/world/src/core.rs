@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_model::fleet::Fleet;
-use evenkeel_model::{FunctionName, ImageId, Room, ServiceName};
+use evenkeel_model::{FunctionName, ImageId, InstanceId, Room, ServiceName};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -68,6 +68,8 @@ pub(crate) enum Event {
     GroupLooks(GroupNo),
     /// A warm pool has one more.
     WarmsUp(GroupNo),
+    /// A group ends an instance of its warm pool that was said to be unhealthy.
+    WarmEnds(GroupNo, InstanceId),
     /// The spot market gives more, or less.
     Market(GroupNo),
     /// An instance is in service for its group.

@@ -380,6 +380,18 @@ impl World {
         found
     }
 
+    /// What waits in a pool's warm pool, by the launch template version that it was launched from.
+    #[must_use]
+    pub fn warm_versions(&self, pool: &PoolName) -> BTreeMap<u64, usize> {
+        let core = self.lock();
+        let mut found = BTreeMap::new();
+        let Some(number) = core.pool_no(pool) else { return found };
+        for one in &core.cloud.groups[number].warm.members {
+            *found.entry(one.version.version).or_default() += 1;
+        }
+        found
+    }
+
     /// A pool's hosts that are there or coming, oldest first.
     #[must_use]
     pub fn hosts(&self, pool: &PoolName) -> Vec<InstanceId> {

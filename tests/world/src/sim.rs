@@ -159,6 +159,7 @@ impl World {
             Event::Trouble(trouble) => self.lock().trouble(trouble),
             Event::GroupLooks(group) => self.lock().adjust(group),
             Event::WarmsUp(group) => self.lock().warms_up(group),
+            Event::WarmEnds(group, instance) => self.lock().warm_ends(group, &instance),
             Event::Market(group) => self.lock().market(group),
             Event::InService(host) => self.lock().in_service(host),
             Event::Abandoned(host) => self.lock().abandoned(host),

@@ -54,6 +54,13 @@ pub enum HostStep {
         /// Whether the group shrinks by it; otherwise the group launches another.
         shrink: bool,
     },
+    /// Auto Scaling SetInstanceHealth: its group ends an instance of its warm pool, and fills the pool up again.
+    EndWarm {
+        /// The instance.
+        host: InstanceId,
+        /// Its pool.
+        pool: PoolName,
+    },
 }
 
 /// What told of a loss first.
@@ -126,6 +133,7 @@ impl fmt::Display for HostStep {
                 let what = if *shrink { "give back" } else { "replace" };
                 write!(f, "{what} {host} of pool {pool}")
             }
+            Self::EndWarm { host, pool } => write!(f, "replace {host} in the warm pool of {pool}"),
         }
     }
 }

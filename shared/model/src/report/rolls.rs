@@ -93,6 +93,13 @@ pub enum RollWait {
         /// How many are left.
         hosts: u32,
     },
+    /// Old instances are in a warm pool, from where they would come into service in place of hosts that go.
+    OldWarm {
+        /// The pool.
+        pool: PoolName,
+        /// How many.
+        hosts: u32,
+    },
     /// What the group would launch is not known.
     UnknownTemplate {
         /// The pool.
@@ -149,6 +156,9 @@ impl fmt::Display for RollWait {
             }
             Self::Stuck { host, cause, until } => write!(f, "{host} is stuck until {until:.0}: {cause}"),
             Self::Ends { hosts } => write!(f, "{hosts} more hosts are empty and end in a moment"),
+            Self::OldWarm { pool, hosts } => {
+                write!(f, "{hosts} in the warm pool of {pool} are outdated: a roll replaces them before its next wave")
+            }
             Self::UnknownTemplate { pool, because } => {
                 write!(f, "what pool {pool} would launch is not known: {because}")
             }

@@ -138,6 +138,15 @@ impl Core {
         }
     }
 
+    /// An instance of a warm pool is about to be ended.
+    pub(crate) fn warm_effect(&mut self, turn: TurnNo, host: &InstanceId) {
+        let is = |step: &Step| matches!(step, Step::Host(HostStep::EndWarm { host: one, pool: _ }) if one == host);
+        if self.audit.hosts.why(turn, is).is_none() {
+            let now = self.now;
+            self.audit.violated(11, now, format!("{host} of a warm pool ended without a recorded decision"));
+        }
+    }
+
     /// A host is about to be ended.
     pub(crate) fn terminate_effect(&mut self, turn: TurnNo, host: &InstanceId, shrink: bool) {
         let now = self.now;

@@ -9,7 +9,7 @@ use evenkeel_model::decision::{HostStep, ImageStep, Step};
 use evenkeel_model::fleet::Refresh;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::{BuilderState, TemplateUse};
-use evenkeel_model::{FunctionName, GroupName, ImageId, InstanceId, RollId, TemplateId};
+use evenkeel_model::{FunctionName, GroupName, ImageId, InstanceId, PoolName, RollId, TemplateId};
 use evenkeel_patchroll::{Ended, Ending, Roll, Stage, State};
 use evenkeel_turn::{Budget, OutCause};
 
@@ -88,13 +88,16 @@ impl Core {
 
     /// The same as it was at `now`.
     fn was_behind(&self, one: &Instance, now: Ms) -> bool {
-        let Some(course) = self.cloud.templates.course.get(&one.group) else { return false };
+        self.were_behind(one.group, one.version.version, &one.image, now)
+    }
+
+    /// The same for what an instance of a group was launched from.
+    fn were_behind(&self, group: GroupNo, version: u64, image: &ImageId, now: Ms) -> bool {
+        let Some(course) = self.cloud.templates.course.get(&group) else { return false };
         let mut recent = course.iter().enumerate().filter(|(index, (since, _, _))| {
             *since <= now && course.get(index + 1).is_none_or(|(until, _, _)| until + A_LOOK >= now)
         });
-        let same = |(_, (_, version, image)): (usize, &(Ms, u64, ImageId))| {
-            one.version.version == *version && one.image == *image
-        };
+        let same = |(_, (_, of, from)): (usize, &(Ms, u64, ImageId))| version == *of && image == from;
         !recent.any(same)
     }
 
@@ -145,6 +148,22 @@ impl Core {
         if let Some(host) = left.map(|one| one.id.clone()) {
             self.audit.violated(8, now, format!("roll {} ends as done, and {host} is outdated", ended.id));
         }
+        if let Some(host) = self.old_in_warm_pools(pool.as_ref(), (refresh == Refresh::All).then_some(began)) {
+            let detail = format!("roll {} ends as done, and {host} is outdated in its warm pool", ended.id);
+            self.audit.violated(8, now, detail);
+        }
+    }
+
+    /// An instance that waits in the warm pool of `pool`, or of any, and is behind, or was launched `before`.
+    fn old_in_warm_pools(&self, pool: Option<&PoolName>, before: Option<Ms>) -> Option<InstanceId> {
+        let groups = self.cloud.groups.iter().enumerate();
+        let concerned = groups.filter(|(_, group)| pool.is_none_or(|pool| group.pool == *pool));
+        let mut waiting = concerned.flat_map(|(number, group)| group.warm.members.iter().map(move |one| (number, one)));
+        let old = waiting.find(|(number, one)| {
+            let early = before.is_some_and(|before| one.launched < before);
+            !one.unhealthy && (early || self.were_behind(*number, one.version.version, &one.image, self.now))
+        });
+        old.map(|(_, one)| one.id.clone())
     }
 
     /// Invariant 1, when a roll sends a host away.

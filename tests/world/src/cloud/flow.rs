@@ -9,6 +9,7 @@ use evenkeel_turn::ports::{Answer, PortError};
 use rand::RngExt;
 
 use crate::clock::{Ms, SECOND};
+use crate::cloud::warm::{WARM_REFILL, WARM_START};
 use crate::cloud::{GroupNo, HostKind, Instance, Phase};
 use crate::cluster::{HostNo, SimHost};
 use crate::core::{Core, Event};
@@ -22,12 +23,8 @@ const RUN_INSTANCES: Spread = Spread { least: 2_500, usual: 3_500, most: 5_000 }
 pub(super) const TO_RUNNING: Spread = Spread { least: 16_400, usual: 17_000, most: 17_900 };
 /// Running to usable (the same study).
 pub(super) const TO_USABLE: Spread = Spread { least: 3_000, usual: 4_500, most: 6_000 };
-/// A stopped instance of a warm pool starts in about this.
-const WARM_START: Spread = Spread { least: 8_000, usual: 12_000, most: 20_000 };
-/// A warm pool is filled up again after this.
-const WARM_REFILL: Ms = 120 * SECOND;
 /// From an instance's end to its group noticing: the group polls EC2's status.
-const HEALTH_CHECK: Spread = Spread { least: 10_000, usual: 30_000, most: 60_000 };
+pub(super) const HEALTH_CHECK: Spread = Spread { least: 10_000, usual: 30_000, most: 60_000 };
 /// From the order to end an instance until it shuts down, its tasks with it.
 const SHUT_DOWN: Spread = Spread { least: 1_000, usual: 2_000, most: 5_000 };
 /// A zone that refused a launch is not tried first for so long.
@@ -220,13 +217,9 @@ impl Core {
         let group = &mut self.cloud.groups[number];
         let id = InstanceId::new(&format!("i-{:.40}-{host}", group.pool.as_str()).replace('_', "-"));
         let rng = &mut self.rng.cloud;
-        let warm = group.warm > 0;
-        let running = if warm {
-            group.warm -= 1;
-            WARM_START.draw(rng)
-        } else {
-            RUN_INSTANCES.draw(rng) + TO_RUNNING.draw(rng)
-        };
+        let from_pool = group.warm.take();
+        let warm = from_pool.is_some();
+        let running = if warm { WARM_START.draw(rng) } else { RUN_INSTANCES.draw(rng) + TO_RUNNING.draw(rng) };
         let boot = if warm { 0 } else { group.setup.boot.draw(rng) };
         let usable = running + TO_USABLE.draw(rng);
         let (held, result) = group.setup.launch_held();
@@ -237,6 +230,11 @@ impl Core {
         let (protected, spec) = (group.protects, group.template.clone());
         let each_day = group.setup.update_seconds_per_day;
         let (version, image) = self.cloud.launches(number);
+        // What waited in the warm pool is what it was launched from.
+        let (id, version, image) = match from_pool {
+            Some(one) => (Ok(one.id), one.version, one.image),
+            None => (id, TemplateVersion { id: spec.id, version }, image),
+        };
         let kind = self.cloud.templates.images.get(&image).map(|image| image.hosts).unwrap_or_default();
         let updates = boot
             + if warm { 0 } else { self.updates_of(&image, each_day) }
@@ -266,7 +264,7 @@ impl Core {
             planned: None,
             aside: false,
             at_risk: false,
-            version: TemplateVersion { id: spec.id, version },
+            version,
             image,
             launched: self.now,
             protected,
@@ -311,12 +309,6 @@ impl Core {
             instance.target = instance.target.map(|_| Health::Healthy);
         }
         self.maybe_ready(host);
-    }
-
-    /// A warm pool has one more.
-    pub(crate) fn warms_up(&mut self, number: GroupNo) {
-        let group = &mut self.cloud.groups[number];
-        group.warm = (group.warm + 1).min(group.setup.warm_pool);
     }
 
     /// The zone of the next launch: the one with fewest hosts, past those that refused lately while others have not.

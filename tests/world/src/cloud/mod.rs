@@ -9,6 +9,7 @@ mod refresh;
 pub mod spot;
 mod targets;
 mod templates;
+mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use evenkeel_model::templates::{Health, Instance as Ec2Instance, TemplateUse, Te
 use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, Timestamp, Zone};
 
 use crate::clock::{Ms, timestamp};
+use crate::cloud::warm::WarmPool;
 use crate::cluster::HostNo;
 use crate::setup::{PoolSetup, Setup};
 
@@ -77,8 +79,8 @@ pub(crate) struct SimGroup {
     pub(crate) suspended: BTreeSet<Process>,
     /// New instances are protected from scale-in.
     pub(crate) protects: bool,
-    /// Stopped instances in its warm pool.
-    warm: u32,
+    /// Its warm pool.
+    pub(crate) warm: WarmPool,
     /// Answers leave it out.
     pub(crate) hidden: bool,
     /// The group looks at itself then.
@@ -180,7 +182,7 @@ impl Cloud {
                 balanced: setup.is_balanced(fleet),
                 suspended: BTreeSet::new(),
                 protects: setup.protected,
-                warm: setup.warm_pool,
+                warm: WarmPool::default(),
                 setup,
                 hidden: false,
                 looks_at: None,
@@ -188,6 +190,11 @@ impl Cloud {
         };
         let groups = fleet.pools.iter().map(&mut group).collect();
         let mut cloud = Self { groups, templates, ..Self::default() };
+        for number in 0..cloud.groups.len() {
+            for _ in 0..cloud.groups[number].setup.warm_pool {
+                cloud.warm_up(number, 0);
+            }
+        }
         cloud.note_launches(0);
         cloud
     }
@@ -252,6 +259,7 @@ impl Cloud {
             members: self.members(number).map(member).collect(),
             template: Some(group.template.clone()),
             suspended: group.suspended.clone(),
+            warm_pool: group.setup.warm_pool > 0,
             target_groups: self.target_group(number).into_iter().collect(),
         };
         asked.map(describe).collect()
@@ -266,7 +274,8 @@ impl Cloud {
             image: Some(one.image.clone()),
             launched: at(one.launched),
         };
-        asked.map(describe).collect()
+        let warm = self.groups.iter().flat_map(|group| &group.warm.members).filter(|one| ids.contains(&one.id));
+        asked.map(describe).chain(warm.map(|one| one.describe(&at))).collect()
     }
 
     /// DescribeScalingActivities, those that failed in the last hour, newest first.

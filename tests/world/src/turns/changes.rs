@@ -78,6 +78,15 @@ impl ChangeGroups for Ports {
         })
         .await
     }
+
+    async fn end_warm(&self, host: &InstanceId) -> Answer<()> {
+        self.call(Api::SetInstanceHealth, |core, _, _| {
+            core.note_roll_step(self.function);
+            core.warm_effect(self.turn, host);
+            core.end_warm(host)
+        })
+        .await
+    }
 }
 
 impl ChangeTemplates for Ports {

@@ -1,7 +1,7 @@
 //! How a turn looks at the world.
 
 use evenkeel_model::fleet::MetricSource;
-use evenkeel_model::groups::{Group, Refusal, SpotRequest};
+use evenkeel_model::groups::{Group, Refusal, SpotRequest, WarmMember};
 use evenkeel_model::observed::{EcsService, Host, Level, Signal, Task};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse};
 use evenkeel_model::{
@@ -19,7 +19,8 @@ use crate::core::Core;
 /// Container instances and tasks come a hundred in a page, services ten (ECS API reference, List and Describe).
 const PAGE: usize = 100;
 const SERVICES: usize = 10;
-/// Groups come fifty in a page (Auto Scaling API reference, DescribeAutoScalingGroups).
+/// Groups come fifty in a page, and so do the instances of a warm pool (Auto Scaling API reference,
+/// DescribeAutoScalingGroups and DescribeWarmPool).
 const GROUPS: usize = 50;
 /// Instances come a thousand in a page (EC2 API reference, DescribeInstances).
 const IDS: usize = 1_000;
@@ -87,6 +88,11 @@ impl ReadGroups for Ports {
             Ok(fresh.read(&mut core.newest.groups, || core.cloud.describe(names)))
         })
         .await
+    }
+
+    async fn warm_members(&self, group: &GroupName) -> Answer<Vec<WarmMember>> {
+        let requests = self.lock().cloud.describe_warm(group).len().div_ceil(GROUPS);
+        self.calls(Api::DescribeWarmPool, requests, |core, _, _| Ok(core.cloud.describe_warm(group))).await
     }
 
     async fn refusals(&self, group: &GroupName) -> Answer<Vec<Refusal>> {
