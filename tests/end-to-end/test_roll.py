@@ -105,6 +105,25 @@ def test_a_roll_waits_until_new_hosts_pass_their_load_balancers_checks(story):
     base_is_new(story, old)
 
 
+@pytest.mark.takes(45)
+def test_what_waits_in_a_warm_pool_is_replaced_before_the_hosts(story):
+    shop = story.shop
+    story.shop_at_rest()
+    shop.groups.put_warm_pool(AutoScalingGroupName="shop-base", MinSize=2)
+    story.cloud.world("warm", group="shop-base", hosts=2)
+    old = set(shop.members("shop-base"))
+    shop.new_image()
+
+    def waiting():
+        found = shop.groups.describe_warm_pool(AutoScalingGroupName="shop-base")["Instances"]
+        return [one["LaunchTemplate"]["Version"] for one in found]
+
+    assert waiting() == ["1", "1"]
+    ask(story, "start", pool="base")
+    story.until(lambda: waiting() == ["2", "2"], 60, "what waited is of the new image")
+    base_is_new(story, old)
+
+
 def test_a_roll_is_paused_resumed_and_aborted(story):
     """Paused: the wave that is under way ends, and no other begins. Aborted: what is done stays."""
     shop = story.shop

@@ -9,6 +9,7 @@ mod others;
 mod seeds;
 mod sizes;
 mod stuck;
+mod warm;
 mod windows;
 
 use evenkeel_model::PoolName;

@@ -61,6 +61,9 @@ impl<'r> Planning<'_, 'r> {
             self.wake_at(until);
             return;
         }
+        if self.replace_warm(roll) {
+            return;
+        }
         let size = self.size(roll);
         let free = self.free();
         if free == 0 {

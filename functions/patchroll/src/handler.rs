@@ -1,11 +1,11 @@
 //! From a trigger to a turn of patchroll: who is woken by what, and how it looks and acts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
-use evenkeel_model::groups::{Group, MemberState};
+use evenkeel_model::groups::{Group, MemberState, WarmMember};
 use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
 use evenkeel_model::trigger::{
     ContainerInstanceStatus, ParameterChange, ParameterOperation, Request, RollVerb, ScalingKind, Trigger,
@@ -19,7 +19,7 @@ use evenkeel_turn::{
     Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON,
     Tell, dry_run, look, order, retry, run, state_key, stored, wake,
 };
-use futures_util::future::{join, join_all, try_join3, try_join4};
+use futures_util::future::{join, join_all, try_join_all, try_join3, try_join4};
 
 use crate::arrivals::completes_a_wave;
 use crate::bake::prefix;
@@ -265,7 +265,8 @@ impl<P: Ports> Function<P> for Woken {
         );
         let (first, (alarms, bakery)) = join(first, also).await;
         let (groups, hosts, running, refreshes) = first?;
-        let (templates, instances, targets) = second(given, &looks, &groups, ports, deadline).await?;
+        let warm = warm(&looks, &groups, ports, deadline).await?;
+        let (templates, instances, targets) = second(given, &looks, (&groups, &warm), ports, deadline).await?;
         let short: Vec<GroupName> =
             groups.iter().filter(|group| looks.refusals && is_short(group)).map(|group| group.name.clone()).collect();
         let refusals = refusals(&short, ports, deadline).await;
@@ -275,6 +276,7 @@ impl<P: Ports> Function<P> for Woken {
         let partial = some_hosts || !looks.templates || !looks.running;
         Ok(Seen {
             groups,
+            warm,
             templates,
             instances,
             hosts,
@@ -329,18 +331,29 @@ fn concerned(given: &Given<'_, State>) -> Vec<GroupName> {
     pools.map(|pool| pool.auto_scaling_group.clone()).collect()
 }
 
+/// What waits in the groups' warm pools: a group without one costs no call, and neither does a turn that decides nothing by it.
+async fn warm<P: Ports>(looks: &Looks, groups: &[Group], ports: &P, deadline: Timestamp) -> Answer<Warm> {
+    let asked = groups.iter().filter(|group| looks.templates && group.warm_pool);
+    let answers = asked.map(async |group| {
+        let found = retry(ports, deadline, || ports.warm_members(&group.name)).await?;
+        Ok((group.name.clone(), found))
+    });
+    try_join_all(answers).await.map(|found| found.into_iter().collect())
+}
+
+type Warm = BTreeMap<GroupName, Vec<WarmMember>>;
 type Second = (Option<Vec<Template>>, Vec<Instance>, Option<Vec<Target>>);
 
 /// What can only be asked once the groups are known.
 async fn second<P: Ports>(
     given: &Given<'_, State>,
     looks: &Looks,
-    groups: &[Group],
+    (groups, warm): (&[Group], &Warm),
     ports: &P,
     deadline: Timestamp,
 ) -> Answer<Second> {
     // A group without hosts matters only where it is to launch a baked image.
-    let matters = |group: &&Group| looks.bakery || !group.members.is_empty();
+    let matters = |group: &&Group| looks.bakery || group.warm_pool || !group.members.is_empty();
     let mut uses: Vec<TemplateUse> = groups.iter().filter(matters).filter_map(|group| group.template.clone()).collect();
     if looks.bakery {
         // A version with the baked image is the newest one, whichever a group asks for.
@@ -349,14 +362,11 @@ async fn second<P: Ports>(
     uses.sort();
     uses.dedup();
     let known = |id: &InstanceId| given.state.hosts.get(id).is_some_and(|note| note.launched.is_some());
-    let unknown: Vec<InstanceId> = groups
-        .iter()
-        .flat_map(Group::staying)
-        .filter(|member| looks.hosts == LookAt::All && member.state == MemberState::InService)
-        .map(|member| &member.id)
-        .filter(|id| !known(id))
-        .cloned()
-        .collect();
+    let in_service = groups.iter().flat_map(Group::staying).filter(|member| member.state == MemberState::InService);
+    // What waits is not remembered: it is few, and starts anew when it comes into service.
+    let waiting = warm.values().flatten().map(|member| &member.id);
+    let ids = in_service.map(|member| &member.id).chain(waiting);
+    let unknown: Vec<InstanceId> = ids.filter(|id| looks.hosts == LookAt::All && !known(id)).cloned().collect();
     let mut target_groups: Vec<TargetGroup> =
         groups.iter().flat_map(|group| group.target_groups.iter().cloned()).collect();
     target_groups.sort();

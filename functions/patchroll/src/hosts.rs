@@ -7,8 +7,8 @@ use evenkeel_model::fleet::{Pool, Refresh};
 use evenkeel_model::groups::{Group, Member, MemberState};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
-use evenkeel_model::templates::Health;
-use evenkeel_model::{GroupName, InstanceId, Timestamp};
+use evenkeel_model::templates::{Health, TemplateVersion};
+use evenkeel_model::{GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 
 use crate::seen::Seen;
@@ -60,7 +60,35 @@ impl Kept<'_> {
 
     /// What it runs, in words.
     pub(crate) fn runs(&self) -> String {
-        match (&self.member.template, &self.note.image) {
+        self.origin().runs()
+    }
+
+    const fn origin(&self) -> Origin<'_> {
+        let (template, image) = (self.member.template.as_ref(), self.note.image.as_ref());
+        Origin { template, image, launched: self.note.launched }
+    }
+
+    /// Why it is not what its pool would launch now; `None` where it is, or where that cannot be told.
+    pub(crate) fn outdated(&self, target: Option<&Target>) -> Option<RollWhy> {
+        self.origin().outdated(target)
+    }
+
+    /// The same, or that it was launched before `started` where boot-time updates count.
+    pub(crate) fn to_replace(&self, target: Option<&Target>, refresh: Refresh, started: Timestamp) -> Option<RollWhy> {
+        self.origin().to_replace(target, refresh, started)
+    }
+}
+
+/// What an instance was launched from, and when, as far as it is known.
+pub(crate) struct Origin<'a> {
+    pub(crate) template: Option<&'a TemplateVersion>,
+    pub(crate) image: Option<&'a ImageId>,
+    pub(crate) launched: Option<Timestamp>,
+}
+
+impl Origin<'_> {
+    fn runs(&self) -> String {
+        match (self.template, self.image) {
             (Some(template), Some(image)) => format!("version {} ({image})", template.version),
             (Some(template), None) => format!("version {}", template.version),
             (None, Some(image)) => image.to_string(),
@@ -68,23 +96,20 @@ impl Kept<'_> {
         }
     }
 
-    /// Why it is not what its pool would launch now; `None` where it is, or where that cannot be told.
     pub(crate) fn outdated(&self, target: Option<&Target>) -> Option<RollWhy> {
         let Target { template, version, image } = target?;
         let newest = match image {
             Some(image) => format!("version {version} ({image})"),
             None => format!("version {version}"),
         };
-        let other_template =
-            self.member.template.as_ref().is_some_and(|own| own.id != *template || own.version != *version);
-        let other_image = image.is_some() && self.note.image.is_some() && self.note.image != *image;
+        let other_template = self.template.is_some_and(|own| own.id != *template || own.version != *version);
+        let other_image = image.is_some() && self.image.is_some() && self.image != image.as_ref();
         (other_template || other_image).then(|| RollWhy::Outdated { runs: self.runs(), newest })
     }
 
-    /// The same, or that it was launched before `started` where boot-time updates count.
     pub(crate) fn to_replace(&self, target: Option<&Target>, refresh: Refresh, started: Timestamp) -> Option<RollWhy> {
         let before = || {
-            let launched = self.note.launched.filter(|launched| *launched < started)?;
+            let launched = self.launched.filter(|launched| *launched < started)?;
             Some(RollWhy::LaunchedBefore { launched })
         };
         self.outdated(target).or_else(|| if refresh == Refresh::All { before() } else { None })
@@ -187,7 +212,7 @@ fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State, repo
     let mut targets = BTreeMap::new();
     for (pool, group) in groups {
         let because = match &group.template {
-            Some(_) if group.members.is_empty() && !asked(group) => continue,
+            Some(_) if group.members.is_empty() && !group.warm_pool && !asked(group) => continue,
             None => "its group has a launch configuration, not a launch template".to_owned(),
             Some(asks) => match templates.iter().find(|template| template.asks == *asks) {
                 Some(found) => {

@@ -21,6 +21,7 @@ mod stuck;
 mod successors;
 mod template;
 mod view;
+mod warm;
 mod wave;
 mod withdraw;
 

@@ -139,10 +139,10 @@ impl Planning<'_, '_> {
     /// What a host runs that its group would not use now, in words, if there is one.
     fn any_outdated(&self) -> Option<String> {
         let mut hosts = self.roster.all.iter().filter(|(_, kept)| kept.may_go());
-        hosts.find_map(|(id, kept)| {
-            let why = kept.outdated(self.state.targets.get(&kept.pool.name))?;
-            Some(format!("{id} is outdated: {why}"))
-        })
+        let old =
+            hosts.find_map(|(id, kept)| Some(((*id).clone(), kept.outdated(self.state.targets.get(&kept.pool.name))?)));
+        let waiting = || self.old_warm(None).into_iter().next().map(|old| (old.id, old.why));
+        old.or_else(waiting).map(|(id, why)| format!("{id} is outdated: {why}"))
     }
 
     fn begin(&mut self, why: RollWhy, any_time: bool, pool: Option<PoolName>, refresh: Refresh, number: u64) {

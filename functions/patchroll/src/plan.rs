@@ -80,6 +80,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen, afresh: bool) -> Outlook<Stat
         planning.end_without_section();
     }
     planning.go_on();
+    planning.say_old_warm();
     planning.undo_drains();
     planning.mark();
     planning.outlook(afresh)
@@ -154,14 +155,12 @@ impl Planning<'_, '_> {
         if roll.todo.is_empty() && roll.halted.is_none() {
             self.list_hosts(roll);
         }
-        if !roll.todo.is_empty() || (roll.halted.is_some() && roll.stage == Stage::Rolling) {
-            if roll.halted.is_some() && roll.stage == Stage::Rolling && self.withdraw(roll) {
-                return None;
-            }
-            self.next_wave(roll);
+        let stopped = roll.halted.is_some() && roll.stage == Stage::Rolling;
+        if (stopped || roll.todo.is_empty()) && self.withdraw(roll) {
             return None;
         }
-        if self.withdraw(roll) {
+        if stopped || !roll.todo.is_empty() || !self.old_warm(Some(roll)).is_empty() {
+            self.next_wave(roll);
             return None;
         }
         Some(match roll.halted.clone() {

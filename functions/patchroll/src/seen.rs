@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_model::fleet::{Patch, Strategy};
-use evenkeel_model::groups::{Group, Refusal};
+use evenkeel_model::groups::{Group, Refusal, WarmMember};
 use evenkeel_model::observed::{Host, Running, Signal};
 use evenkeel_model::templates::{Builder, Image, Instance, Target, Template};
 use evenkeel_model::{AlarmName, GroupName, ImageId, InstanceId, Timestamp};
@@ -32,6 +32,8 @@ const LAUNCHES_USUALLY: Duration = Duration::from_secs(60);
 pub struct Seen {
     /// The pools' groups that exist.
     pub groups: Vec<Group>,
+    /// What waits in their warm pools, by group.
+    pub warm: BTreeMap<GroupName, Vec<WarmMember>>,
     /// What the groups' launch templates mean now.
     pub templates: Option<Vec<Template>>,
     /// Instances that were not known before.

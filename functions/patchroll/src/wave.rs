@@ -17,9 +17,9 @@ use crate::stuck;
 
 /// Hosts that end in one turn: Auto Scaling's API is assumed to allow twenty calls at once and five a second after that,
 /// and others call it too.
-const MOST_ENDS: usize = 10;
+pub(crate) const MOST_ENDS: usize = 10;
 /// The next of them end then.
-const ENDS_AGAIN: Duration = Duration::from_secs(4);
+pub(crate) const ENDS_AGAIN: Duration = Duration::from_secs(4);
 /// A host that was told to end is told again after this long, where nothing came of it: an end that makes its group smaller
 /// does so twice when it is told twice.
 const TOLD_AGAIN: Duration = Duration::from_secs(10);

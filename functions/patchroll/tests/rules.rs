@@ -396,3 +396,52 @@ fn old_images_are_deleted_but_for_those_that_hosts_run() {
         .collect();
     assert_eq!(deleted, ["ami-1"], "{:?}", outlook.steps);
 }
+
+/// Two wait in the first group's warm pool, one of the old version and one of the new.
+fn with_a_warm_pool(mut story: Story) -> Story {
+    let waiting = |id, version| json!({ "id": id, "template": { "id": "lt-1", "version": version } });
+    let pool = json!({ "base": [waiting("warm-old", 1), waiting("warm-new", 2)] });
+    story.seen.warm = serde_json::from_value(pool).unwrap();
+    story.seen.groups[0].warm_pool = true;
+    story.board.orders.add(now(), start(None), None);
+    story
+}
+
+fn replaced_in_warm_pools(outlook: &Outlook<State>) -> Vec<String> {
+    let ended = outlook.steps.iter().filter_map(|planned| {
+        let Step::Host(HostStep::EndWarm { host, pool: _ }) = &planned.step else { return None };
+        Some(host.to_string())
+    });
+    ended.collect()
+}
+
+#[test]
+fn what_is_old_in_a_warm_pool_goes_whatever_is_out_and_no_host_goes_before_it_is_gone() {
+    let mut story = with_a_warm_pool(Story::new(1, 9, 1, ""));
+    story.is_out("other-1");
+    let outlook = story.turn();
+    assert_eq!(replaced_in_warm_pools(&outlook), ["warm-old"]);
+    assert!(story.state.roll.as_ref().unwrap().wave.is_none());
+    // It was told, and its group has not ended it yet.
+    story.board.budget.outs.clear();
+    story.seen.warm.values_mut().flatten().next().unwrap().healthy = false;
+    assert_eq!(replaced_in_warm_pools(&story.turn()), [""; 0]);
+    assert!(story.state.roll.as_ref().unwrap().wave.is_none(), "it may come into service still");
+    story.seen.warm.values_mut().flatten().next().unwrap().leaving = true;
+    let _begins = story.turn();
+    assert!(story.state.roll.as_ref().unwrap().wave.is_some());
+}
+
+#[test]
+fn where_a_process_is_suspended_a_warm_pool_is_left_alone_and_that_is_said() {
+    let mut story = with_a_warm_pool(Story::new(1, 9, 1, ""));
+    for member in &mut story.seen.groups[0].members {
+        member.template.as_mut().unwrap().version = 2;
+    }
+    story.seen.groups[0].suspended.insert(evenkeel_model::groups::Process::Terminate);
+    let outlook = story.turn();
+    assert_eq!(drained(&outlook), ["spot-1"], "hosts of other groups go on");
+    assert_eq!(replaced_in_warm_pools(&outlook), [""; 0]);
+    let says = |wait: &Wait| matches!(wait, Wait::Roll(RollWait::OldWarm { pool: _, hosts: 1 }));
+    assert!(outlook.report.waits.iter().any(says), "{:?}", outlook.report.waits);
+}

@@ -53,7 +53,7 @@ def _groups(action, given, group_of):
         template = given.get("LaunchTemplate.LaunchTemplateId")
         if template:
             yield from _launch(template, given.get("LaunchTemplate.Version"), tags=False)
-    elif action == "TerminateInstanceInAutoScalingGroup":
+    elif action in ("SetInstanceHealth", "TerminateInstanceInAutoScalingGroup"):
         yield f"autoscaling:{action}", _group(group_of(given["InstanceId"]) or "none"), {}
 
 

@@ -33,6 +33,9 @@ class Groups:
         # Every instance that there ever was, and every one that is gone or going, with its group.
         self.launched = []
         self.ended = []
+        # What waits in warm pools, by group, with the version that it was launched from.
+        self.warm = {}
+        self.warmed = 0
         # Targets that came after this time fail their load balancer's checks; none: all pass.
         self.sick_since = None
 
@@ -51,7 +54,8 @@ class Groups:
 
     def group_of(self, name):
         """The group that an instance is or was in; none for an instance of nobody."""
-        return next((one["group"] for one in self.launched if one["instance"] == name), None)
+        waiting = (group for group, pool in self.warm.items() if name in pool)
+        return next((one["group"] for one in self.launched if one["instance"] == name), next(waiting, None))
 
     def has(self, name):
         return any(state.instance.id == name for _, state in self.members())
@@ -95,18 +99,34 @@ class Groups:
         self.announce.activity("EC2 Instance Launch Unsuccessful", group)
 
     def _launched_from(self, group, instance):
+        version = self._launches(group)
+        if version is None:
+            return
+        instance.launched_from = named(version)
+        instance.image_id = version.image_id
+
+    def _launches(self, group):
+        """The version that a group launches now."""
         template = group.ec2_launch_template
         if template is None:
-            return
+            return None
         asked = (group.launch_template or {}).get("Version") or "$Default"
         number = {"$Latest": template.latest_version_number, "$Default": template.default_version_number}.get(asked)
-        version = template.get_version(int(number or asked))
-        instance.launched_from = {
-            "LaunchTemplateId": template.id,
-            "LaunchTemplateName": template.name,
-            "Version": str(version.number),
-        }
-        instance.image_id = version.image_id
+        return template.get_version(int(number or asked))
+
+    def warm_up(self, name):
+        """One more in a group's warm pool, of what the group launches now."""
+        self.warmed += 1
+        version = self._launches(self.api.autoscaling_groups[name])
+        self.warm.setdefault(name, {})[f"i-{self.warmed:017x}"] = named(version)
+
+    def end_warm(self, instance):
+        """A group replaces one of its warm pool, which it was told is unhealthy. Gives whether it waits in one."""
+        name = next((name for name, pool in self.warm.items() if instance in pool), None)
+        if name is not None:
+            del self.warm[name][instance]
+            self.warm_up(name)
+        return name is not None
 
     def tick(self):
         now = time.time()
@@ -167,3 +187,9 @@ class Groups:
                 group.instance_states.remove(state)
                 self.ec2.terminate_instances([name])
         self.notice()
+
+
+def named(version):
+    """A launch template's version, as Auto Scaling names it."""
+    template = version.template
+    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}

@@ -87,6 +87,12 @@ class World:
                 refused = [one for one in reversed(self.groups.refused) if one["group"] == group]
                 members = "".join(member(REFUSED.format(**one, time=f"{one['at']:%Y-%m-%dT%H:%M:%SZ}")) for one in refused)
                 return queried(start, action, f"<Activities>{members}</Activities>")
+            case "autoscaling:DescribeWarmPool":
+                waiting = self.groups.warm.get(given["AutoScalingGroupName"], {})
+                members = "".join(member(WARM.format(instance=name, **version)) for name, version in waiting.items())
+                return queried(start, action, f"<Instances>{members}</Instances>")
+            case "autoscaling:SetInstanceHealth" if self.groups.end_warm(given["InstanceId"]):
+                return queried(start, action, "")
             case "autoscaling:TerminateInstanceInAutoScalingGroup" if not self.groups.has(given["InstanceId"]):
                 words = f"Instance Id not found - No managed instance found for instance ID: {given['InstanceId']}"
                 return error(start, action, "ValidationError", words, "400 Bad Request")
@@ -121,6 +127,10 @@ class World:
 
     def do_reclaim(self, instance, notice):
         self.groups.reclaim(instance, notice)
+
+    def do_warm(self, group, hosts):
+        for _ in range(hosts):
+            self.groups.warm_up(group)
 
     def do_lose(self, instance):
         self.groups.lose(instance)
@@ -180,6 +190,10 @@ REFUSED = """<ActivityId>{time}</ActivityId><AutoScalingGroupName>{group}</AutoS
 <StartTime>{time}</StartTime><EndTime>{time}</EndTime><StatusCode>Failed</StatusCode><Progress>100</Progress><Details/>
 <StatusMessage>Could not launch On-Demand Instances. InsufficientInstanceCapacity - We currently do not have sufficient
 m7i.large capacity in the Availability Zone you requested (us-east-1a). Launching EC2 instance failed.</StatusMessage>"""
+WARM = """<InstanceId>{instance}</InstanceId><AvailabilityZone>us-east-1a</AvailabilityZone>
+<LifecycleState>Warmed:Stopped</LifecycleState><HealthStatus>Healthy</HealthStatus>
+<LaunchTemplate><LaunchTemplateId>{LaunchTemplateId}</LaunchTemplateId>
+<LaunchTemplateName>{LaunchTemplateName}</LaunchTemplateName><Version>{Version}</Version></LaunchTemplate>"""
 TARGET = """<Target><Id>{instance}</Id><Port>80</Port></Target><TargetHealth><State>{state}</State></TargetHealth>"""
 # The query protocol's namespaces.
 SPACES = {
