@@ -7,7 +7,7 @@ mod seeds;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use evenkeel_model::fleet::{self, Fleet, Format, Service};
+use evenkeel_model::fleet::{self, Fleet, Format, Purchase, Service};
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::demand::{Walk, per_task};
 use evenkeel_world::setup::Setup;
@@ -24,12 +24,14 @@ const LENGTH: u64 = 180 * MINUTE;
 struct Case {
     file: String,
     fleet: Fleet,
+    setup: Setup,
 }
 
 impl Case {
     fn new(file: impl Into<String>, text: &str) -> Self {
         let fleet = fleet::read(text.as_bytes(), Format::Toml).unwrap_or_else(|problems| panic!("{problems}"));
-        Self { file: file.into(), fleet }
+        let setup = Setup::for_fleet(&fleet);
+        Self { file: file.into(), fleet, setup }
     }
 
     /// Two services on hosts that nobody replaces.
@@ -54,10 +56,9 @@ impl Case {
 
     /// The world of `evenkeel run --fleet FILE --seed SEED --faults RATE [--trouble] [--kill TURN:CALL]`.
     fn world(&self, seed: u64, faults: Faults) -> World {
-        let setup = Setup::for_fleet(&self.fleet);
-        let most = |service: &Service| f64::from(room_for(&self.fleet, &setup, service)) * per_task(service) * 0.9;
+        let most = |service: &Service| f64::from(room_for(&self.fleet, &self.setup, service)) * per_task(service) * 0.9;
         let mut purpose = 100;
-        World::new(self.fleet.clone(), setup.clone(), seed, faults, |service| {
+        World::new(self.fleet.clone(), self.setup.clone(), seed, faults, |service| {
             purpose += 1;
             service.demand.as_ref().map(|_| Source::Walk(Box::new(Walk::new(seed, purpose, most(service)))))
         })
@@ -205,6 +206,27 @@ fn nor_do_hundreds_that_bake() {
             "[patch.bake]\nbase_image_parameter = \"/base\"\ncommands = [\"dnf -y update\"]\nkeep = 2\n\n[disruption]",
         )
     });
+}
+
+/// Groups that keep instances in warm pools; those of spot hosts cannot (Auto Scaling user guide, "Warm pools", limitations).
+fn with_warm_pools(name: &str, change: impl Fn(&str) -> String) {
+    // The command has no setup: what fails is replayed here.
+    let mut case = Case::shop_but(name, change);
+    for pool in case.fleet.pools.iter().filter(|pool| pool.purchase != Purchase::Spot) {
+        case.setup.pool.entry(pool.name.clone()).or_default().warm_pool = 2;
+    }
+    let replaced = case.break_nothing(name, OTHER_SEEDS);
+    assert!(replaced.is_none_or(|replaced| replaced > OTHER_SEEDS.0 / 2), "only {replaced:?} hosts");
+}
+
+#[test]
+fn nor_do_hundreds_with_warm_pools() {
+    with_warm_pools("warm", with("roll_back = true"));
+}
+
+#[test]
+fn nor_do_hundreds_with_warm_pools_that_launch_first() {
+    with_warm_pools("warm-launch-first", launch_first);
 }
 
 /// Two may go at once, and a third comes with the next wave: what is lost meanwhile is where it gets tight.
