@@ -261,10 +261,10 @@ fn old_hosts_whose_new_ones_are_there_go_as_far_as_the_minimum_and_the_budget_al
 #[test]
 fn an_old_answer_does_not_hide_a_host_that_a_roll_left_draining() {
     let mut story = first(1, 3);
-    story.board.orders.add(now(), start(None));
+    story.board.orders.add(now(), start(None), None);
     assert_eq!(story.drains(), ["base-1"]);
     story.later = Duration::from_secs(5);
-    story.board.orders.add(now() + story.later, Ask::Roll { verb: RollVerb::Abort, pool: None, by: None });
+    story.board.orders.add(now() + story.later, Ask::Roll { verb: RollVerb::Abort, pool: None, by: None }, None);
     assert_eq!(story.drains(), Vec::<String>::new(), "it is shown as it was before");
     story.later = Duration::from_secs(10);
     story.seen.hosts[0].status = HostStatus::Draining;
