@@ -273,7 +273,7 @@ impl<P: Ports> Function<P> for Woken {
         let refusals = refusals.into_iter().collect();
         let bakery = bakery?;
         let some_hosts = looks.hosts != LookAt::All;
-        let partial = some_hosts || !looks.templates || !looks.running;
+        let partial = some_hosts || !looks.templates;
         Ok(Seen {
             groups,
             warm,

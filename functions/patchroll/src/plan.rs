@@ -47,9 +47,6 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen, afresh: bool) -> Outlook<Stat
     if seen.alarms.is_some() {
         state.alarms_read = given.now;
     }
-    if seen.templates.is_some() {
-        state.templates_read = given.now;
-    }
     state.looks_whole &= seen.some_hosts;
     if let Some(refreshing) = &seen.refreshes {
         state.refreshing.clone_from(refreshing);
@@ -217,18 +214,17 @@ impl Planning<'_, '_> {
 
     /// Somebody may have pointed a group back to what its hosts run: then there is nothing to replace.
     fn keep_those_that_are_current(&self, roll: &mut Roll) {
-        let current: Vec<InstanceId> = roll.todo.iter().filter(|id| self.is_current(roll, id)).cloned().collect();
-        roll.todo.retain(|id| !current.contains(id));
-    }
-
-    /// Whether a host is found to be what its group launches now.
-    pub(crate) fn is_current(&self, roll: &Roll, id: &InstanceId) -> bool {
-        let looked = roll.stage == Stage::Rolling && self.seen.templates.is_some();
-        looked
-            && self.roster.all.get(id).is_some_and(|kept| {
+        if roll.stage != Stage::Rolling || self.seen.templates.is_none() {
+            return;
+        }
+        let current = |id: &InstanceId| {
+            self.roster.all.get(id).is_some_and(|kept| {
                 let target = self.state.targets.get(&kept.pool.name);
                 target.is_some() && kept.to_replace(target, roll.refresh, roll.started).is_none()
             })
+        };
+        let current: Vec<InstanceId> = roll.todo.iter().filter(|id| current(id)).cloned().collect();
+        roll.todo.retain(|id| !current.contains(id));
     }
 
     /// Hosts of groups that the fleet file does not name any more are nobody's to replace: those on the list, and those that

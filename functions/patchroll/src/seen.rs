@@ -11,13 +11,11 @@ use evenkeel_model::{AlarmName, GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 use serde::{Deserialize, Serialize};
 
-use crate::pairs::{Phase, Wave};
+use crate::pairs::Wave;
 use crate::state::{Roll, Stage, State};
 
 /// Halt alarms are read again after this long, besides before every wave and when an alarm's own event says so.
 const ALARMS_COUNT: Duration = Duration::from_secs(55);
-/// The same for what the groups launch: a version that is deleted makes hosts current that were old.
-const TEMPLATES_COUNT: Duration = Duration::from_secs(55);
 /// The same for instance refreshes of others.
 const REFRESHES_COUNT: Duration = Duration::from_secs(115);
 /// A host that drains longer than this may be stuck.
@@ -146,7 +144,6 @@ impl Looks {
         let older = |read: Timestamp, than: Duration| given.now.duration_since(read).unsigned_abs() >= than;
         Self {
             hosts: LookAt::these(given.state.drained.clone()),
-            templates: older(given.state.templates_read, TEMPLATES_COUNT),
             alarms: older(given.state.alarms_read, ALARMS_COUNT),
             refreshes: older(given.state.refreshes_read, REFRESHES_COUNT),
             ..Self::default()
@@ -160,16 +157,13 @@ impl Looks {
         // Whether they are empty is all that matters.
         let drains = wave.hosts.values().all(|pair| pair.leaves() || pair.is_over());
         let waits = wave.hosts.values().filter(|pair| pair.awaits()).map(|pair| pair.since).min();
-        let watch = Self::watch(given);
         let own = || wave.hosts.keys().chain(&given.state.drained).cloned().collect();
         Self {
             hosts: if drains && !slow && !given.state.looks_whole { LookAt::these(own()) } else { LookAt::All },
             running: slow,
             targets: true,
-            // Before any goes whose successor has come.
-            templates: watch.templates || wave.hosts.values().any(|pair| pair.phase == Phase::InService),
             refusals: waits.is_some_and(|at| since(at) >= LAUNCHES_USUALLY),
-            ..watch
+            ..Self::watch(given)
         }
     }
 }
