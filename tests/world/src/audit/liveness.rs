@@ -131,7 +131,7 @@ pub(crate) struct Liveness {
     /// Patchroll's last step.
     stepped: Ms,
     /// What the groups have by people's will; none until somebody looks.
-    own: BTreeMap<GroupNo, u32>,
+    pub(super) own: BTreeMap<GroupNo, u32>,
     /// When a person last set a group's capacity.
     capacity_set: BTreeMap<GroupNo, Ms>,
     /// Since when a group has not had what it should have.

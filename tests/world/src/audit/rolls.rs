@@ -299,7 +299,11 @@ impl Core {
         found.extend(ours.map(|(id, _)| (1, format!("{id} still has a place in the budget after the roll"))));
         let builders = self.cloud.builders.iter().filter(|one| one.state != BuilderState::Gone);
         found.extend(builders.map(|builder| (8, format!("{} is still there after the roll", builder.id))));
-        let raised = self.audit.rolls.raised.iter().filter(|(_, by)| **by > 0);
+        // Steps may cross with what a group does by itself: larger it is where it truly has more than people want.
+        let larger = |group: GroupNo| {
+            self.audit.liveness.own.get(&group).is_none_or(|own| self.cloud.groups[group].desired > *own)
+        };
+        let raised = self.audit.rolls.raised.iter().filter(|(group, by)| **by > 0 && larger(**group));
         let name = |group: GroupNo| &self.cloud.groups[group].name;
         found.extend(raised.map(|(group, by)| (8, format!("{} is still larger by {by} after the roll", name(*group)))));
         found
