@@ -17,7 +17,7 @@ pub(crate) struct Losses {
     pub(crate) unwarned: u64,
     /// Empty when it was taken, of those that were warned.
     pub(crate) drained_in_time: u64,
-    /// Losses: when, whether with a warning, and how many units.
+    /// What fell out, losses and hosts that people have drain: when, whether with a warning, and how many units.
     at: Vec<(Ms, bool, u32)>,
     /// Losses that nothing has replaced yet, oldest first.
     open: VecDeque<Ms>,
@@ -48,7 +48,12 @@ impl Losses {
         }
     }
 
-    /// Units that were lost in the last `within`, or in the last `warned` where a warning came first.
+    /// A person has a host drain.
+    pub(crate) fn drained(&mut self, units: u32, now: Ms) {
+        self.at.push((now, false, units));
+    }
+
+    /// Units that fell out in the last `within`, or in the last `warned` where a warning came first.
     pub(crate) fn units_since(&self, now: Ms, within: Ms, warned: Ms) -> u32 {
         let counts = |(at, with, _): &&(Ms, bool, u32)| now - at <= if *with { warned } else { within };
         self.at.iter().rev().take_while(|(at, _, _)| now - at <= warned).filter(counts).map(|(_, _, units)| units).sum()

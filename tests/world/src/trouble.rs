@@ -87,6 +87,10 @@ impl Core {
             (2, Some(host), _) => {
                 self.cluster.set_status(host, HostStatus::Draining, self.now);
                 self.announce_host(host, "DRAINING");
+                if let Some(one) = self.cloud.instances.get(&host) {
+                    let units = self.cloud.groups[one.group].units;
+                    self.measure.losses.drained(units, self.now);
+                }
                 for service in 0..self.cluster.services.len() {
                     self.look_soon(service);
                 }
