@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::clock::{Ms, SECOND, seconds};
 use crate::cluster::ServiceNo;
+use crate::setup::millis;
 use crate::turns::{TurnNo, Under};
 
 /// One broken invariant, by its number in the design.
@@ -183,12 +184,13 @@ impl Audit {
 
 impl Audit {
     /// Services whose count somebody has set so lately that it may be one of ours in an old answer, or that the turn was
-    /// told the count of before.
+    /// told the count of before: an answer that comes late is what the turn before, or the one before that, was told.
     fn set_by_people(&self, told: &Seen, truly: &BTreeMap<ServiceName, u32>, now: Ms) -> BTreeSet<ServiceName> {
+        let late = OLD_ANSWERS + 2 * millis(self.fleet.beat);
         let unsure = |service: &&Service, at: Ms| {
             let before = told.services.iter().find(|ecs| ecs.name == service.name).map(|ecs| ecs.desired);
             let set = told.sets.iter().any(|(name, _)| *name == service.name);
-            now - at <= OLD_ANSWERS || (!set && before != truly.get(&service.name).copied())
+            now - at <= OLD_ANSWERS || (now - at <= late && !set && before != truly.get(&service.name).copied())
         };
         let meddled = self.meddled.iter().filter_map(|(service, at)| Some((self.fleet.services.get(*service)?, *at)));
         meddled.filter(|(service, at)| unsure(service, *at)).map(|(service, _)| service.name.clone()).collect()
