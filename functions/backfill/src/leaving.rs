@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel_model::InstanceId;
+use evenkeel_model::{FunctionName, InstanceId};
 use evenkeel_model::decision::{HostStep, HostWhy, Planned, Step, Stuck, Why};
 use evenkeel_model::fleet::Purchase;
 use evenkeel_model::observed::HostStatus;
@@ -69,7 +69,7 @@ impl Planning<'_, '_> {
                 if memory.may_drain(self.given.now) {
                     memory.back = true;
                 } else {
-                    self.budget.outs.remove(id);
+                    self.budget.give_back(id, FunctionName::Backfill);
                 }
             }
         }

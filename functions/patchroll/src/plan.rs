@@ -378,7 +378,8 @@ impl Planning<'_, '_> {
         let (notes, now) = (&self.state.hosts, self.given.now);
         self.state.drained.retain(|id| {
             let told = notes.get(id).is_some_and(|note| note.may_look_unchanged(now));
-            let active = !told && roster.cluster.get(id).is_some_and(|host| host.takes_tasks());
+            // Also where its agent is away: what takes no tasks for other reasons does not drain because of a roll.
+            let active = !told && roster.cluster.get(id).is_some_and(|host| host.status == HostStatus::Active);
             let in_wave = wave.is_some_and(|wave| wave.hosts.contains_key(id));
             !roster.is_gone(id, notes.get(id), self.seen.some_hosts) && (in_wave || !active)
         });

@@ -6,7 +6,7 @@ use evenkeel_model::decision::{Halt, HostStep, HostWhy, Step, Stuck, Why};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::stuck::of_host;
-use evenkeel_model::{GroupName, InstanceId};
+use evenkeel_model::{FunctionName, GroupName, InstanceId};
 
 use crate::hosts::Kept;
 use crate::pairs::{Pair, Phase, Wave};
@@ -298,7 +298,7 @@ impl Planning<'_, '_> {
             // Nothing was done to it yet.
             Some(pair) if pair.launch_first && !self.roster.all.get(id).is_some_and(Kept::is_draining) => {
                 pair.enter(Phase::InService, self.given.now);
-                self.budget.outs.remove(id);
+                self.budget.give_back(id, FunctionName::Patchroll);
             }
             Some(_) | None => self.dissolve(roll, wave, id),
         }
@@ -353,7 +353,7 @@ impl Planning<'_, '_> {
             let refused = group.and_then(|group| self.seen.refusals.get(group));
             let refused = refused.is_some_and(|found| found.iter().any(|refusal| refusal.at >= wave.since));
             if pair.is_over() {
-                self.budget.outs.remove(id);
+                self.budget.give_back(id, FunctionName::Patchroll);
             } else if let Some(out) = self.budget.outs.get_mut(id).filter(|_| refused && pair.awaits()) {
                 out.pool = None;
             }

@@ -276,6 +276,33 @@ fn an_old_answer_does_not_hide_a_host_that_a_roll_left_draining() {
 }
 
 #[test]
+fn a_host_that_does_not_drain_has_no_place_in_the_budget_when_the_roll_is_over_also_without_its_agent() {
+    let mut story = first(1, 3);
+    story.board.orders.add(now(), start(None), None);
+    assert_eq!(story.drains(), ["base-1"]);
+    story.seen.hosts[0].connected = false;
+    story.board.orders.add(now(), Ask::Roll { verb: RollVerb::Abort, pool: None, by: None }, None);
+    story.later = Duration::from_secs(60);
+    let outlook = story.turn();
+    assert_eq!(outlook.budget.unwrap_or_default().out(), 0);
+    assert!(outlook.state.drained.is_empty());
+}
+
+#[test]
+fn a_place_that_another_function_holds_is_not_given_back_by_a_roll() {
+    let mut story = Story::new(1, 9, 3, "strategy = \"launch-first\"").after_its_canary();
+    story.seen.groups[1].max = 1;
+    assert_eq!(raised(&story.turn()), 1);
+    let old = story.state.roll.as_ref().unwrap().wave.as_ref().unwrap().hosts.keys().next().unwrap().clone();
+    story.is_out(old.as_str());
+    story.comes(&["base-6"]);
+    story.seen.groups[0].members.retain(|member| member.id != old);
+    story.seen.hosts.retain(|host| host.id != old);
+    let after = story.turn().budget.unwrap_or_else(|| story.board.budget.clone());
+    assert_eq!(after.outs.get(&old).map(|out| out.by), Some(FunctionName::Backfill));
+}
+
+#[test]
 fn a_finding_about_hosts_that_are_nobodys_here_or_newer_makes_no_roll_due() {
     let due = |host: &str, found: &str| {
         let mut story = Story::new(1, 9, 3, "windows = [\"daily 12:00-13:00 UTC\"]");

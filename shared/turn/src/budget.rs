@@ -99,6 +99,13 @@ impl Budget {
         draining
     }
 
+    /// Gives back the place that `by` took for a host; one that another function holds is that function's to give back.
+    pub fn give_back(&mut self, host: &InstanceId, by: FunctionName) {
+        if self.outs.get(host).is_some_and(|out| out.by == by) {
+            self.outs.remove(host);
+        }
+    }
+
     /// The item's key.
     #[must_use]
     pub fn key(fleet: &FleetName) -> Key {
