@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use evenkeel_model::{FunctionName, InstanceId};
 use evenkeel_model::decision::{HostStep, HostWhy, Planned, Step, Stuck, Why};
 use evenkeel_model::fleet::Purchase;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::stuck::of_host;
+use evenkeel_model::{FunctionName, InstanceId};
 
 use crate::hosts::Kept;
 use crate::plan::Planning;

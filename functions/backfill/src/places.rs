@@ -8,7 +8,7 @@ use evenkeel_model::groups::MemberState;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::Source;
 use evenkeel_model::{FunctionName, InstanceId, Timestamp};
-use evenkeel_turn::{Out, OutCause, REPAID_WITHIN, Stands};
+use evenkeel_turn::{Out, OutCause, Stands};
 
 use crate::judge::Standing;
 use crate::plan::Planning;
@@ -32,15 +32,8 @@ impl Planning<'_, '_> {
             if let Some(sign) = kept.sign {
                 by_sign.entry((sign, loss.deadline)).or_default().push(id.clone());
             }
-            let out = Out {
-                cause: OutCause::Lost,
-                by: FunctionName::Backfill,
-                pool: None,
-                since: loss.at,
-                deadline: loss.at + REPAID_WITHIN,
-            };
             // A host that was leaving anyway is out already.
-            self.budget.outs.entry(id.clone()).or_insert(out);
+            self.budget.outs.entry(id.clone()).or_insert_with(|| Out::lost(loss.at));
         }
         for ((sign, deadline), hosts) in by_sign {
             let (step, why) = (Step::Host(HostStep::Lost { hosts }), Why::Host(HostWhy::Seen { sign, deadline }));

@@ -66,12 +66,15 @@ impl<'r> Planning<'_, 'r> {
         }
         let size = self.size(roll);
         let free = self.free();
-        if free == 0 {
+        // What is taken back and never worked makes up for what is missing, and needs no place besides.
+        let losses = if roll.stage == Stage::TakingBack { self.budget.losses().count() } else { 0 };
+        let (most, idle) = if free > 0 { (size.min(free) as usize, false) } else { (losses.min(size as usize), true) };
+        let mut chosen = self.choose(roll, most, idle);
+        if free == 0 && chosen.is_empty() {
             let (out, allowed) = (self.out(), self.given.fleet.disruption.max_out);
             self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out, allowed }));
             return;
         }
-        let mut chosen = self.choose(roll, size.min(free) as usize);
         self.keep_those_that_fit(&mut chosen);
         if !chosen.is_empty() {
             self.begin_wave(roll, chosen);
@@ -154,9 +157,13 @@ impl<'r> Planning<'_, 'r> {
         }
     }
 
-    /// The next hosts, as many as the numbers of the fleet file allow.
-    fn choose(&mut self, roll: &Roll, most: usize) -> Vec<InstanceId> {
+    /// The next hosts, as many as the numbers of the fleet file allow; of those that do not work only where `idle` says so.
+    fn choose(&mut self, roll: &Roll, most: usize, idle: bool) -> Vec<InstanceId> {
+        if most == 0 {
+            return Vec::new();
+        }
         let mut candidates = self.candidates(roll);
+        candidates.retain(|(_, kept)| !idle || !kept.may_work());
         let hosts = self.given.fleet.hosts;
         let mut working = self.roster.working();
         let mut space = hosts.maximum.saturating_sub(self.all_units());
@@ -373,6 +380,10 @@ impl<'r> Planning<'_, 'r> {
                 pair.phase = if capacity.extra > 0 { Phase::Launching } else { Phase::WaitingToLaunch };
                 capacity.extra = capacity.extra.saturating_sub(1);
             } else {
+                let made_up_for = self.budget.losses().next().cloned();
+                if let Some(loss) = made_up_for.filter(|_| roll.stage == Stage::TakingBack && !kept.may_work()) {
+                    self.budget.outs.remove(&loss);
+                }
                 self.note_out(&id);
             }
             roll.todo.remove(&id);

@@ -7,6 +7,7 @@ use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::stuck::of_host;
 use evenkeel_model::{FunctionName, GroupName, InstanceId};
+use evenkeel_turn::Out;
 
 use crate::hosts::Kept;
 use crate::pairs::{Pair, Phase, Wave};
@@ -340,8 +341,14 @@ impl Planning<'_, '_> {
         if roll.halted.is_none() {
             self.halt(roll, Halt::Replacement(cause.clone()));
         }
-        for pair in wave.hosts.values_mut().filter(|pair| pair.phase == Phase::Launching && !pair.launch_first) {
+        let counted = self.given.fleet.backfill.is_some();
+        let given_up = |pair: &Pair| pair.phase == Phase::Launching && !pair.launch_first;
+        for (id, pair) in wave.hosts.iter_mut().filter(|(_, pair)| given_up(pair)) {
             pair.enter(Phase::GivenUp(cause.clone()), now);
+            // What the roll has ended and nothing has replaced is missing: backfill makes up for it as for any loss.
+            if let Some(out) = self.budget.outs.get_mut(id).filter(|_| counted) {
+                *out = Out::lost(now);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use evenkeel_model::fleet::{self, Fleet, Format, Refresh};
 use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{FunctionName, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, Timestamp};
 use evenkeel_patchroll::{Seen, State, plan};
 use evenkeel_turn::{Ask, Board, Given, NoticeKind, Out, OutCause, Outlook};
 use serde_json::{Value, json};
@@ -85,6 +85,15 @@ impl Story {
         let given = Given { fleet: &self.fleet, state: &self.state, board: &self.board, now: now() + self.later };
         let outlook = plan(&given, &self.seen, true);
         self.state = outlook.state.clone();
+        outlook
+    }
+
+    /// The same, and its places in the budget are stored.
+    fn goes_on(&mut self) -> Outlook<State> {
+        let outlook = self.turn();
+        if let Some(budget) = &outlook.budget {
+            self.board.budget = budget.clone();
+        }
         outlook
     }
 
@@ -286,6 +295,30 @@ fn a_host_that_does_not_drain_has_no_place_in_the_budget_when_the_roll_is_over_a
     let outlook = story.turn();
     assert_eq!(outlook.budget.unwrap_or_default().out(), 0);
     assert!(outlook.state.drained.is_empty());
+}
+
+#[test]
+fn what_a_roll_has_ended_and_nothing_replaced_is_a_loss_for_which_what_is_taken_back_makes_up() {
+    let mut story = Story::new(1, 9, 1, "roll_back = true");
+    story.fleet.backfill = fleet::read(include_str!("../../../infra/fleets/shop.toml"), Format::Toml).unwrap().backfill;
+    story.board.orders.add(now(), start(None), None);
+    assert_eq!(drained(&story.goes_on()), ["base-1"]);
+    story.seen.groups[0].members.remove(0);
+    story.seen.hosts.remove(0);
+    let member = json!({ "id": "base-6", "state": "in-service", "template": { "id": "lt-1", "version": 2 } });
+    story.seen.groups[0].members.push(serde_json::from_value(member).unwrap());
+    let held = |story: &Story| story.board.budget.outs.values().map(|out| (out.cause, out.by)).collect::<Vec<_>>();
+    for later in [60, 960] {
+        story.later = Duration::from_secs(later);
+        let _waits = story.goes_on();
+    }
+    assert!(story.state.roll.as_ref().unwrap().halted.is_some(), "the new host did not join the cluster");
+    assert_eq!(held(&story), [(OutCause::Lost, FunctionName::Backfill)]);
+    story.seen.templates.as_mut().unwrap()[0].version = 1;
+    story.later += Duration::from_secs(60);
+    let _taken_back = story.goes_on();
+    assert_eq!(held(&story), [(OutCause::Roll, FunctionName::Patchroll)], "it has no place besides");
+    assert!(story.board.budget.outs.contains_key(&"base-6".parse::<InstanceId>().unwrap()));
 }
 
 #[test]

@@ -45,6 +45,14 @@ pub struct Out {
     pub deadline: Timestamp,
 }
 
+impl Out {
+    /// A host that was lost at `at`: backfill gives its place back as soon as something has made up for it.
+    #[must_use]
+    pub fn lost(at: Timestamp) -> Self {
+        Self { cause: OutCause::Lost, by: FunctionName::Backfill, pool: None, since: at, deadline: at + REPAID_WITHIN }
+    }
+}
+
 /// Why a host is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,6 +112,11 @@ impl Budget {
         if self.outs.get(host).is_some_and(|out| out.by == by) {
             self.outs.remove(host);
         }
+    }
+
+    /// Hosts that were lost and that nothing has made up for, in the order of their names.
+    pub fn losses(&self) -> impl Iterator<Item = &InstanceId> {
+        self.outs.iter().filter(|(_, out)| out.cause == OutCause::Lost).map(|(id, _)| id)
     }
 
     /// The item's key.
