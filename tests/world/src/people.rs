@@ -68,9 +68,9 @@ impl Core {
     /// A person sets a group's desired capacity.
     pub(crate) fn meddle_with_capacity(&mut self, number: GroupNo, hosts: u32) {
         let group = &mut self.cloud.groups[number];
-        group.desired = hosts.min(group.max);
-        let hosts = group.desired;
-        self.audit.capacity_meddled(number, hosts, self.now);
+        let to = hosts.min(group.max);
+        let from = std::mem::replace(&mut group.desired, to);
+        self.audit.capacity_meddled(number, from, to, self.now);
         self.measure.rolls.meddled(number);
         self.group_looks(number, 0);
     }

@@ -403,7 +403,7 @@ impl Core {
         let Instance { group, ready_at, .. } = self.cloud.instances[&host];
         self.watch_end(function, group, shrinks);
         if shrinks {
-            self.audit_roll_capacity(group, -1);
+            self.audit_roll_shrinks(group);
         }
         if self.measure.rolls.ends(host, group, shrinks, ready_at.is_some(), self.now) {
             self.measure.rolls.count(&self.cloud);
@@ -420,7 +420,7 @@ impl Core {
             self.measure.rolls.meddled(group);
             return;
         }
-        self.audit_roll_capacity(group, i64::from(to) - i64::from(from));
+        self.audit_roll_capacity(group, from, to);
         if to > from {
             self.measure.rolls.grows(group, to - from, self.now);
         }

@@ -159,10 +159,10 @@ impl Liveness {
         self.meddled.insert(service, now);
     }
 
-    /// A person wants a group to have so many hosts.
-    pub(crate) fn capacity_meddled(&mut self, group: GroupNo, hosts: u32, now: Ms) {
-        self.own.insert(group, hosts);
+    /// A person wants a group to have so many hosts. Gives what was wanted before.
+    pub(crate) fn capacity_meddled(&mut self, group: GroupNo, hosts: u32, now: Ms) -> Option<u32> {
         self.capacity_set.insert(group, now);
+        self.own.insert(group, hosts)
     }
 
     /// A person asks patchroll for something.

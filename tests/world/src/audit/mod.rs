@@ -89,9 +89,9 @@ impl Audit {
     }
 
     /// A person has set a group's capacity.
-    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo, hosts: u32, now: Ms) {
-        self.liveness.capacity_meddled(group, hosts, now);
-        self.rolls.meddled(group);
+    pub(crate) fn capacity_meddled(&mut self, group: crate::cloud::GroupNo, from: u32, to: u32, now: Ms) {
+        let own = self.liveness.capacity_meddled(group, to, now);
+        self.rolls.meddled(group, rolls::Before { at: now, desired: from, own });
         self.hosts.capacity_meddled(now);
     }
 

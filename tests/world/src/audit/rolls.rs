@@ -37,6 +37,8 @@ pub(crate) struct RollAudit {
     drained: BTreeSet<HostNo>,
     /// By how many hosts patchroll has made each group larger, and not smaller again.
     raised: BTreeMap<GroupNo, i64>,
+    /// What each group was before a person set its capacity last.
+    before: BTreeMap<GroupNo, Before>,
     /// What is under way.
     roll: Option<Roll>,
     /// The rolls that have ended, so that each is judged once.
@@ -47,6 +49,17 @@ pub(crate) struct RollAudit {
     idle_since: Option<Ms>,
     /// Groups that the fleet file does not name any more: since when.
     unlisted: BTreeMap<GroupName, Ms>,
+}
+
+/// A group before a person set its capacity.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// When that was.
+    pub(super) at: Ms,
+    /// What it had.
+    pub(super) desired: u32,
+    /// What people wanted it to have.
+    pub(super) own: Option<u32>,
 }
 
 impl RollAudit {
@@ -68,8 +81,9 @@ impl RollAudit {
     }
 
     /// A person has set a group's capacity.
-    pub(super) fn meddled(&mut self, group: GroupNo) {
+    pub(super) fn meddled(&mut self, group: GroupNo, before: Before) {
         self.raised.remove(&group);
+        self.before.insert(group, before);
     }
 
     fn replaces(&self) -> Option<&Roll> {
@@ -255,9 +269,20 @@ impl Core {
         };
     }
 
-    /// Patchroll makes a group larger or smaller.
-    pub(crate) fn audit_roll_capacity(&mut self, group: GroupNo, by: i64) {
-        *self.audit.rolls.raised.entry(group).or_default() += by;
+    /// Patchroll ends a host, and its group becomes smaller by it.
+    pub(crate) fn audit_roll_shrinks(&mut self, group: GroupNo) {
+        *self.audit.rolls.raised.entry(group).or_default() -= 1;
+    }
+
+    /// Patchroll sets a group's capacity. What a person has set since the turn looked is lost to it: SetDesiredCapacity has
+    /// no condition (API reference), so nobody could know of it, and what people want is what they wanted before.
+    pub(crate) fn audit_roll_capacity(&mut self, group: GroupNo, from: u32, to: u32) {
+        let unknown = self.audit.rolls.before.remove(&group).filter(|before| self.now - before.at <= A_MOMENT);
+        let from = unknown.map_or(from, |before| before.desired);
+        if let Some(own) = unknown.and_then(|before| before.own) {
+            self.audit.liveness.capacity_meddled(group, own, self.now);
+        }
+        *self.audit.rolls.raised.entry(group).or_default() += i64::from(to) - i64::from(from);
     }
 
     /// Looked at every minute: some time after a wave no host drains because of it, and some time after a roll nothing of

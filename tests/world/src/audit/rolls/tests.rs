@@ -203,6 +203,24 @@ fn what_a_roll_leaves_behind_is_found() {
 }
 
 #[test]
+fn a_number_that_a_person_sets_between_a_look_and_a_write_is_lost_and_one_before_the_look_is_not() {
+    let left = |ago| {
+        let mut story = Story::rolling();
+        let group = story.core.cloud.groups[0].name.clone();
+        let before = story.core.cloud.groups[0].desired;
+        story.core.meddle_with_capacity(0, before - 1);
+        story.core.now += ago;
+        story.core.set_capacity(FunctionName::Patchroll, &group, before).unwrap();
+        story.stores(ended("aborted"));
+        story.core.now += CLEARED;
+        story.core.audit_leftovers();
+        story.found()
+    };
+    assert!(left(A_MOMENT).is_empty(), "what it writes is what it saw");
+    assert_eq!(left(A_MOMENT + 1), [8], "it has made the group larger");
+}
+
+#[test]
 fn what_is_not_the_fleets_is_not_to_be_touched() {
     let mut story = Story::rolling();
     let foreign = story.core.cloud.templates.add_public_image("x", timestamp(0), HostKind::Sound);
