@@ -8,12 +8,12 @@ use std::time::Duration;
 use evenkeel_aws::Also;
 use evenkeel_model::ServiceName;
 use evenkeel_model::observed::{Constraint, Field, HandsOff, Placement, TaskPhase};
-use evenkeel_model::resources::Resources;
+use evenkeel_model::resources::{Port, Resources};
 use evenkeel_turn::ports::{ChangeEcs, PortError, ReadEcs};
 use serde_json::{Value, json};
 
 use crate::cluster::{ARN, Cluster, shop, task};
-use crate::fake::{Fake, Reply, id};
+use crate::fake::{Asked, Fake, Reply, id};
 
 #[tokio::test]
 async fn a_quiet_turn_makes_few_calls() {
@@ -70,7 +70,7 @@ async fn protection_is_asked_for_each_time_where_something_is_protected() {
 }
 
 /// What the described task takes with this definition; none: it cannot be described any more.
-async fn takes(task_fields: Value, definition: Option<Value>) -> (Resources, BTreeSet<u16>, TaskPhase) {
+async fn takes(task_fields: Value, definition: Option<Value>) -> (Resources, BTreeSet<Port>, TaskPhase) {
     let fake = Fake::new(move |asked| match asked.action.as_str() {
         "DescribeTasks" => {
             let mut task = task(1);
@@ -106,7 +106,8 @@ async fn a_task_takes_what_ecs_reserves_for_it() {
         }
         Some(definition)
     };
-    let of = |cpu, memory, gpu| Resources { cpu, memory, gpu };
+    let of = |cpu, memory, gpu| Resources { gpu, ..Resources::new(cpu, memory) };
+    let with_its_own_address = Resources { interfaces: 1, ..of(384, 576, 1) };
     let app = |fields: Value| {
         let mut app = json!({ "name": "app" });
         for (name, value) in fields.as_object().unwrap() {
@@ -127,7 +128,13 @@ async fn a_task_takes_what_ecs_reserves_for_it() {
         ),
         ("a size of null", json!({}), definition(json!({ "cpu": "null" })), of(384, 576, 1), vec![8080]),
         ("host networking", json!({}), definition(json!({ "networkMode": "host" })), of(384, 576, 1), vec![81, 8080]),
-        ("an address of its own", json!({}), definition(json!({ "networkMode": "awsvpc" })), of(384, 576, 1), vec![]),
+        (
+            "an address of its own",
+            json!({}),
+            definition(json!({ "networkMode": "awsvpc" })),
+            with_its_own_address,
+            vec![],
+        ),
         (
             "an override of a container",
             app(json!({ "cpu": 512, "memory": 2048 })),
@@ -153,7 +160,10 @@ async fn a_task_takes_what_ecs_reserves_for_it() {
     ];
     for (name, task, definition, resources, ports) in cases {
         let (found, found_ports, _) = takes(task, definition).await;
-        assert_eq!((found, found_ports), (resources, ports.into_iter().collect()), "{name}");
+        // The app's port 53 is UDP's.
+        let udp = ports.contains(&8080).then_some(Port::Udp(53));
+        let ports = ports.into_iter().map(Port::Tcp).chain(udp).collect();
+        assert_eq!((found, found_ports), (resources, ports), "{name}");
     }
 }
 
@@ -216,7 +226,12 @@ fn service(name: &str) -> Value {
 }
 
 fn describes_services(change: impl Fn(&mut Value) + Send + 'static) -> Fake {
-    Fake::new(move |asked| match asked.action.as_str() {
+    Fake::new(move |asked| answer_about_services(asked, &change))
+}
+
+/// What AWS says of services like `service`, changed, and of what belongs to them.
+pub(crate) fn answer_about_services(asked: &Asked, change: &impl Fn(&mut Value)) -> Reply {
+    match asked.action.as_str() {
         "DescribeServices" => {
             let names = asked.list("services");
             assert!(names.len() <= 10, "{} services", names.len());
@@ -236,7 +251,7 @@ fn describes_services(change: impl Fn(&mut Value) + Send + 'static) -> Fake {
         "DescribeTaskDefinition" => Reply::Json(json!({ "taskDefinition": { "containerDefinitions": [
             { "name": "web", "cpu": 256, "memory": 512, "stopTimeout": 90 }, { "name": "log", "memory": 64 }] }})),
         action => panic!("asked for {action}"),
-    })
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use evenkeel_model::InstanceId;
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::resources::Resources;
+use evenkeel_model::resources::{Port, Resources};
 use evenkeel_turn::ports::{ChangeHosts, PortError, ReadEcs};
 use serde_json::{Value, json};
 
@@ -21,8 +21,9 @@ async fn hosts_come_in_pages_of_a_hundred_with_what_they_registered() {
     assert_eq!(fake.asked("ListContainerInstances").len(), 3);
     assert_eq!(fake.asked("DescribeContainerInstances").len(), 3);
     let host = hosts.iter().find(|host| host.id == id("i-7")).unwrap();
-    assert_eq!(host.registered, Resources { cpu: 2048, memory: 3885, gpu: 2 });
-    assert_eq!(host.reserved_ports, BTreeSet::from([22, 2376, 51678]));
+    // Its instance type is not told, so nobody knows how many network interfaces it may have.
+    assert_eq!(host.registered, Resources { gpu: 2, interfaces: u32::MAX, ..Resources::new(2048, 3885) });
+    assert_eq!(host.reserved_ports, BTreeSet::from([22, 2376, 51678].map(Port::Tcp)));
     assert_eq!((host.zone.clone(), host.pool.clone()), (Some(id("eu-west-1a")), Some(id("spot"))));
     assert_eq!((host.status, host.connected, host.task_count), (HostStatus::Active, true, 2));
     assert_eq!(host.attributes["ecs.capability.task-eni"], "");

@@ -12,4 +12,5 @@ mod fake;
 mod groups;
 mod hosts;
 mod ledger;
+mod needs;
 mod signals;

@@ -73,7 +73,7 @@ fn units_for(told: &Told, seen: &Seen, fleet: &Fleet) -> u32 {
     let size = |host: &evenkeel_model::observed::Host| {
         let pool = pool(host.pool.as_ref());
         let dear = pool.is_some_and(|pool| pool.purchase == Purchase::OnDemand);
-        let Resources { cpu, memory, gpu: _ } = host.registered;
+        let Resources { cpu, memory, .. } = host.registered;
         (!dear, cpu, memory)
     };
     let Some(host) = seen.hosts.iter().min_by_key(|host| size(host)) else { return 0 };

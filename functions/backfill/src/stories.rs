@@ -119,6 +119,7 @@ impl Story {
                         status: HostStatus::Active,
                         connected: true,
                         task_count: 0,
+                        provider: None,
                         attributes: BTreeMap::new(),
                     });
                 }

@@ -9,6 +9,7 @@ use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::observed::{
     EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
 };
+use evenkeel_model::resources::Port;
 use evenkeel_model::{Resources, Room, Timestamp};
 use evenkeel_turn::{Board, Given};
 
@@ -51,7 +52,8 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
         zone: format!("z-{}", number % 3).parse().ok(),
         pool: None,
         registered: Resources::new(8192, 15_500),
-        reserved_ports: [22, 51678].into(),
+        reserved_ports: [22, 51678].map(Port::Tcp).into(),
+        provider: None,
         status: HostStatus::Active,
         connected: true,
         task_count: 0,
@@ -97,6 +99,7 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
             task: Room::from(size(number)),
             strategy: strategies[number % strategies.len()].clone(),
             constraints: Vec::new(),
+            providers: Vec::new(),
             stop_timeout: std::time::Duration::from_secs(30),
             leaving: Leaving::default(),
             hands_off: None,

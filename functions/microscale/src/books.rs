@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::fleet::{Fleet, Service};
 use evenkeel_model::observed::{Constraint, EcsService, Host, HostStatus, Observed, Task, TaskPhase};
+use evenkeel_model::resources::Port;
 use evenkeel_model::{InstanceId, Resources, Room, ServiceName, Timestamp};
 
 use crate::constraint::Expression;
+use crate::split::Split;
 
 /// More tasks than this of one service on one host are not counted: no host runs so many, and sums stay small.
 const MOST_ON_A_HOST: u32 = 10_000;
@@ -30,7 +32,7 @@ pub(crate) struct HostBook<'a> {
     /// Registered minus all tasks that are not STOPPED.
     pub(crate) free: Resources,
     /// Static ports that live tasks or the agent hold.
-    pub(crate) ports: BTreeSet<u16>,
+    pub(crate) ports: BTreeSet<Port>,
 }
 
 /// One service of the fleet file.
@@ -60,6 +62,8 @@ pub(crate) struct ServiceBook<'a> {
     /// Where tasks may be, one answer for each host; none means anywhere.
     pub(crate) allowed: Option<Vec<bool>>,
     pub(crate) distinct: bool,
+    /// How ECS splits its tasks over the hosts of several capacity providers.
+    pub(crate) split: Option<Split>,
     /// Hosts are left out on which ECS may place its tasks all the same.
     pub(crate) avoids: bool,
     /// A constraint that could not be read.
@@ -88,7 +92,7 @@ impl ServiceBook<'_> {
 
     /// The static ports that are free on a host once the last of the service's tasks there is gone; none where tasks of
     /// another revision make that uncertain.
-    pub(crate) fn gives_back_ports(&self) -> impl Iterator<Item = u16> {
+    pub(crate) fn gives_back_ports(&self) -> impl Iterator<Item = Port> {
         self.need().filter(|_| self.alike).into_iter().flat_map(|need| need.ports.iter().copied())
     }
 
@@ -168,7 +172,11 @@ impl<'a> Books<'a> {
     /// How many more tasks of `service` alone ECS would place now. Tasks of one service are alike, so whichever host ECS
     /// chooses first, the sum over the hosts is the number that fits.
     pub(crate) fn slots(&self, service: usize) -> u32 {
-        (0..self.hosts.len()).map(|host| self.slots_on(service, host)).fold(0, u32::saturating_add)
+        let on = |host| self.slots_on(service, host);
+        match &self.services[service].split {
+            Some(split) => split.slots(&self.services[service].on, on),
+            None => (0..self.hosts.len()).map(on).fold(0, u32::saturating_add),
+        }
     }
 
     /// The most tasks of `service` that its hosts could ever hold, with nothing else on them.
@@ -185,7 +193,7 @@ impl<'a> Books<'a> {
     pub(crate) fn all_slots(&self) -> Vec<u32> {
         let mut known: BTreeMap<Resources, u32> = BTreeMap::new();
         let slots = |(service, book): (usize, &ServiceBook<'_>)| match book.need() {
-            Some(need) if need.ports.is_empty() && !book.distinct && book.allowed.is_none() => {
+            Some(need) if need.ports.is_empty() && !book.distinct && book.allowed.is_none() && book.split.is_none() => {
                 *known.entry(need.resources).or_insert_with(|| self.slots(service))
             }
             Some(_) | None => self.slots(service),
@@ -199,7 +207,9 @@ impl<'a> Books<'a> {
         let by_kind = taken.resources.parts().into_iter().zip(need.resources.parts());
         let by_room = by_kind.filter(|(_, need)| *need > 0).map(|(taken, need)| taken.div_ceil(need)).max();
         let by_port = u32::from(!taken.ports.is_disjoint(&need.ports));
-        by_room.unwrap_or(0).max(by_port)
+        let on_its_host = by_room.unwrap_or(0).max(by_port);
+        let book = &self.services[hurt];
+        book.split.as_ref().map_or(on_its_host, |split| on_its_host.saturating_mul(split.worst(&book.on)))
     }
 
     /// Leaves out the hosts that `avoided` names for one service.
@@ -212,7 +222,7 @@ impl<'a> Books<'a> {
 /// Ports that are given back on a host when tasks go.
 #[derive(Clone, Copy)]
 pub(crate) struct Cleared<'a> {
-    pub(crate) ports: &'a BTreeSet<u16>,
+    pub(crate) ports: &'a BTreeSet<Port>,
 }
 
 impl Cleared<'_> {
@@ -264,6 +274,7 @@ impl<'a> ServiceBook<'a> {
             newest: Timestamp::MIN,
             allowed: None,
             distinct: false,
+            split: None,
             avoids: false,
             not_understood: None,
         };
@@ -276,6 +287,18 @@ impl<'a> ServiceBook<'a> {
                 },
             }
         }
+        let shares = ecs.map_or(&[][..], |ecs| &ecs.providers);
+        if !shares.is_empty() {
+            // One without base and weight gets no tasks.
+            let used = |host: &Host| {
+                shares
+                    .iter()
+                    .any(|share| Some(&share.provider) == host.provider.as_ref() && share.base + share.weight > 0)
+            };
+            book.narrow(hosts, used);
+            book.split = Split::of(shares, hosts.iter().map(|book| book.host));
+        }
+        book.allowed = book.allowed.filter(|allowed| allowed.contains(&false));
         book
     }
 
@@ -298,9 +321,7 @@ impl<'a> ServiceBook<'a> {
             TaskPhase::Pending => self.pending += 1,
         }
         self.alike &= self.ecs.is_none_or(|ecs| ecs.task == task.takes);
-        let Resources { cpu, memory, gpu } = task.takes.resources;
-        let least = &mut self.gives_back;
-        *least = Resources { cpu: least.cpu.min(cpu), memory: least.memory.min(memory), gpu: least.gpu.min(gpu) };
+        self.gives_back = self.gives_back.least(task.takes.resources);
         self.newest = self.newest.max(task.created);
         match host {
             Some(host) => self.on.push(Live { host, tasks: 1, protected: u32::from(task.protected) }),

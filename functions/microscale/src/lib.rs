@@ -11,6 +11,7 @@ pub mod handler;
 mod plan;
 mod proof;
 mod short;
+mod split;
 mod state;
 mod trust;
 mod victims;

@@ -4,7 +4,7 @@
 //! So planning again gives nothing, and a turn that was lost is made up for by the next.
 
 use evenkeel_model::decision::{Planned, Step, Why};
-use evenkeel_model::observed::Observed;
+use evenkeel_model::observed::{HandsOff, Observed};
 use evenkeel_model::report::{Report, Shortfall, Wait};
 use evenkeel_model::{ServiceName, Timestamp};
 use evenkeel_turn::window::Extreme;
@@ -85,7 +85,9 @@ impl Planning<'_, '_> {
             let course = match self.left_alone[rank].take() {
                 Some(wait) => {
                     self.report.waits.push(wait);
-                    self.grants.concede(rank, book.unplaced());
+                    if book.ecs.and_then(|ecs| ecs.hands_off).is_none_or(HandsOff::uses_hosts) {
+                        self.grants.concede(rank, book.unplaced());
+                    }
                     Course::HandsOff
                 }
                 None => self.course(rank, want),
@@ -150,7 +152,8 @@ impl Planning<'_, '_> {
             }
             self.share_out(first..first + length);
             for rank in first..first + length {
-                let missing = self.missing(rank);
+                // Where ECS would put the tasks of a service on several providers is not known well enough to stop others.
+                let missing = if self.books.services[rank].split.is_some() { 0 } else { self.missing(rank) };
                 if let Some(Preemption { lowerings, starts }) =
                     self.grants.preempt(rank, missing, &caps, &mut self.work)
                 {

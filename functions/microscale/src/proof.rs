@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::fleet::Fleet;
 use evenkeel_model::observed::{Observed, Task};
+use evenkeel_model::resources::Port;
 use evenkeel_model::{InstanceId, Resources, ServiceName, TaskId};
 
 use crate::books::{Books, Cleared};
@@ -96,8 +97,8 @@ struct Places<'b, 'a> {
     /// What must go on a host before there is room.
     over: Vec<Resources>,
     /// Ports that moved tasks took, and those that fill tasks gave back.
-    taken: Vec<BTreeSet<u16>>,
-    cleared: Vec<BTreeSet<u16>>,
+    taken: Vec<BTreeSet<Port>>,
+    cleared: Vec<BTreeSet<Port>>,
     /// Fill tasks that have given way.
     gone: BTreeSet<&'a TaskId>,
     /// How many more each fill service may give.
@@ -167,8 +168,12 @@ impl<'b, 'a> Places<'b, 'a> {
             // Not in the fleet file: its constraints are not known, its size and ports are.
             return self.books.hosts[host].ports.is_disjoint(&task.takes.ports);
         };
-        let one_came = self.books.services[rank].distinct && self.distinct.contains(&(rank, host));
-        !one_came && self.books.slots_with(rank, host, room, Cleared { ports: &self.cleared[host] }) > 0
+        let book = &self.books.services[rank];
+        let one_came = book.distinct && self.distinct.contains(&(rank, host));
+        // Its provider misses one then, and others are not asked for it.
+        let provider = |id: &InstanceId| self.seen.hosts.iter().find(|host| host.id == *id)?.provider.as_ref();
+        let elsewhere = book.split.is_some() && provider(&task.host) != self.books.hosts[host].host.provider.as_ref();
+        !one_came && !elsewhere && self.books.slots_with(rank, host, room, Cleared { ports: &self.cleared[host] }) > 0
     }
 
     fn put(&mut self, rank: Option<usize>, host: usize, room: Resources, task: &Task) {
@@ -183,7 +188,7 @@ impl<'b, 'a> Places<'b, 'a> {
         &self,
         host: usize,
         priority: u32,
-    ) -> Option<(Resources, BTreeSet<u16>, Vec<(&'a ServiceName, &'a TaskId)>)> {
+    ) -> Option<(Resources, BTreeSet<Port>, Vec<(&'a ServiceName, &'a TaskId)>)> {
         let id = &self.books.hosts[host].host.id;
         let mut left = self.may_give.clone();
         let mut more = Resources::default();

@@ -34,10 +34,13 @@ fn left(books: &Books<'_>, grants: &Grants<'_, '_>) -> BTreeMap<usize, Resources
 pub(crate) fn says(books: &Books<'_>, grants: &Grants<'_, '_>, rank: usize) -> String {
     let book = &books.services[rank];
     let Some(need) = book.need() else { return String::new() };
-    let Resources { cpu, memory, gpu } = need.resources;
+    let Resources { cpu, memory, gpu, interfaces } = need.resources;
     let mut text = format!("{} needs {memory} MiB and {cpu} CPU units", book.name());
     if gpu > 0 {
         text.push_str(&format!(" and {gpu} GPUs"));
+    }
+    if interfaces > 0 {
+        text.push_str(" and a network interface");
     }
     for port in &need.ports {
         text.push_str(&format!(" and port {port}"));
@@ -50,7 +53,12 @@ pub(crate) fn says(books: &Books<'_>, grants: &Grants<'_, '_>, rank: usize) -> S
     }
     let mut short: BTreeMap<String, usize> = BTreeMap::new();
     for (host, room) in &left {
-        let kinds = [("memory", room.memory < memory), ("CPU", room.cpu < cpu), ("GPUs", room.gpu < gpu)];
+        let kinds = [
+            ("memory", room.memory < memory),
+            ("CPU", room.cpu < cpu),
+            ("GPUs", room.gpu < gpu),
+            ("network interfaces", room.interfaces < interfaces),
+        ];
         let of: Vec<&str> = kinds.into_iter().filter(|(_, short)| *short).map(|(kind, _)| kind).collect();
         let taken = need.ports.iter().find(|port| books.hosts[*host].ports.contains(port));
         let lacks = match (of.is_empty(), taken) {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::Resources;
 use evenkeel_model::observed::Placement;
+use evenkeel_model::resources::Port;
 
 use crate::books::{Books, Cleared, Live};
 
@@ -147,12 +148,7 @@ impl<'b, 'a> Choices<'b, 'a> {
                 Rule::Binpack(_) | Rule::Random => None,
             });
             // What the newcomer could do with the whole host tells its constraints apart without reading them again.
-            let all = self.books.slots_with(
-                self.newcomer,
-                host,
-                Resources { cpu: u32::MAX, memory: u32::MAX, gpu: u32::MAX },
-                Cleared { ports: &book.ports },
-            );
+            let all = self.books.slots_with(self.newcomer, host, Resources::PLENTY, Cleared { ports: &book.ports });
             let protected = self.row(&self.protected, k).to_vec();
             let tasks = self.row(&self.start, k).to_vec();
             let key =
@@ -276,7 +272,7 @@ impl<'b, 'a> Choices<'b, 'a> {
     }
 
     /// Static ports of services that have no task left on the host.
-    fn cleared(&self, state: &[u32], k: usize) -> BTreeSet<u16> {
+    fn cleared(&self, state: &[u32], k: usize) -> BTreeSet<Port> {
         let left = self.row(state, k).iter().zip(self.row(&self.start, k)).zip(self.lowerings);
         left.filter(|((left, was), _)| **left == 0 && **was > 0)
             .flat_map(|(_, lowering)| self.books.services[lowering.service].gives_back_ports())
@@ -315,7 +311,8 @@ fn rules(books: &Books<'_>, service: usize, hosts: &[usize], alike: bool) -> Vec
             Rule::Spread(hosts.iter().map(group).collect())
         }
     };
-    strategy.iter().take_while(followed).map(rule).collect()
+    // Whom ECS takes of tasks on several providers is not documented.
+    strategy.iter().filter(|_| book.split.is_none()).take_while(followed).map(rule).collect()
 }
 
 /// The value that a spread goes over: the host itself, or one of its attributes.
@@ -341,7 +338,7 @@ fn goes_whole(books: &Books<'_>, lowering: &Lowering) -> bool {
 /// worst choice a matter of taking the flattest pieces first.
 fn any_victims(books: &Books<'_>, newcomer: usize, lowerings: &[Lowering]) -> u32 {
     let whole = |lowering: &&Lowering| goes_whole(books, lowering);
-    let mut sure: BTreeMap<usize, (Resources, BTreeSet<u16>)> = BTreeMap::new();
+    let mut sure: BTreeMap<usize, (Resources, BTreeSet<Port>)> = BTreeMap::new();
     for lowering in lowerings.iter().filter(whole) {
         let service = &books.services[lowering.service];
         for live in &service.on {

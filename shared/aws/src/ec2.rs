@@ -1,4 +1,4 @@
-//! Amazon EC2: spot requests, instances, launch templates and images.
+//! Amazon EC2: spot requests, instances, their types, launch templates and images.
 //!
 //! Instances are asked for by a filter, never by `InstanceIds`: one that is gone would fail the whole call, and filtered
 //! describes have twice the API budget.
@@ -8,6 +8,8 @@ mod images;
 #[cfg(feature = "autoscaling")]
 mod spot;
 mod templates;
+#[cfg(feature = "ecs")]
+mod types;
 
 use aws_sdk_ec2::types::Filter;
 

@@ -6,6 +6,8 @@ mod change;
 mod definitions;
 mod emptied;
 mod hosts;
+mod interfaces;
+mod providers;
 #[cfg(feature = "applicationautoscaling")]
 mod scalable;
 mod services;
@@ -36,6 +38,10 @@ struct Inner {
     definitions: BTreeMap<String, Option<Arc<Definition>>>,
     /// Container instances by cluster and ARN.
     hosts: BTreeMap<ClusterName, BTreeMap<String, hosts::Registration>>,
+    /// The most network interfaces of instance types, which never change.
+    interfaces: BTreeMap<String, u32>,
+    /// Capacity providers, as they were described last.
+    providers: providers::Described,
     /// What is left on hosts that drain, by cluster.
     leftovers: BTreeMap<ClusterName, emptied::Leftovers>,
     /// The last look at each cluster's tasks.

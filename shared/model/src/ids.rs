@@ -124,6 +124,8 @@ id!(/** An EC2 image's id, such as `ami-0abc…`. */
     ImageId, max 64, chars "\\-", "an image id: 1 to 64 letters, digits or hyphens");
 id!(/** A load balancer's target group, as its ARN. */
     TargetGroup, max 512, chars "\\-_./:", "a target group's ARN: 1 to 512 characters");
+id!(/** An ECS capacity provider's name (ECS API reference, CreateCapacityProvider: 255 letters, numbers, underscores, hyphens). */
+    ProviderName, max 255, chars "\\-_", "a capacity provider's name: 1 to 255 letters, digits, hyphens or underscores");
 id!(/** One roll, such as `20260105T020000-7`; part of the names of what it makes. */
     RollId, max 64, chars "\\-", "a roll's id: 1 to 64 letters, digits or hyphens");
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InstanceId, PoolName, ServiceName, TaskId, Zone};
-use crate::resources::{Resources, Room};
+use crate::ids::{InstanceId, PoolName, ProviderName, ServiceName, TaskId, Zone};
+use crate::resources::{Port, Resources, Room};
 
 /// What one turn of microscale saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct Host {
     pub registered: Resources,
     /// Ports that the agent keeps for itself (22, 2375, 2376, 51678, 51679 on Linux).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub reserved_ports: BTreeSet<u16>,
+    pub reserved_ports: BTreeSet<Port>,
     /// Whether ECS places tasks on it.
     pub status: HostStatus,
     /// Whether the agent is connected; it drops several times an hour in normal operation.
@@ -64,6 +64,9 @@ pub struct Host {
     /// `runningTasksCount` and `pendingTasksCount` together, tasks that are stopping included.
     #[serde(default)]
     pub task_count: u32,
+    /// `capacityProviderName`: the provider whose group it was launched by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     /// All ECS attributes, for placement constraints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -147,9 +150,12 @@ pub struct EcsService {
     /// How ECS places and which victims it takes; empty means its default, spread over zones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategy: Vec<Placement>,
-    /// Where tasks may be.
+    /// Where tasks may be: the service's constraints, those of its task definition, and the attributes that this requires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<Constraint>,
+    /// `capacityProviderStrategy`: tasks go only to hosts of these providers. None: with the launch type EC2, to any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<ProviderShare>,
     /// The largest `stopTimeout` of the task's containers; 30 s by default on EC2.
     #[serde(default = "default_stop_timeout")]
     pub stop_timeout: Duration,
@@ -162,6 +168,20 @@ pub struct EcsService {
     /// The newest "was unable to place a task" among its service events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement_failed: Option<Timestamp>,
+}
+
+/// A capacity provider's part in a service's strategy (ECS API reference, CapacityProviderStrategyItem).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderShare {
+    /// The provider.
+    pub provider: ProviderName,
+    /// So many tasks go to it first; one provider of a strategy at most has a base.
+    #[serde(default)]
+    pub base: u32,
+    /// Its part of the tasks beyond all bases.
+    #[serde(default)]
+    pub weight: u32,
 }
 
 /// How tasks of a service leave a host that drains (ECS developer guide, "Draining Amazon ECS container instances").
@@ -194,6 +214,25 @@ pub enum HandsOff {
     Daemon,
     /// The service is being deleted.
     Deleted,
+    /// A deployment failed and stays beside the one before: ECS starts nothing of the newer, and little of the older.
+    DeploymentFailed,
+    /// Its tasks run on Fargate, on no host of the fleet.
+    Fargate,
+    /// The launch type EXTERNAL: its tasks run on machines outside AWS.
+    Anywhere,
+    /// Its tasks run on ECS Managed Instances, which AWS scales by itself.
+    ManagedInstances,
+    /// The deployment controller EXTERNAL, without one task set that is the whole service: whoever makes the task sets says
+    /// how many tasks each has.
+    TaskSets,
+}
+
+impl HandsOff {
+    /// Whether its tasks run on hosts of the cluster, and what ECS looks for a place for may take room there.
+    #[must_use]
+    pub const fn uses_hosts(self) -> bool {
+        !matches!(self, Self::Fargate | Self::Anywhere | Self::ManagedInstances)
+    }
 }
 
 /// One placement strategy of a service; several narrow the choice one after the other.

@@ -156,6 +156,13 @@ impl fmt::Display for Wait {
                     HandsOff::ScaledElsewhere => "Application Auto Scaling sets its count",
                     HandsOff::Daemon => "it is a daemon",
                     HandsOff::Deleted => "it is being deleted",
+                    HandsOff::DeploymentFailed => "its last deployment failed; deploy it again, or roll it back",
+                    HandsOff::Fargate => "it runs on Fargate, on no host of the fleet",
+                    HandsOff::Anywhere => "it runs on machines outside AWS (launch type EXTERNAL)",
+                    HandsOff::ManagedInstances => "it runs on ECS Managed Instances, which AWS scales",
+                    HandsOff::TaskSets => {
+                        "its deployment controller is EXTERNAL: its task sets say how many tasks there are"
+                    }
                 };
                 write!(f, "{service} is left alone: {because}")
             }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use evenkeel_microscale::constraint::Expression;
 use evenkeel_model::observed::{
-    Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Placement, Task, TaskPhase,
+    Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Placement, ProviderShare, Task, TaskPhase,
 };
-use evenkeel_model::{InstanceId, PoolName, Resources, Room, ServiceName, TaskId, Timestamp, Zone};
+use evenkeel_model::resources::Port;
+use evenkeel_model::{InstanceId, PoolName, ProviderName, Resources, Room, ServiceName, TaskId, Timestamp, Zone};
 
 use crate::clock::Ms;
 use crate::setup::Spread;
@@ -121,6 +122,8 @@ pub struct SimService {
     pub constraints: Vec<Constraint>,
     /// The constraints' expressions, read.
     pub expressions: Vec<Arc<Expression>>,
+    /// The capacity providers that its tasks go to.
+    pub providers: Vec<ProviderShare>,
     /// From the agent's begin to RUNNING.
     pub start: Spread,
     /// From the stop order to STOPPED.
@@ -218,7 +221,7 @@ impl Cluster {
     /// What is really free on a host: registered minus everything the agent has begun and not seen the end of.
     #[must_use]
     pub fn free(&self, host: &SimHost) -> Room {
-        let mut ports: BTreeSet<u16> = BTreeSet::new();
+        let mut ports: BTreeSet<Port> = BTreeSet::new();
         let mut resources = host.seen.registered;
         for task in host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.holds_room()) {
             resources = resources.minus(task.takes.resources);
@@ -241,7 +244,7 @@ impl Cluster {
         }
         let live = || host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.is_live());
         let port_taken =
-            |port: &u16| host.seen.reserved_ports.contains(port) || live().any(|task| task.takes.ports.contains(port));
+            |port: &Port| host.seen.reserved_ports.contains(port) || live().any(|task| task.takes.ports.contains(port));
         if wanted.task.ports.iter().any(port_taken) {
             return false;
         }
@@ -249,7 +252,26 @@ impl Cluster {
         if distinct && live().any(|task| task.service == Some(service)) {
             return false;
         }
-        wanted.expressions.iter().all(|expression| expression.matches(&host.seen.attributes))
+        wanted.takes_hosts_like(&host.seen)
+    }
+
+    /// The capacity provider that ECS starts a service's next task on: the one whose base is not reached, or whose part of
+    /// the tasks beyond all bases is behind most; none where the service has no strategy. It is not passed over where it is
+    /// full (ECS developer guide, "Amazon ECS capacity providers").
+    pub(crate) fn next_provider(&self, service: ServiceNo) -> Option<&ProviderName> {
+        let of = |share: &ProviderShare| {
+            let on = |task: &SimTask| self.hosts.get(&task.host).is_some_and(|host| host.is_of(&share.provider));
+            u32::try_from(self.live(service).filter(|(_, task)| on(task)).count()).unwrap_or(u32::MAX)
+        };
+        let shares = self.services[service].providers.iter();
+        if let Some(share) = shares.clone().find(|share| of(share) < share.base) {
+            return Some(&share.provider);
+        }
+        // Multiplied out, so that parts are compared without fractions.
+        let behind = |share: &&ProviderShare| {
+            (u64::from(of(share) - share.base.min(of(share))) * 1_000_000) / u64::from(share.weight)
+        };
+        shares.filter(|share| share.weight > 0).min_by_key(behind).map(|share| &share.provider)
     }
 
     /// DescribeContainerInstances.
@@ -300,6 +322,7 @@ impl Cluster {
             task: service.task.clone(),
             strategy: service.strategy.clone(),
             constraints: service.constraints.clone(),
+            providers: service.providers.clone(),
             stop_timeout: service.stop_timeout,
             leaving: service.leaving,
             hands_off: service.hands_off,
@@ -321,7 +344,8 @@ impl SimHost {
     /// A host of `pool` that has just joined.
     #[must_use]
     pub fn new(id: InstanceId, zone: Option<Zone>, pool: &PoolName, setup: &crate::setup::PoolSetup) -> Self {
-        let mut attributes = BTreeMap::from([("evenkeel.pool".to_owned(), pool.to_string())]);
+        let mut attributes = setup.attributes.clone();
+        attributes.insert("evenkeel.pool".to_owned(), pool.to_string());
         if let Some(zone) = &zone {
             attributes.insert("ecs.availability-zone".to_owned(), zone.to_string());
         }
@@ -330,17 +354,31 @@ impl SimHost {
             zone,
             pool: Some(pool.clone()),
             registered: setup.registers,
-            reserved_ports: BTreeSet::from([22, 2375, 2376, 51678, 51679]),
+            reserved_ports: [22, 2375, 2376, 51678, 51679].map(Port::Tcp).into(),
             status: HostStatus::Active,
             connected: true,
             task_count: 0,
+            provider: setup.provider.clone(),
             attributes,
         };
         Self { seen, tasks: Vec::new(), drains: None, hidden: false }
     }
+
+    /// Whether it belongs to a capacity provider.
+    pub(crate) fn is_of(&self, provider: &ProviderName) -> bool {
+        self.seen.provider.as_ref() == Some(provider)
+    }
 }
 
 impl SimService {
+    /// Whether its constraints and its providers let its tasks be on such a host.
+    pub(crate) fn takes_hosts_like(&self, host: &Host) -> bool {
+        let used =
+            |share: &ProviderShare| host.provider.as_ref() == Some(&share.provider) && share.base + share.weight > 0;
+        let of_provider = self.providers.is_empty() || self.providers.iter().any(used);
+        of_provider && self.expressions.iter().all(|expression| expression.matches(&host.attributes))
+    }
+
     /// A service that runs nothing yet.
     #[must_use]
     pub fn new(name: ServiceName, in_fleet: bool, setup: &crate::setup::ServiceSetup, desired: u32) -> Self {
@@ -356,6 +394,7 @@ impl SimService {
             strategy: setup.strategy.clone(),
             constraints: setup.constraints.clone(),
             expressions: setup.constraints.iter().filter_map(expression).collect(),
+            providers: setup.providers.clone(),
             start: setup.start,
             stop: setup.stop,
             stubborn_per_mille: setup.stubborn_per_mille,

@@ -8,13 +8,15 @@ use evenkeel_model::observed::{HandsOff, HostStatus, Placement};
 use evenkeel_turn::ports::{Answer, PortError};
 use rand::RngExt;
 
-use crate::clock::{Ms, SECOND};
-use crate::cluster::{Agent, HostNo, ServiceNo, SimTask, TaskNo};
+use crate::clock::{MINUTE, Ms, SECOND};
+use crate::cluster::{Agent, HostNo, ServiceNo, SimHost, SimTask, TaskNo};
 use crate::core::{Core, Event};
 use crate::setup::millis;
 
 /// ECS tries a task that it could not place again after about this long.
 const RETRY: Ms = 10 * SECOND;
+/// A task that has waited so long for a host of its capacity provider is taken for one that could not be placed.
+const PROVISIONED_WITHIN: Ms = MINUTE;
 /// A task that never started its containers ends at once.
 const QUICK_END: Ms = 200;
 
@@ -158,8 +160,16 @@ impl Core {
         let now = self.now;
         let setup = self.setup.ecs;
         let state = &mut self.cluster.services[service];
-        state.placement_failed = Some(now);
         let since = *state.failing_since.get_or_insert(now);
+        if !state.providers.is_empty() {
+            // It stays PROVISIONING, and ECS says nothing: that it takes long tells.
+            if now - since >= PROVISIONED_WITHIN {
+                state.placement_failed = Some(since + PROVISIONED_WITHIN);
+            }
+            self.look_again(service, now + RETRY);
+            return;
+        }
+        state.placement_failed = Some(now);
         if now - since >= setup.tries_for_seconds * SECOND {
             state.failing_since = None;
             state.backs_off_until = now + setup.backs_off_seconds * SECOND;
@@ -176,8 +186,10 @@ impl Core {
     /// The host for one more task: those that fit, narrowed by one strategy after the other, then by chance.
     pub(crate) fn choose_host(&mut self, service: ServiceNo) -> Option<HostNo> {
         let cluster = &self.cluster;
+        let provider = cluster.next_provider(service);
+        let fits = |host: &SimHost| provider.is_none_or(|provider| host.is_of(provider)) && cluster.fits(service, host);
         let mut fit: Vec<HostNo> =
-            cluster.hosts.iter().filter(|(_, host)| cluster.fits(service, host)).map(|(number, _)| *number).collect();
+            cluster.hosts.iter().filter(|(_, host)| fits(host)).map(|(number, _)| *number).collect();
         for strategy in self.strategies(service) {
             match strategy {
                 Placement::Random => {}

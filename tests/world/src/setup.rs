@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_model::fleet::{Fleet, Pool, Purchase, Service};
-use evenkeel_model::observed::{Constraint, Placement};
+use evenkeel_model::observed::{Constraint, Placement, ProviderShare};
+use evenkeel_model::resources::Port;
 use evenkeel_model::templates::VersionSpec;
-use evenkeel_model::{AlarmName, PoolName, Resources, ServiceName, Zone};
+use evenkeel_model::{AlarmName, PoolName, ProviderName, Resources, ServiceName, Zone};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
@@ -100,6 +101,10 @@ pub struct PoolSetup {
     pub grace_seconds: u64,
     /// `NewInstancesProtectedFromScaleIn`.
     pub protected: bool,
+    /// The capacity provider whose group it is.
+    pub provider: Option<ProviderName>,
+    /// ECS attributes of its hosts, besides those that say its pool and its zone.
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl PoolSetup {
@@ -229,6 +234,8 @@ impl Default for PoolSetup {
             elb_health: false,
             grace_seconds: 300,
             protected: false,
+            provider: None,
+            attributes: BTreeMap::new(),
         }
     }
 }
@@ -240,11 +247,13 @@ pub struct ServiceSetup {
     /// What one task needs.
     pub task: Resources,
     /// Its static host ports.
-    pub ports: Vec<u16>,
+    pub ports: Vec<Port>,
     /// ECS's placement strategy; empty is ECS's default.
     pub strategy: Vec<Placement>,
-    /// Placement constraints.
+    /// Placement constraints, those of the task definition included.
     pub constraints: Vec<Constraint>,
+    /// The capacity providers that its tasks go to; none: to any host.
+    pub providers: Vec<ProviderShare>,
     /// From the agent's begin to RUNNING.
     pub start: Spread,
     /// From the stop order to STOPPED, where the container minds SIGTERM.
@@ -270,6 +279,7 @@ impl Default for ServiceSetup {
             ports: Vec::new(),
             strategy: Vec::new(),
             constraints: Vec::new(),
+            providers: Vec::new(),
             // The demo of the first microscaling project saw about 4 s; captured starts took 8.3 and 9.0 s.
             start: Spread { least: 3_000, usual: 4_000, most: 9_000 },
             stop: Spread { least: 1_000, usual: 3_000, most: 12_000 },

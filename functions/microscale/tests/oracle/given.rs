@@ -1,6 +1,6 @@
 //! A case in the planner's words, and the planner's answer in the case's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use evenkeel_model::fleet::{Demand, Fleet, Format, MetricDemand, MetricSource, M
 use evenkeel_model::observed::{
     Constraint, EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
 };
+use evenkeel_model::resources::Port;
 use evenkeel_model::{Resources, Room, ServiceName, Timestamp};
 use evenkeel_turn::{Board, Given, Outlook};
 use serde_json::json;
@@ -71,11 +72,11 @@ pub(crate) fn name(kind: usize) -> ServiceName {
 }
 
 fn resources(size: Size) -> Resources {
-    Resources { cpu: size[0] * 256, memory: size[1] * 512, gpu: size[2] }
+    Resources { gpu: size[2], ..Resources::new(size[0] * 256, size[1] * 512) }
 }
 
 fn room(size: Size, port: Option<u16>) -> Room {
-    Room { resources: resources(size), ports: port.into_iter().collect() }
+    Room { resources: resources(size), ports: port.into_iter().map(Port::Tcp).collect() }
 }
 
 fn service(case: &Case, number: usize) -> Service {
@@ -127,7 +128,7 @@ fn observed(case: &Case) -> Observed {
             zone: format!("zone-{}", spot.zone).parse().ok(),
             pool: None,
             registered: resources(spot.size),
-            reserved_ports: spot.kept.into_iter().collect::<BTreeSet<u16>>(),
+            reserved_ports: spot.kept.into_iter().map(Port::Tcp).collect(),
             status: match spot.door {
                 Door::Draining => HostStatus::Draining,
                 Door::Closed => HostStatus::Leaving,
@@ -135,6 +136,7 @@ fn observed(case: &Case) -> Observed {
             },
             connected: spot.door != Door::Disconnected,
             task_count: 0,
+            provider: None,
             attributes: [("zone-number".to_owned(), spot.zone.to_string())].into(),
         });
     }
@@ -183,6 +185,7 @@ fn ecs_service(number: usize, kind: &Kind) -> EcsService {
         task: room(kind.size, kind.port),
         strategy: kind.rules.iter().map(placement).collect(),
         constraints: kind.distinct.then_some(Constraint::DistinctInstance).into_iter().chain(member).collect(),
+        providers: Vec::new(),
         stop_timeout: Duration::from_secs(30),
         leaving: Leaving::default(),
         hands_off: match kind.apart {

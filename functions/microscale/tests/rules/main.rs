@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod demand;
+mod needs;
 
 use evenkeel_microscale::{State, moves_off, plan};
 use evenkeel_model::Timestamp;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{
-    ContainerDefinition, ContainerOverride, NetworkMode, ResourceRequirement, ResourceType, Task, TaskDefinition,
-    TransportProtocol,
+    Attribute, ContainerDefinition, ContainerOverride, CpuArchitecture, NetworkMode, ResourceRequirement, ResourceType,
+    RuntimePlatform, Task, TaskDefinition, TransportProtocol,
 };
-use evenkeel_model::resources::{Resources, Room};
+use evenkeel_model::observed::Constraint;
+use evenkeel_model::resources::{Port, Resources, Room};
 use evenkeel_turn::ports::{Answer, PortError};
 
 use crate::Aws;
@@ -16,7 +17,7 @@ use crate::convert::{all, count};
 use crate::error::port_error;
 
 /// ECS's default on EC2 where neither the container nor the agent says otherwise (ECS developer guide, `stopTimeout`).
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What matters of a task definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,11 @@ pub(super) struct Definition {
     cpu: Option<u32>,
     memory: Option<u32>,
     containers: Vec<Container>,
-    ports: BTreeSet<u16>,
+    ports: BTreeSet<Port>,
+    /// Network interfaces of its own.
+    interfaces: u32,
+    /// Where its tasks may be, whatever the service says.
+    pub(super) constraints: Vec<Constraint>,
     /// The longest of its containers.
     pub(super) stop_timeout: Duration,
 }
@@ -55,7 +60,8 @@ impl Definition {
         }
         let cpu = cpu.or(self.cpu).unwrap_or(sum.cpu);
         let memory = memory.or(self.memory).unwrap_or(sum.memory);
-        Room { resources: Resources { cpu, memory, gpu: sum.gpu }, ports: self.ports.clone() }
+        let resources = Resources { cpu, memory, gpu: sum.gpu, interfaces: self.interfaces };
+        Room { resources, ports: self.ports.clone() }
     }
 }
 
@@ -69,6 +75,7 @@ impl Container {
             cpu: over.and_then(|over| number(over.cpu())).unwrap_or(self.cpu),
             memory: reservation.or(memory).unwrap_or(0),
             gpu: gpu.unwrap_or(self.gpu),
+            interfaces: 0,
         }
     }
 }
@@ -108,12 +115,16 @@ pub(super) fn room_of(task: &Task, definition: Option<&Definition>) -> Room {
                     cpu: units(container.cpu()).unwrap_or(0),
                     memory: reservation.or_else(|| mebibytes(container.memory())).unwrap_or(0),
                     gpu: u32::try_from(container.gpu_ids().len()).unwrap_or(0),
+                    interfaces: 0,
                 }
             };
             let sum = task.containers().iter().map(part).fold(Resources::default(), Resources::plus);
             let cpu = cpu.or_else(|| units(task.cpu())).unwrap_or(sum.cpu);
             let memory = memory.or_else(|| mebibytes(task.memory())).unwrap_or(sum.memory);
-            Room { resources: Resources { cpu, memory, gpu: sum.gpu }, ports: BTreeSet::new() }
+            let own_address =
+                task.attachments().iter().any(|attached| attached.r#type() == Some("ElasticNetworkInterface"));
+            let resources = Resources { cpu, memory, gpu: sum.gpu, interfaces: u32::from(own_address) };
+            Room { resources, ports: BTreeSet::new() }
         }
     }
 }
@@ -129,6 +140,8 @@ fn definition(found: &TaskDefinition) -> Definition {
         memory: mebibytes(found.memory()),
         containers: definitions.iter().map(container).collect(),
         ports: definitions.iter().flat_map(|container| static_ports(container, network)).collect(),
+        interfaces: u32::from(network == Some(&NetworkMode::Awsvpc)),
+        constraints: constraints(found),
         stop_timeout: definitions.iter().map(timeout).max().unwrap_or(STOP_TIMEOUT),
     }
 }
@@ -144,9 +157,38 @@ fn container(found: &ContainerDefinition) -> Container {
     }
 }
 
-/// TCP ports that the task takes of its host: `host` networking takes the container's own, `bridge` those that are named;
+/// Where ECS places the tasks of a definition: its own constraints, the attributes that it requires of a host, and its
+/// platform, which hosts tell as attributes (ECS API reference, TaskDefinition; ECS developer guide, "Amazon ECS container
+/// instance attributes").
+fn constraints(found: &TaskDefinition) -> Vec<Constraint> {
+    let own = found.placement_constraints().iter();
+    let own = own.filter_map(|constraint| constraint.expression()).map(str::to_owned);
+    let requires = |attribute: &Attribute| match attribute.value() {
+        Some(value) => format!("attribute:{} == {value}", attribute.name()),
+        None => format!("attribute:{} exists", attribute.name()),
+    };
+    let platform = found.runtime_platform().into_iter().flat_map(platform);
+    own.chain(found.requires_attributes().iter().map(requires)).chain(platform).map(Constraint::MemberOf).collect()
+}
+
+fn platform(found: &RuntimePlatform) -> Vec<String> {
+    let architecture = match found.cpu_architecture() {
+        Some(CpuArchitecture::Arm64) => Some("arm64"),
+        Some(CpuArchitecture::X8664) => Some("x86_64"),
+        _ => None,
+    };
+    // Windows versions are families of their own; hosts tell only which kind of system they are.
+    let system = found.operating_system_family().map(|family| match family.as_str().starts_with("WINDOWS") {
+        true => "windows",
+        false => "linux",
+    });
+    let of = |name: &str, value: Option<&str>| value.map(|value| format!("attribute:{name} == {value}"));
+    [of("ecs.cpu-architecture", architecture), of("ecs.os-type", system)].into_iter().flatten().collect()
+}
+
+/// Ports that the task takes of its host: `host` networking takes the container's own, `bridge` those that are named;
 /// with `awsvpc` the task has an address of its own (ECS API reference, PortMapping).
-fn static_ports(container: &ContainerDefinition, network: Option<&NetworkMode>) -> Vec<u16> {
+fn static_ports(container: &ContainerDefinition, network: Option<&NetworkMode>) -> Vec<Port> {
     let of = |mapping: &aws_sdk_ecs::types::PortMapping| {
         let named = mapping.host_port().filter(|port| *port > 0);
         let port = match network {
@@ -154,7 +196,8 @@ fn static_ports(container: &ContainerDefinition, network: Option<&NetworkMode>) 
             Some(NetworkMode::Host) => named.or_else(|| mapping.container_port()),
             _ => named,
         };
-        port.filter(|_| mapping.protocol() != Some(&TransportProtocol::Udp)).and_then(|port| u16::try_from(port).ok())
+        let kind = if mapping.protocol() == Some(&TransportProtocol::Udp) { Port::Udp } else { Port::Tcp };
+        port.and_then(|port| u16::try_from(port).ok()).map(kind)
     };
     container.port_mappings().iter().filter_map(of).collect()
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 use evenkeel_model::observed::{Host, HostStatus};
-use evenkeel_model::resources::Resources;
+use evenkeel_model::resources::{Port, Resources};
 use evenkeel_model::{ClusterName, InstanceId};
 use evenkeel_turn::ports::Answer;
 use futures_util::future::try_join;
 
+use super::interfaces::interfaces;
 use super::{Known, MOST_IDS};
 use crate::Aws;
 use crate::convert::{all, count, id};
@@ -51,13 +52,17 @@ impl Aws {
     }
 
     async fn hosts_of(&self, cluster: &ClusterName, found: &[ContainerInstance]) -> Answer<Vec<Host>> {
-        let leftovers = self.leftovers(cluster, found).await?;
-        let of = |instance: &ContainerInstance| {
-            let left = instance.container_instance_arn().and_then(|arn| leftovers.get(arn));
-            let host = host(instance)?;
-            Some(Host { task_count: host.task_count + left.unwrap_or(&0), ..host })
-        };
-        Ok(found.iter().filter_map(of).collect())
+        let mut hosts: Vec<Host> = found.iter().filter_map(host).collect();
+        let (leftovers, limits) = tokio::join!(self.leftovers(cluster, found), self.interface_limits(&hosts));
+        let leftovers = leftovers?;
+        let arns = found.iter().filter_map(|instance| Some((instance.ec2_instance_id()?, instance)));
+        let arns: BTreeMap<&str, &ContainerInstance> = arns.collect();
+        for host in &mut hosts {
+            let arn = arns.get(host.id.as_str()).and_then(|instance| instance.container_instance_arn());
+            host.task_count += arn.and_then(|arn| leftovers.get(arn)).unwrap_or(&0);
+            host.registered.interfaces = interfaces(host, &limits);
+        }
+        Ok(hosts)
     }
 
     /// Looks for hosts by their EC2 instances (ECS developer guide, "Cluster query language").
@@ -201,7 +206,10 @@ fn host(instance: &ContainerInstance) -> Option<Host> {
         zone: id(attributes.get(ZONE).map(String::as_str)),
         pool: id(attributes.get(POOL).map(String::as_str)),
         registered: resources(registered),
-        reserved_ports: strings(registered, "PORTS").iter().filter_map(|port| port.parse().ok()).collect(),
+        reserved_ports: ports(registered, "PORTS", Port::Tcp)
+            .chain(ports(registered, "PORTS_UDP", Port::Udp))
+            .collect(),
+        provider: id(instance.capacity_provider_name()),
         status: match instance.status() {
             Some("ACTIVE") => HostStatus::Active,
             Some("DRAINING") => HostStatus::Draining,
@@ -219,7 +227,12 @@ fn resources(registered: &[Resource]) -> Resources {
         of_name.map_or(0, |resource| count(Some(resource.integer_value())))
     };
     let gpu = u32::try_from(strings(registered, "GPU").len()).unwrap_or(0);
-    Resources { cpu: number("CPU"), memory: number("MEMORY"), gpu }
+    Resources { cpu: number("CPU"), memory: number("MEMORY"), gpu, interfaces: 0 }
+}
+
+/// Ports of one protocol that the agent keeps for itself.
+fn ports<'a>(registered: &'a [Resource], name: &str, kind: fn(u16) -> Port) -> impl Iterator<Item = Port> + use<'a> {
+    strings(registered, name).iter().filter_map(|port| port.parse().ok()).map(kind)
 }
 
 fn strings<'a>(registered: &'a [Resource], name: &str) -> &'a [String] {

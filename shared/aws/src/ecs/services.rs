@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_ecs::types::{PlacementConstraint, PlacementStrategy, SchedulingStrategy, Service};
-use evenkeel_model::observed::{Constraint, EcsService, Field, HandsOff, Leaving, Placement};
-use evenkeel_model::{ClusterName, ServiceName, Timestamp};
+use aws_sdk_ecs::types::{
+    CapacityProviderStrategyItem, DeploymentControllerType, DeploymentRolloutState, LaunchType, PlacementConstraint,
+    PlacementStrategy, SchedulingStrategy, Service, TaskSet,
+};
+use evenkeel_model::observed::{Constraint, EcsService, Field, HandsOff, Leaving, Placement, ProviderShare};
+use evenkeel_model::resources::Room;
+use evenkeel_model::{ClusterName, ProviderName, ServiceName, Timestamp};
 use evenkeel_turn::ports::Answer;
-use futures_util::future::try_join3;
+use futures_util::future::try_join4;
 
-use super::definitions::Definition;
+use super::definitions::{Definition, STOP_TIMEOUT};
 use super::distinct;
 use crate::Aws;
 use crate::convert::{all, count, id, timestamp};
@@ -17,6 +21,8 @@ use crate::error::port_error;
 
 /// Services in one call (ECS API reference, DescribeServices).
 const MOST_SERVICES: usize = 10;
+/// The providers of every account whose tasks run on Fargate (ECS developer guide, "Amazon ECS capacity providers").
+const FARGATE: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 /// Where a target group's delay is not known: the load balancer's default (Elastic Load Balancing API reference,
 /// `deregistration_delay.timeout_seconds`).
 const DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
@@ -33,20 +39,25 @@ impl Aws {
         // A deleted service is shown for a while (ECS API reference, DeleteService).
         let found: Vec<Service> =
             pages.await?.into_iter().flatten().filter(|service| service.status() != Some("INACTIVE")).collect();
-        let definitions = distinct(found.iter().filter_map(Service::task_definition).map(str::to_owned));
+        let definitions = distinct(found.iter().filter_map(definition_of).map(str::to_owned));
+        let providers = found.iter().flat_map(shares).map(|share| share.provider).collect();
         let groups = distinct(found.iter().flat_map(target_groups));
         let also = self.settings.also;
         let delays = async { if also.deregistration_delays { self.delays(groups).await } else { Ok(BTreeMap::new()) } };
         let scaled = async {
             if also.scaled_elsewhere { self.scaled_elsewhere(cluster, names).await } else { Ok(BTreeSet::new()) }
         };
-        let (definitions, delays, scaled) = try_join3(self.definitions(definitions), delays, scaled).await?;
+        let managed = self.managed_instances(&providers);
+        let asked = try_join4(self.definitions(definitions), delays, scaled, managed);
+        let (definitions, delays, scaled, managed) = asked.await?;
+        let waiting = self.known.waiting_for_hosts(cluster);
         let of = |found: &Service| {
-            let definition = definitions.get(found.task_definition()?).and_then(Option::as_deref);
-            let mut service = service(found, definition, &delays)?;
+            let definition = definition_of(found).and_then(|arn| definitions.get(arn)).and_then(Option::as_deref);
+            let mut service = service(found, definition, &delays, &managed)?;
             if scaled.contains(&service.name) {
                 service.hands_off.get_or_insert(HandsOff::ScaledElsewhere);
             }
+            service.placement_failed = service.placement_failed.max(waiting.get(&service.name).copied());
             Some(service)
         };
         Ok(found.iter().filter_map(of).collect())
@@ -89,45 +100,105 @@ impl Aws {
     }
 }
 
-/// A service; none where its task definition says nothing, so that there is nothing to count with.
+/// The task definition of its tasks; one whose task sets are made by others has none of its own.
+fn definition_of(found: &Service) -> Option<&str> {
+    found.task_definition().or_else(|| primary(found)?.task_definition())
+}
+
+fn primary(found: &Service) -> Option<&TaskSet> {
+    found.task_sets().iter().find(|set| set.status() == Some("PRIMARY"))
+}
+
+/// Its strategy, that of its task sets included.
+fn strategy(found: &Service) -> &[CapacityProviderStrategyItem] {
+    let own = found.capacity_provider_strategy();
+    if own.is_empty() { primary(found).map_or(&[], |set| set.capacity_provider_strategy()) } else { own }
+}
+
+/// The capacity providers whose hosts its tasks go to, those of Fargate left out.
+fn shares(found: &Service) -> Vec<ProviderShare> {
+    let own = strategy(found).iter().filter(|item| !FARGATE.contains(&item.capacity_provider()));
+    let share = |item: &CapacityProviderStrategyItem| {
+        let [base, weight] = [item.base(), item.weight()].map(|number| count(Some(number)));
+        Some(ProviderShare { provider: id(Some(item.capacity_provider()))?, base, weight })
+    };
+    own.filter_map(share).collect()
+}
+
+/// A service; none where its task definition says nothing although its count is ours, so that there is nothing to count with.
 fn service(
     found: &Service,
     definition: Option<&Definition>,
     delays: &BTreeMap<String, Duration>,
+    managed: &BTreeSet<ProviderName>,
 ) -> Option<EcsService> {
-    let definition = definition?;
+    let hands_off = hands_off(found, managed);
+    if definition.is_none() && hands_off.is_none() {
+        return None;
+    }
     let configuration = found.deployment_configuration();
     let default = Leaving::default();
     let percent = |given: Option<i32>, default: u32| given.map_or(default, |percent| count(Some(percent)));
     let delay = |group: String| delays.get(&group).copied().unwrap_or(DEREGISTRATION_DELAY);
+    let own = found.placement_constraints().iter().filter_map(constraint);
     Some(EcsService {
         name: id(found.service_name())?,
         desired: count(Some(found.desired_count())),
-        task: definition.room(),
+        task: definition.map_or_else(Room::default, Definition::room),
         strategy: found.placement_strategy().iter().filter_map(placement).collect(),
-        constraints: found.placement_constraints().iter().filter_map(constraint).collect(),
-        stop_timeout: definition.stop_timeout,
+        constraints: own.chain(definition.into_iter().flat_map(|definition| definition.constraints.clone())).collect(),
+        providers: shares(found),
+        stop_timeout: definition.map_or(STOP_TIMEOUT, |definition| definition.stop_timeout),
         leaving: Leaving {
             minimum_percent: percent(configuration.and_then(|c| c.minimum_healthy_percent()), default.minimum_percent),
             maximum_percent: percent(configuration.and_then(|c| c.maximum_percent()), default.maximum_percent),
             deregistration_delay: target_groups(found).into_iter().map(delay).max().unwrap_or_default(),
         },
-        hands_off: hands_off(found),
+        hands_off,
         placement_failed: placement_failed(found),
     })
 }
 
 /// A first deployment that has not settled is no reason: it would not settle while its count is left alone.
-fn hands_off(found: &Service) -> Option<HandsOff> {
+fn hands_off(found: &Service, managed: &BTreeSet<ProviderName>) -> Option<HandsOff> {
     if found.status() == Some("DRAINING") {
-        Some(HandsOff::Deleted)
-    } else if found.scheduling_strategy() == Some(&SchedulingStrategy::Daemon) {
-        Some(HandsOff::Daemon)
-    } else if found.deployments().len() > 1 || found.task_sets().len() > 1 {
-        Some(HandsOff::Deploying)
-    } else {
-        None
+        return Some(HandsOff::Deleted);
     }
+    if found.scheduling_strategy() == Some(&SchedulingStrategy::Daemon) {
+        return Some(HandsOff::Daemon);
+    }
+    runs_elsewhere(found, managed).or_else(|| deploys(found))
+}
+
+/// Whether its tasks run on no host of an Auto Scaling group.
+fn runs_elsewhere(found: &Service, managed: &BTreeSet<ProviderName>) -> Option<HandsOff> {
+    let launch = found.launch_type().or_else(|| primary(found)?.launch_type());
+    let on_fargate = strategy(found).iter().any(|item| FARGATE.contains(&item.capacity_provider()));
+    match launch {
+        Some(LaunchType::Fargate) => Some(HandsOff::Fargate),
+        Some(LaunchType::External) => Some(HandsOff::Anywhere),
+        Some(LaunchType::ManagedInstances) => Some(HandsOff::ManagedInstances),
+        _ if on_fargate => Some(HandsOff::Fargate),
+        _ => shares(found).iter().any(|share| managed.contains(&share.provider)).then_some(HandsOff::ManagedInstances),
+    }
+}
+
+/// Whether ECS, or who makes its task sets, starts and stops tasks without regard to its count.
+fn deploys(found: &Service) -> Option<HandsOff> {
+    let failed = found.deployments().iter().any(|deployment| {
+        deployment.status() == Some("PRIMARY") && deployment.rollout_state() == Some(&DeploymentRolloutState::Failed)
+    });
+    if failed {
+        return Some(HandsOff::DeploymentFailed);
+    }
+    if found.deployments().len() > 1 || found.task_sets().len() > 1 {
+        return Some(HandsOff::Deploying);
+    }
+    let by_others = found.deployment_controller().map(|controller| controller.r#type());
+    // A task set of a part of the service follows its count by that part only.
+    let whole = |set: &TaskSet| set.scale().is_none_or(|scale| scale.value() >= 100.0);
+    let in_parts = by_others == Some(&DeploymentControllerType::External) && !primary(found).is_some_and(whole);
+    in_parts.then_some(HandsOff::TaskSets)
 }
 
 /// ECS keeps a hundred events of a service; one that repeats itself is written again after hours only.

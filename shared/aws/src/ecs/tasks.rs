@@ -1,11 +1,11 @@
 //! Tasks: two calls for each hundred of them, and one more where tasks may be stopping.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{self, DesiredStatus};
 use evenkeel_model::observed::{Task, TaskPhase};
-use evenkeel_model::{ClusterName, TaskId, Timestamp};
+use evenkeel_model::{ClusterName, ServiceName, TaskId, Timestamp};
 use evenkeel_turn::ports::{Answer, Clock};
 use futures_util::future::try_join;
 
@@ -17,6 +17,8 @@ use crate::error::port_error;
 
 /// A look that is older says nothing about which tasks came and went since.
 const LOOK_COUNTS: Duration = Duration::from_secs(120);
+/// A task that has room is placed within seconds.
+const PLACED_WITHIN: Duration = Duration::from_secs(60);
 /// Protection is a call of its own for each hundred tasks (GetTaskProtection). Where nothing is protected it is asked for
 /// this rarely; where something is, with each look.
 const PROTECTION_COUNTS: Duration = Duration::from_secs(300);
@@ -34,9 +36,17 @@ pub(super) struct Look {
     stopped: BTreeSet<String>,
     /// When protection was last asked for, and found nothing.
     unprotected: Option<Timestamp>,
+    /// Services with a task that has waited for a host of its capacity provider longer than a placement takes, and since
+    /// when: ECS says nothing of it, as it expects the provider's group to grow.
+    waiting: BTreeMap<ServiceName, Timestamp>,
 }
 
 impl Known {
+    /// Services whose tasks wait in vain for a host of their capacity provider, and when that was seen.
+    pub(super) fn waiting_for_hosts(&self, cluster: &ClusterName) -> BTreeMap<ServiceName, Timestamp> {
+        self.lock().looks.get(cluster).map(|look| look.waiting.clone()).unwrap_or_default()
+    }
+
     /// Those that this process has not seen STOPPED.
     pub(super) fn not_stopped(&self, cluster: &ClusterName, arns: Vec<String>) -> Vec<String> {
         let inner = self.lock();
@@ -102,6 +112,7 @@ impl Aws {
         look.stopped.extend(newly.map(str::to_owned));
         look.stopping = found.iter().any(|task| !is_stopped(task) && phase(task) == TaskPhase::Stopping);
         look.running = running;
+        look.waiting = waiting(found, now);
         look.at = Some(now);
     }
 
@@ -173,6 +184,27 @@ impl Aws {
         };
         Ok(there().filter_map(task).collect())
     }
+}
+
+/// By service, when the newest of the tasks that wait for a host should have had one.
+fn waiting(found: &[types::Task], now: Timestamp) -> BTreeMap<ServiceName, Timestamp> {
+    let mut late: BTreeMap<ServiceName, Timestamp> = BTreeMap::new();
+    let waits = |task: &&types::Task| {
+        task.container_instance_arn().is_none() && task.last_status() == Some("PROVISIONING") && !is_fargate(task)
+    };
+    for task in found.iter().filter(waits) {
+        let due = task.created_at().and_then(timestamp).map(|created| created + PLACED_WITHIN);
+        let service = id(task.group().and_then(|group| group.strip_prefix("service:")));
+        if let (Some(due), Some(service)) = (due.filter(|due| *due <= now), service) {
+            let known = late.entry(service).or_insert(due);
+            *known = due.max(*known);
+        }
+    }
+    late
+}
+
+fn is_fargate(task: &types::Task) -> bool {
+    task.launch_type() == Some(&types::LaunchType::Fargate)
 }
 
 fn is_stopped(task: &types::Task) -> bool {

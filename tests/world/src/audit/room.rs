@@ -1,7 +1,7 @@
 //! Room, counted from what is in the cluster: how many tasks are certain to have a place, whichever hosts ECS chooses for
 //! those of others. It counts and never simulates: what it calls certain is, and more may be.
 
-use evenkeel_model::observed::{Constraint, HostStatus};
+use evenkeel_model::observed::{Constraint, HostStatus, ProviderShare};
 use evenkeel_model::{Resources, Room};
 
 use crate::clock::{Ms, SECOND};
@@ -16,10 +16,8 @@ const STUCK: Ms = 80 * SECOND;
 
 /// How many slots of `need` a task that takes `takes` can cost at most, wherever it lies.
 pub(super) fn cost(takes: &Room, need: &Room) -> u32 {
-    let part = |takes: u32, need: u32| if need == 0 { 0 } else { takes.div_ceil(need) };
-    let Resources { cpu, memory, gpu } = takes.resources;
-    let of = need.resources;
-    let parts = part(cpu, of.cpu).max(part(memory, of.memory)).max(part(gpu, of.gpu));
+    let kinds = takes.resources.parts().into_iter().zip(need.resources.parts());
+    let parts = kinds.filter(|(_, need)| *need > 0).map(|(takes, need)| takes.div_ceil(need)).max().unwrap_or(0);
     parts.max(u32::from(!takes.ports.is_disjoint(&need.ports)))
 }
 
@@ -47,7 +45,7 @@ impl Core {
         }
         let single = !wanted.task.ports.is_empty() || wanted.constraints.contains(&Constraint::DistinctInstance);
         let on_host = |(number, host): (&HostNo, &SimHost)| {
-            let matches = wanted.expressions.iter().all(|expression| expression.matches(&host.seen.attributes));
+            let matches = wanted.takes_hosts_like(&host.seen);
             if !host.seen.takes_tasks() || host.hidden || !matches || !open(*number, host) {
                 return 0;
             }
@@ -64,7 +62,38 @@ impl Core {
             let fits = room.times(wanted.task.resources).min(MOST_ON_A_HOST);
             if single { fits.min(1) } else { fits }
         };
-        self.cluster.hosts.iter().map(on_host).sum()
+        match wanted.providers.len() {
+            0 | 1 => self.cluster.hosts.iter().map(on_host).sum(),
+            _ => {
+                let each: Vec<(&SimHost, u32)> =
+                    self.cluster.hosts.iter().map(|host| (host.1, on_host(host))).collect();
+                self.slots_split(service, &each)
+            }
+        }
+    }
+
+    /// How many tasks more of a service on several providers are certain to have a place: no provider must be asked for more
+    /// than it has, whoever gets what does not divide.
+    fn slots_split(&self, service: ServiceNo, each: &[(&SimHost, u32)]) -> u32 {
+        let shares = &self.cluster.services[service].providers;
+        let bases: u32 = shares.iter().map(|share| share.base).sum();
+        let weights: u32 = shares.iter().map(|share| share.weight).sum();
+        let could = |share: &ProviderShare| {
+            let own = self.cluster.live(service);
+            let on =
+                |task: &SimTask| self.cluster.hosts.get(&task.host).is_some_and(|host| host.is_of(&share.provider));
+            let live = u32::try_from(own.filter(|(_, task)| on(task)).count()).unwrap_or(u32::MAX);
+            live + each.iter().filter(|(host, _)| host.is_of(&share.provider)).map(|(_, slots)| slots).sum::<u32>()
+        };
+        let fits = |all: u32| {
+            shares.iter().all(|share| {
+                let beyond = all.saturating_sub(bases).saturating_mul(share.weight).div_ceil(weights.max(1));
+                share.base.min(all) + beyond <= could(share)
+            })
+        };
+        let live = self.staying(service);
+        let most: u32 = each.iter().map(|(_, slots)| slots).sum();
+        (0..=most).take_while(|more| fits(live + more)).last().unwrap_or(0)
     }
 
     /// How many tasks of a service could run for certain if the services that `give` were lowered to their minimum.
@@ -97,6 +126,11 @@ impl Core {
             };
             taken = taken.saturating_add(comes.saturating_mul(cost(&found.task, need)));
         }
+        // Where one provider lacks a place, the others get none of what would go to them meanwhile.
+        let shares = &self.cluster.services[service].providers;
+        let weights: u32 = shares.iter().map(|share| share.weight).sum();
+        let least = shares.iter().map(|share| share.weight).filter(|weight| *weight > 0).min().unwrap_or(1);
+        taken = taken.saturating_mul(weights.div_ceil(least).max(1));
         self.staying(service).saturating_add(slots.saturating_sub(taken))
     }
 

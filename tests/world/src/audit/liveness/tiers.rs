@@ -45,7 +45,8 @@ impl Core {
         }
         let gives = |other: ServiceNo| {
             let lower = self.fleet.services.get(other).is_some_and(|other| other.priority > file.priority);
-            lower && self.is_ours(other)
+            // Nobody is stopped for tasks on several providers: which one ECS would use is not certain.
+            lower && self.is_ours(other) && self.cluster.services[service].providers.len() < 2
         };
         let could = self.could_run(service, gives, most);
         (desired < wanted.min(could)).then(|| Owed {
