@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
+from . import groups, launch, limits
+from .chunks import chunks
 from .trouble import code_of
 
 
@@ -14,11 +16,14 @@ class Account:
     number: str
     region: str
     partition: str
-    # Names that the fleet files give to what is not there, each with its place: too wrong to go on, and worth a word.
+    # What is too wrong to go on, each with its place; and what is worth a word.
     missing: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     templates: list = field(default_factory=list)
     host_roles: list = field(default_factory=list)
+    # The parameters that launch templates name in place of an image.
+    image_parameters: list = field(default_factory=list)
+    has_function_urls: bool = True
 
     def arn(self, service, rest, number=None, region=None):
         number = self.number if number is None else number
@@ -29,25 +34,14 @@ def look(session, fleets, wants_templates):
     """Looks at everything that the fleet files name; reads only."""
     identity = session.client("sts").get_caller_identity()
     account = Account(identity["Account"], session.region_name, identity["Arn"].split(":")[1])
-    groups = look_at_groups(session, fleets, account)
+    limits.look(session, fleets, account)
+    found = groups.look(session, fleets, account)
     look_at_clusters(session, fleets, account)
     look_at_alarms(session, fleets, account)
     look_at_queues(session, fleets, account)
     if wants_templates:
-        look_at_templates(session, groups, account)
+        launch.look(session, found, fleets, account)
     return account
-
-
-def look_at_groups(session, fleets, account):
-    places = [place for fleet in fleets for place in fleet.groups]
-    api, found = session.client("autoscaling"), {}
-    for chunk in chunks(sorted({place.name for place in places}), 50):
-        answer = api.describe_auto_scaling_groups(AutoScalingGroupNames=chunk, MaxRecords=100)
-        found.update({group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]})
-    for place in places:
-        if place.name not in found:
-            account.missing.append(f"{place.where}: there is no Auto Scaling group {place.name} in {account.region}")
-    return found
 
 
 def look_at_clusters(session, fleets, account):
@@ -95,40 +89,3 @@ def look_at_queues(session, fleets, account):
                 if "NonExistentQueue" not in code_of(error) and "QueueDoesNotExist" not in code_of(error):
                     raise
                 account.notes.append(f"{fleet.path}: queue {name} is not there; its demand is unknown until it is")
-
-
-def look_at_templates(session, groups, account):
-    """The launch templates of the groups, and the roles that their hosts are launched with."""
-    uses = {}
-    for group in groups.values():
-        for use in template_uses(group):
-            uses.setdefault((use["LaunchTemplateId"], use.get("Version") or "$Default"))
-    ec2, iam, profiles = session.client("ec2"), session.client("iam"), {}
-    for template, version in uses:
-        answer = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=[version])
-        for found in answer["LaunchTemplateVersions"]:
-            profile = found["LaunchTemplateData"].get("IamInstanceProfile", {})
-            name = profile.get("Name") or profile.get("Arn", "").rsplit("/", 1)[-1]
-            if name:
-                profiles.setdefault(name)
-    account.templates = sorted({account.arn("ec2", f"launch-template/{template}") for template, _ in uses})
-    roles = set()
-    for profile in profiles:
-        roles |= {role["Arn"] for role in iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]}
-    account.host_roles = sorted(roles)
-
-
-def template_uses(group):
-    if "LaunchTemplate" in group:
-        yield group["LaunchTemplate"]
-    mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
-    if "LaunchTemplateSpecification" in mixed:
-        yield mixed["LaunchTemplateSpecification"]
-    for override in mixed.get("Overrides", []):
-        if "LaunchTemplateSpecification" in override:
-            yield override["LaunchTemplateSpecification"]
-
-
-def chunks(items, size):
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]

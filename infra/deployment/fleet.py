@@ -1,21 +1,30 @@
 """Fleet files: checked by `evenkeel check`, then read for what the templates need to know of them.
 
-What a fleet file may say is decided by `evenkeel check` alone. Here it is only looked up.
+What a fleet file may say is decided by `evenkeel check` alone. Here it is only looked up; where no `evenkeel` is there, the
+schema that it writes is what a file is held against.
 """
 
+import base64
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 import tomllib
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import schema
 from .trouble import Trouble
 
 # What a parameter may hold (Systems Manager user guide, "Managing parameter tiers").
 STANDARD_BYTES = 4096
 ADVANCED_BYTES = 8192
+# How a parameter begins that says which parts hold the file.
+IN_PARTS = "evenkeel:parts "
+# Read one by one by each function that takes a new file up: a limit, so that a turn does not spend its time on it.
+MOST_PARTS = 80
 
 
 @dataclass(frozen=True)
@@ -114,58 +123,115 @@ class Fleet:
         return found
 
     def stored(self):
-        """The text for the parameter, and its tier: the file as it is, or without its comments where it is too long."""
+        """What its parameters hold, by what comes after the fleet's name in theirs; the last one written makes it valid.
+
+        The file as it is, or without its comments where it is too long. Where that is still too long, it is deflated
+        (zlib) and encoded (base 64), and cut into parts: the parameter itself says which, and how many.
+        """
         if len(self.text.encode()) <= STANDARD_BYTES:
-            return self.text, "Standard"
+            return {"": self.text}
         short = json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
-        size = len(short.encode())
-        if size <= STANDARD_BYTES:
-            return short, "Standard"
-        if size <= ADVANCED_BYTES:
-            return short, "Advanced"
-        raise Trouble(f"{self.path}: {size} bytes even without comments; a parameter holds {ADVANCED_BYTES}")
+        if len(short.encode()) <= ADVANCED_BYTES:
+            return {"": short}
+        packed = base64.b64encode(zlib.compress(short.encode(), 9)).decode()
+        parts = [packed[at : at + STANDARD_BYTES] for at in range(0, len(packed), STANDARD_BYTES)]
+        if len(parts) > MOST_PARTS:
+            raise Trouble(f"{self.path}: {len(packed)} bytes even when deflated; {MOST_PARTS * STANDARD_BYTES} are the most")
+        # A name of its own for each content, so that nobody ever reads half of one and half of another.
+        digest = hashlib.sha256(short.encode()).hexdigest()[:16]
+        stored = {f"/{digest}/{number}": part for number, part in enumerate(parts, 1)}
+        return stored | {"": f"{IN_PARTS}{digest} {len(parts)}"}
 
 
-def read(paths, checker, repository):
+def read(paths, checker, repository, say, builds=True):
     """Checks and reads the fleet files. All that is wrong with all of them is said at once."""
+    checker = command_of(checker, repository, builds)
+    if not checker:
+        say("note: fleet files are held against the schema only: name a built `evenkeel` with --evenkeel to check them whole")
     problems, fleets = [], []
     for path in paths:
         if not path.is_file():
-            problems.append(f"{path}: there is no such file")
+            problems.append(f"{path}: is a folder, not a fleet file" if path.is_dir() else f"{path}: there is no such file")
             continue
-        said = check(path, checker, repository)
+        said = check(path, checker) if checker else check_shape(path)
         if said:
             problems.append(said)
             continue
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-        fleets.append(Fleet(path, text, data))
+        fleets.append(Fleet(path, text, parsed(text)))
     seen = {}
     for fleet in fleets:
         if fleet.name in seen:
             problems.append(f"{fleet.path}: name: {fleet.name} is also the name of {seen[fleet.name]}")
         seen.setdefault(fleet.name, fleet.path)
+    problems += in_common(fleets)
     if problems:
         raise Trouble(*problems)
     return fleets
 
 
-def check(path, checker, repository):
-    """What `evenkeel check` says is wrong; empty if nothing is."""
+def parsed(text):
+    return json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+
+
+def whole(path, text, parts):
+    """The data of a fleet file as its parameter has it; `parts` gives what is under that."""
+    if not text.startswith(IN_PARTS):
+        return parsed(text)
+    digest, count = text.removeprefix(IN_PARTS).split()
+    there = parts()
+    packed = "".join(there[f"{path}/{digest}/{number}"] for number in range(1, int(count) + 1))
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+def in_common(fleets):
+    """Two fleets that set one group's capacity, or one service's count, would never agree."""
+    problems, seen = [], {}
+    for fleet in fleets:
+        claims = [(("group", place.name), f"Auto Scaling group {place.name}", place) for place in fleet.groups]
+        if fleet.cluster:
+            in_cluster = f"in cluster {fleet.cluster.name}"
+            claims += [
+                (("service", fleet.cluster.name, place.name), f"service {place.name} {in_cluster}", place)
+                for place in fleet.services
+            ]
+        for key, what, place in claims:
+            other, elsewhere = seen.setdefault(key, (fleet, place.where))
+            if other is not fleet:
+                problems.append(f"{place.where}: {what} is also in {elsewhere}: only one fleet may have it")
+    return problems
+
+
+def command_of(checker, repository, builds):
+    """The command that checks fleet files; none where nothing is built and nothing shall be."""
     if checker:
-        command = [checker]
-    elif shutil.which("cargo"):
-        command = ["cargo", "run", "--release", "--quiet", "--manifest-path", str(repository / "Cargo.toml"), "--"]
-    else:
-        raise Trouble("cargo is not in PATH: install Rust, or name a built `evenkeel` with --evenkeel")
+        return [checker]
+    if not builds:
+        return None
+    if shutil.which("cargo"):
+        return ["cargo", "run", "--release", "--quiet", "--manifest-path", str(repository / "Cargo.toml"), "--"]
+    return None
+
+
+def check(path, command):
+    """What `evenkeel check` says is wrong; empty if nothing is."""
     try:
         done = subprocess.run([*command, "check", str(path)], capture_output=True, text=True)
     except OSError as error:
-        raise Trouble(f"--evenkeel {checker}: {error.strerror}") from error
+        raise Trouble(f"--evenkeel {command[0]}: {error.strerror}") from error
     if done.returncode == 0:
         return ""
     said = (done.stderr + done.stdout).strip()
     return said or f"{path}: `{' '.join(command)} check` ended with code {done.returncode} and said nothing"
+
+
+def check_shape(path):
+    """What the schema says is wrong, a line each; empty if nothing is."""
+    try:
+        found = schema.problems(parsed(path.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        found = [str(error)]
+    return "\n".join(f"{path}: {problem}" for problem in found)
 
 
 def split(fleets, attribute):

@@ -4,13 +4,18 @@ import time
 
 from botocore.exceptions import ClientError
 
-from .trouble import Trouble, code_of
+from .trouble import Trouble, code_of, words_of
 
 # Between two looks at a stack that changes.
 PAUSE = 2.0
 # The longest that a stack may take; its slowest resource is the dashboard, at some seconds.
 LONGEST = 1800
 NEVER_MADE = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "ROLLBACK_FAILED")
+# SQS makes no queue of a name within a minute of deleting one (API reference, CreateQueue).
+QUEUE_DELETED = ("QueueDeletedRecently", "must wait 60 seconds")
+MINUTE = 62
+# The longest that a look at what was changed by hand may take.
+DRIFT = 300
 
 
 class Stacks:
@@ -35,7 +40,10 @@ class Stacks:
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def parameters(self, name):
+        """What the stack was told last; empty if it never was whole."""
         stack = self.describe(name) or {}
+        if stack.get("StackStatus") in NEVER_MADE:
+            return {}
         return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
 
     def apply(self, name, template, parameters, tags, dry_run):
@@ -62,13 +70,79 @@ class Stacks:
         if dry_run:
             self._drop(name, change_set)
             return True
+        failures = self._execute(name, change_set)
+        if any(word in failure for failure in failures for word in QUEUE_DELETED):
+            self.say(f"{name}: a queue of this name was deleted less than a minute ago; waiting, and trying again")
+            time.sleep(MINUTE)
+            stack = self._settled(name)
+            if stack and stack["StackStatus"] in NEVER_MADE:
+                self._delete(name)
+                stack = None
+            _, change_set = self._change_set(name, body, parameters, tags, "UPDATE" if stack else "CREATE")
+            failures = self._execute(name, change_set)
+        if failures:
+            raise Trouble(*failures)
+        self.say(f"{name}: {'changed' if stack else 'made'}")
+        return True
+
+    def _execute(self, name, change_set):
+        """What failed; empty if nothing did."""
         began = time.time()
         self.api.execute_change_set(StackName=name, ChangeSetName=change_set)
         done = self._wait(name)
-        if done["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            raise Trouble(*self._failures(name, done, began))
-        self.say(f"{name}: {'changed' if stack else 'made'}")
-        return True
+        if done and done["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            return []
+        if not done:
+            return [f"{name}: somebody deleted the stack meanwhile"]
+        return self._failures(name, done, began)
+
+    def changed_by_hand(self, names):
+        """What of the stacks is not as they made it, and what could not be looked at: each in words."""
+        begun, changed, unseen = {}, [], []
+        for name in names:
+            try:
+                begun[name] = self.api.detect_stack_drift(StackName=name)["StackDriftDetectionId"]
+            except ClientError as error:
+                unseen.append(f"{name}: {words_of(error)}")
+        until = time.time() + DRIFT
+        for name, detection in begun.items():
+            while True:
+                found = self.api.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
+                if found["DetectionStatus"] != "DETECTION_IN_PROGRESS" or time.time() > until:
+                    break
+                time.sleep(self.pause)
+            if found["DetectionStatus"] != "DETECTION_COMPLETE":
+                unseen.append(f"{name}: {found.get('DetectionStatusReason', 'not looked through in time')}")
+            if found["DetectionStatus"] != "DETECTION_IN_PROGRESS":
+                drifts, others = self._drifts(name)
+                changed += drifts
+                unseen += others
+        return changed, unseen
+
+    def _drifts(self, name):
+        changed, seen = [], {}
+        more = {}
+        while True:
+            answer = self.api.describe_stack_resource_drifts(StackName=name, **more)
+            for drift in answer["StackResourceDrifts"]:
+                what = f"{drift['LogicalResourceId']} ({drift['ResourceType'].removeprefix('AWS::')})"
+                seen[drift["LogicalResourceId"]] = drift["StackResourceDriftStatus"]
+                if drift["StackResourceDriftStatus"] == "DELETED":
+                    changed.append(f"{name}: {what} is gone, deleted by hand")
+                if drift["StackResourceDriftStatus"] == "MODIFIED":
+                    places = sorted({one["PropertyPath"] for one in drift.get("PropertyDifferences", [])})
+                    changed.append(f"{name}: {what} was changed by hand: {', '.join(places) or 'it does not say where'}")
+            if not answer.get("NextToken"):
+                break
+            more = {"NextToken": answer["NextToken"]}
+        pages = self.api.get_paginator("list_stack_resources").paginate(StackName=name)
+        kinds = {
+            one["ResourceType"].removeprefix("AWS::")
+            for page in pages
+            for one in page["StackResourceSummaries"]
+            if seen.get(one["LogicalResourceId"], "NOT_CHECKED") in ("NOT_CHECKED", "UNKNOWN", "UNSUPPORTED")
+        }
+        return changed, [f"{name}: {', '.join(sorted(kinds))}"] if kinds else []
 
     def delete(self, name):
         """Deletes the stack. False if there was none."""
