@@ -29,7 +29,11 @@ def test_the_template_makes_what_the_fleet_file_names(monkeypatch):
     assert len(found.templates) == len(fleet.groups) and len(found.host_roles) == 1
     # moto's CloudFormation makes no alarms.
     alarms = {*fleet.backfill_alarms, *fleet.patchroll_alarms}
-    assert {note.split("alarm ")[1].split()[0] for note in found.notes} == alarms
+    said = [note.split(": alarm ")[1] for note in found.notes if ": alarm " in note]
+    assert {note.split()[0] for note in said} == alarms
+    # Nobody else sets the groups' sizes, and no group ends a busy host by itself.
+    assert not [note for note in found.notes if "capacity" in note or "scale-in" in note]
+    assert all(group["NewInstancesProtectedFromScaleIn"] for group in groups)
     assert all(f'AlarmName: !Sub "${{Name}}-{alarm.removeprefix("demo-aws-")}"' in template for alarm in alarms)
     sizes = {group["AutoScalingGroupName"]: (group["DesiredCapacity"], group["MaxSize"]) for group in groups}
     hosts = fleet.data["hosts"]
