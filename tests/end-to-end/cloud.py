@@ -25,6 +25,7 @@ sys.path.insert(0, str(REPOSITORY / "infra"))
 
 from deployment.fleet import Fleet  # noqa: E402
 from deployment.functions import ALL  # noqa: E402, F401
+from world.recorder import DEPLOYING  # noqa: E402
 from world.where import ACCOUNT, REGION  # noqa: E402
 
 PLAYED_BY_THE_WORLD = ("ECS", "EC2", "AUTO_SCALING", "APPLICATION_AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2")
@@ -49,6 +50,8 @@ class Cloud:
         self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self.processes = []
+        # Access key to the function that it stands for, and the statements of its role.
+        self.roles = {}
 
     def environment(self, through=""):
         """What a process needs to find the emulators, and nothing of the account of whoever runs the tests."""
@@ -60,6 +63,7 @@ class Cloud:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "EVENKEEL_WIRE": str(self.folder),
             "AWS_ENDPOINT_URL": self.urls["ministack" + through],
             "PYTHONPATH": str(HERE),
         }
@@ -128,6 +132,10 @@ class Cloud:
                 time.sleep(0.2)
         raise RuntimeError(f"{url} did not answer in {READY} s")
 
+    def recordings(self):
+        """What the product asked of both emulators, and what it was answered."""
+        return [self.folder / f"{name}.jsonl" for name in ("world", "ministack")]
+
     def stop(self):
         """Each emulator with the processes that it started: functions are its children."""
         for _, process in self.processes:
@@ -181,7 +189,8 @@ class Deployed:
     def run(self, script, *arguments, **given):
         command = [sys.executable, str(REPOSITORY / "infra" / script), "--name", self.name, *map(str, arguments)]
         command += ["--endpoint-url", self.cloud.urls["ministack"]]
-        return subprocess.run(command, capture_output=True, text=True, env=self.cloud.environment(), **given)
+        environment = self.cloud.environment() | {"AWS_SDK_UA_APP_ID": DEPLOYING}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, **given)
 
     def deploy(self, *fleets, more=()):
         files = [argument for fleet in fleets for argument in ("--fleet", fleet)]
@@ -198,6 +207,7 @@ class Deployed:
             if found["FunctionName"].startswith(f"{self.name}-"):
                 self.functions.append(found["FunctionName"].removeprefix(f"{self.name}-"))
                 roles[key_of(found)] = self.statements(found["Role"])
+                self.cloud.roles[key_of(found)] = found["FunctionName"], roles[key_of(found)]
         self.cloud.world("roles", roles=roles)
 
     def statements(self, role):

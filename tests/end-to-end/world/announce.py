@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+import uuid
 from datetime import datetime, timezone
 
 import boto3
@@ -56,16 +57,21 @@ class Announce:
         """A launch or an end; without an instance, a launch that was refused."""
         arn = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:0:autoScalingGroupName/{group}"
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ends = kind.startswith("EC2 Instance Terminate")
         detail = {
+            "ActivityId": str(uuid.uuid4()),
+            "RequestId": str(uuid.uuid4()),
             "AutoScalingGroupName": group,
             "EC2InstanceId": instance,
             "StatusCode": "InProgress" if instance else "Failed",
+            "StatusMessage": "",
             "Description": kind,
             "Cause": "",
+            "Details": {"Availability Zone": f"{REGION}a", "Subnet ID": "subnet-0123456789abcdef0"},
             "StartTime": now,
             "EndTime": now,
-            "Origin": "EC2",
-            "Destination": "AutoScalingGroup",
+            "Origin": "AutoScalingGroup" if ends else "EC2",
+            "Destination": "EC2" if ends else "AutoScalingGroup",
         }
         instances = [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"] if instance else []
         self.put("aws.autoscaling", kind, detail, [arn, *instances])
@@ -80,6 +86,7 @@ class Announce:
             "remainingResources": host.remaining_resources,
             "status": status or host.status,
             "version": version,
+            "versionInfo": host.version_info,
             "updatedAt": datetime.now(timezone.utc).isoformat(),
         }
         self.put("aws.ecs", "ECS Container Instance State Change", detail, [host.container_instance_arn])

@@ -17,6 +17,8 @@ ECS_FIELDS = {
     "GetTaskProtection": ("tasks", "task"),
     "DescribeServices": ("services", "service"),
 }
+# Calls about no resource of which AWS says the cluster all the same.
+WITH_CLUSTER = ("ListTasks",)
 FLEET = "evenkeel:fleet"
 
 
@@ -41,9 +43,10 @@ def _ecs(action, given, _):
         targets = [one["targetId"].rsplit("/", 1)[-1] for one in given.get("attributes", [])]
         about = [f"{arn}:container-instance/{cluster}/{one}" for one in targets]
     elif action == "ListContainerInstances":
-        about = [context["ecs:cluster"]]
+        # Its cluster is its resource, and no condition key.
+        about, context = [context["ecs:cluster"]], {}
     else:
-        about = ["*"]
+        about, context = ["*"], context if action in WITH_CLUSTER else {}
     return [(f"ecs:{action}", resource, context) for resource in about]
 
 

@@ -23,6 +23,8 @@ def create_image(self, instance_id, name, description, tag_specifications):
     tags = {one["ResourceType"]: one["Tags"] for one in tag_specifications}
     image = make_image(self, instance_id, name, description, [])
     image.state = "pending"
+    # Of its root device moto says the volume's kind (botocore's model of EC2, DeviceType).
+    image.root_device_type = "ebs"
     for made, kind in ((image, "image"), (image.ebs_snapshot, "snapshot")):
         made.add_tags({tag["Key"]: tag["Value"] for tag in tags.get(kind, [])})
     return image

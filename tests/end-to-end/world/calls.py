@@ -33,15 +33,15 @@ class Calls:
             action, given = form.get("Action", ""), form
         return {"at": time.time(), "key": key, "action": f"{service}:{action}", "given": given}
 
-    def allowed(self, call):
-        """Whether the caller's role allows all that the call is; notes each action of it."""
+    def judged(self, call):
+        """Whether the caller's role allows all that the call is, and what IAM is asked about it; notes each action of it."""
         statements = self.roles.get(call["key"])
-        actions = {}
-        for action, resource, context in checks(call, self.group_of):
+        actions, asked = {}, checks(call, self.group_of)
+        for action, resource, context in asked:
             fine = statements is None or policies.allows(statements, action, resource, context)
             noted = {"at": call["at"], "key": call["key"], "action": action, "resources": [], "allowed": True}
             noted = actions.setdefault(action, noted)
             noted["resources"].append(resource)
             noted["allowed"] &= fine
         self.seen += actions.values()
-        return all(noted["allowed"] for noted in actions.values())
+        return all(noted["allowed"] for noted in actions.values()), asked

@@ -14,6 +14,7 @@ import socket
 import socketserver
 import sys
 import threading
+import zlib
 
 import ministack.app as app
 import ministack.core.iam_actions as iam
@@ -21,6 +22,8 @@ import ministack.core.lambda_runtime as runtime
 import ministack.services.cloudtrail as trail
 import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
+
+from . import recorder, truths
 
 
 
@@ -146,6 +149,20 @@ app._ct_event_name = event_name
 trail.record_event = record_event
 iam.extract_iam_action = extract_iam_action
 iam.access_denied_response = access_denied_response
+
+send_response = app._send_response
+
+
+async def send_truth(send, status, headers, body, **named):
+    if isinstance(body, bytes):
+        body = truths.of_ministack(body)
+        # DynamoDB says the sum of what it sends.
+        headers = {key: str(zlib.crc32(body)) if key.lower() == "x-amz-crc32" else value for key, value in headers.items()}
+    return await send_response(send, status, headers, body, **named)
+
+
+app._send_response = send_truth
+app.app = recorder.asgi(app.app, recorder.path_of("ministack"))
 
 if __name__ == "__main__":
     app.main()

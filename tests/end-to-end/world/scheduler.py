@@ -158,6 +158,7 @@ class Scheduler:
             started_by = f"ecs-svc/{service.name}"
             task = self.api.start_task(cluster, definition.arn, [host.id], {}, started_by, group=group)[0]
             task.last_status = "PENDING"
+            task.launch_type = "EC2"
             task.created_at = utcnow()
             host.running_tasks_count -= 1
             host.pending_tasks_count += 1

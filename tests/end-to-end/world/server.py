@@ -15,7 +15,7 @@ from moto.moto_api._internal import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from . import answers
+from . import answers, recorder, truths
 from .announce import Announce
 from .bakery import Bakery
 from .calls import Calls
@@ -52,7 +52,8 @@ class World:
             if environment["PATH_INFO"].startswith("/world/"):
                 return self.told(environment["PATH_INFO"].removeprefix("/world/"), json.loads(body or b"{}"), start)
             call = self.calls.read(environment, body)
-            if call and not self.calls.allowed(call):
+            allowed, environment["asked"] = self.calls.judged(call) if call else (True, [])
+            if not allowed:
                 return refused(call, start)
             played = call and self.play(call["action"], call["given"], start)
             if played:
@@ -192,6 +193,7 @@ REFUSED = """<ActivityId>{time}</ActivityId><AutoScalingGroupName>{group}</AutoS
 m7i.large capacity in the Availability Zone you requested (us-east-1a). Launching EC2 instance failed.</StatusMessage>"""
 WARM = """<InstanceId>{instance}</InstanceId><AvailabilityZone>us-east-1a</AvailabilityZone>
 <LifecycleState>Warmed:Stopped</LifecycleState><HealthStatus>Healthy</HealthStatus>
+<ProtectedFromScaleIn>false</ProtectedFromScaleIn>
 <LaunchTemplate><LaunchTemplateId>{LaunchTemplateId}</LaunchTemplateId>
 <LaunchTemplateName>{LaunchTemplateName}</LaunchTemplateName><Version>{Version}</Version></LaunchTemplate>"""
 TARGET = """<Target><Id>{instance}</Id><Port>80</Port></Target><TargetHealth><State>{state}</State></TargetHealth>"""
@@ -242,8 +244,10 @@ def main():
     port, endpoint = int(sys.argv[1]), sys.argv[2]
     world = World(endpoint)
     answers.remember()
+    truths.of_moto()
     threading.Thread(target=world.run, daemon=True).start()
-    make_server("127.0.0.1", port, world, threaded=True, request_handler=Quiet).serve_forever()
+    served = recorder.wsgi(world, recorder.path_of("world"))
+    make_server("127.0.0.1", port, served, threaded=True, request_handler=Quiet).serve_forever()
 
 
 if __name__ == "__main__":

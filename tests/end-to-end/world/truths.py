@@ -1,0 +1,45 @@
+"""Answers of the emulators that AWS would not give, made as AWS gives them: nothing of this is worked around in the product."""
+
+import re
+
+# What MiniStack says, what AWS says instead, and who says so.
+MINISTACK = (
+    # botocore's model of Lambda: a reason has one of its codes, or is not there at all.
+    (re.compile(rb',\s*"(State|LastUpdateStatus)ReasonCode":\s*"(Updating)?"'), b""),
+    # The same: an ARN of 26 characters at least. Lambda developer guide, "Runtime version updates".
+    (re.compile(rb'"RuntimeVersionArn":\s*""'), b'"RuntimeVersionArn": "arn:aws:lambda:us-east-1::runtime:%s"' % (b"0" * 64)),
+    # botocore's model of CloudFormation: a description has a character, or is not there; a change set has no type.
+    (re.compile(rb"<Description></Description>"), b""),
+    (re.compile(rb"<ChangeSetType>\w*</ChangeSetType>"), b""),
+    # DynamoDB developer guide, "Warm throughput": what a new table on demand has.
+    (
+        re.compile(rb'"WarmThroughput": \{"ReadUnitsPerSecond": 0, "WriteUnitsPerSecond": 0,'),
+        b'"WarmThroughput": {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000,',
+    ),
+    # botocore's model of Systems Manager: there are invalid parameters, or the list is not there.
+    (re.compile(rb',\s*"InvalidParameters":\s*\[\]'), b""),
+)
+
+
+def of_ministack(body):
+    for untrue, truth in MINISTACK:
+        body = untrue.sub(truth, body)
+    return body
+
+
+def of_moto():
+    """Changes moto itself. Only its own process has it."""
+    from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+    from moto.ecs.responses import EC2ContainerServiceResponse
+
+    # A host's attributes have names (botocore's model of ECS, Attribute); where a host is changed, moto gives them without.
+    said = EC2ContainerServiceResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER
+    described = "DescribeContainerInstancesResponse.containerInstances.ContainerInstance.attributes"
+    said["UpdateContainerInstancesStateResponse.containerInstances.ContainerInstance.attributes"] = said[described]
+    targets = ApplicationAutoScalingResponse.describe_scalable_targets
+
+    def describe_scalable_targets(self):
+        """There is no next page where there is no token; AWS's JSON has no null."""
+        return targets(self).replace(', "NextToken": null', "")
+
+    ApplicationAutoScalingResponse.describe_scalable_targets = describe_scalable_targets
