@@ -30,8 +30,13 @@ def actions(statements, by_lambda=False):
     return {action for one in statements if (one["Sid"] in BY_LAMBDA) == by_lambda for action in listed(one["Action"])}
 
 
-def recorded(cloud, deployed):
-    """By function: what it called so far, and what its role allows. Stories are told in several accounts, and the last one
+def pairs(statements):
+    """Each action of each statement that is there for the function itself."""
+    return {(one["Sid"], action) for one in statements if one["Sid"] not in BY_LAMBDA for action in listed(one["Action"])}
+
+
+def recorded(cloud, deployed, used):
+    """By function: what it called so far, what its role allows, and which statements were `used` for it. Stories are told in several accounts, and the last one
     looks at what was called in all of them."""
     api, found = cloud.client("lambda"), {}
     for key, function in deployed.keys().items():
@@ -43,5 +48,7 @@ def recorded(cloud, deployed):
             "called": sorted(called),
             "allowed": sorted(actions(statements)),
             "by_lambda": sorted(actions(statements, by_lambda=True)),
+            "statements": sorted(pairs(statements)),
+            "used": sorted(used.get(f"{deployed.name}-{function}", ())),
         }
     return found

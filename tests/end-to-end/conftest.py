@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from called import recorded
 from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, Played, eventually
+from strict import known
+from strict.wire import Wire
 
 SHOP = HERE / "fleets" / "shop.toml"
 DEPOT = HERE / "fleets" / "depot.toml"
@@ -65,6 +67,8 @@ def pytest_collection_modifyitems(session, config, items):
 
 
 TOLD, CALLED = pytest.StashKey[bool](), pytest.StashKey[dict]()
+# The recordings of the account, the statements that were used by function, and the known findings that occurred.
+WIRE, USED, OCCURRED = pytest.StashKey[Wire](), pytest.StashKey[dict](), pytest.StashKey[set]()
 
 
 def pytest_sessionfinish(session):
@@ -74,6 +78,7 @@ def pytest_sessionfinish(session):
     if told is not None and not config.option.markexpr == "last":
         everything = told and not session.testsfailed
         seen = {"everything": everything, "functions": config.stash.get(CALLED, {})}
+        seen["known"] = sorted(config.stash.get(OCCURRED, ()))
         name = os.environ.get("PYTEST_XDIST_WORKER", "alone")
         Path(config.option.recorded, f"{name}.json").write_text(json.dumps(seen))
 
@@ -98,6 +103,7 @@ def cloud(request, tmp_path_factory):
     cloud = Cloud(tmp_path_factory.mktemp("emulators"), request.config.getoption("--faults"))
     try:
         cloud.start()
+        request.config.stash[WIRE] = Wire(cloud.recordings())
         yield cloud
         if cloud.with_faults:
             print("\nfaults:", ", ".join(f"{what} {times}" for what, times in sorted(cloud.fired().items())))
@@ -156,7 +162,28 @@ def deployed(cloud, options, request):
     done = deployed.deploy(*FLEETS)
     assert done.returncode == 0, done.stderr + done.stdout
     yield deployed
-    request.config.stash[CALLED] = recorded(cloud, deployed)
+    found = look_at_the_wire(request.config, cloud)
+    request.config.stash[CALLED] = recorded(cloud, deployed, request.config.stash.get(USED, {}))
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.fixture(autouse=True)
+def strict(request):
+    """What went over the wire since the last story is what AWS would take and send (`strict`)."""
+    yield
+    if "cloud" in request.fixturenames:
+        found = look_at_the_wire(request.config, request.getfixturevalue("cloud"))
+        assert not found, "\n".join(map(str, found))
+
+
+def look_at_the_wire(config, cloud):
+    """What nobody knows of yet; what is known, and what was used, is noted."""
+    findings, used = config.stash[WIRE].judge(cloud.roles)
+    for function, pairs in used.items():
+        config.stash.setdefault(USED, {}).setdefault(function, set()).update(pairs)
+    fresh, seen = known.split(findings)
+    config.stash.setdefault(OCCURRED, set()).update(seen)
+    return fresh
 
 
 @pytest.fixture

@@ -1,0 +1,127 @@
+"""Judges what was recorded: each request, each answer, each write that is sent twice, and what IAM would be asked."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from . import errors, events, limits, models, read, roles, shapes
+from .findings import Finding
+from .writes import Writes
+
+
+@dataclass
+class Call:
+    """A request and its answer, read."""
+
+    service: str
+    operation: str
+    given: dict
+    key: str
+    who: str
+    at: float
+    status: int
+    invocation: str = ""
+    asked: list = field(default_factory=list)
+
+    @property
+    def request(self):
+        return f"{self.who}: {self.service}:{self.operation}"
+
+
+class Wire:
+    """The recordings of one account, read on from where the last story ended."""
+
+    def __init__(self, paths):
+        self.paths = list(paths)
+        self.read = dict.fromkeys(self.paths, 0)
+        # What was judged before, and found fine or not: most of what goes over the wire was there before.
+        self.known = {}
+        self.calls = 0
+
+    def lines(self):
+        """What has been written since the last time, in the order in which it was answered. A last line that is still
+        being written is read the next time."""
+        found = []
+        for path in self.paths:
+            with path.open("rb") as file:
+                file.seek(self.read[path])
+                text = file.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self.read[path] += len(whole)
+            found += [json.loads(line) for line in whole.splitlines()]
+        return sorted(found, key=lambda line: line["at"])
+
+    def judge(self, whose):
+        """Findings, and what IAM was asked, by function. `whose` gives the function and the statements of a key's role."""
+        findings, asked, writes = set(), {}, Writes()
+        for line in self.lines():
+            self.calls += 1
+            who, statements = whose.get(line["key"], ("infra/deploy", None))
+            try:
+                operation = models.operation_of(line)
+                model = models.operation(line["service"], operation)
+            except (LookupError, *models.Unknown) as problem:
+                words = str(problem)
+                findings.add(Finding("request", f"{who}: {line['service']}", line["path"], words, shapes.MODEL))
+                continue
+            call = Call(
+                line["service"], operation, {}, line["key"], who, line["at"], line["status"], line["invocation"], line["asked"]
+            )
+            findings.update(self.request(call, model, line))
+            findings.update(self.answer(call, model, line))
+            if line["target"] == "AWSEvents.PutEvents":
+                findings.update(found for entry in call.given["Entries"] for found in events.check(entry))
+                continue
+            findings.update(finding("write", call, found) for found in writes.check(call))
+            if statements is not None:
+                findings.update(self.roles(call, statements, asked.setdefault(who, set())))
+        return sorted(findings), asked
+
+    def once(self, kind, about, judge):
+        """What `judge` finds, or found before in the same words."""
+        name = kind, hashlib.blake2b(repr(about).encode(), digest_size=16).digest()
+        if name not in self.known:
+            self.known[name] = list(judge())
+        return self.known[name]
+
+    def request(self, call, model, line):
+        call.given = read.request(line, model)
+        size = len(line["body"]) if isinstance(line["body"], str) else len(read.raw(line["body"]))
+
+        def judge():
+            found = shapes.check(model.input_shape, call.given) if model.input_shape else []
+            yield from (finding("request", call, (place, words, shapes.MODEL)) for place, words in found)
+            yield from (finding("request", call, one) for one in limits.check(call.service, call.operation, call.given, size))
+
+        return self.once("request", (call.who, call.operation, line["path"], line["query"], line["body"]), judge)
+
+    def answer(self, call, model, line):
+        def judge():
+            if line["status"] >= 300:
+                yield from (finding("answer", call, ("", words, shapes.MODEL)) for words in errors.check(line, model))
+                return
+            try:
+                value = read.answer(line, model)
+            except ValueError as problem:
+                yield finding("answer", call, ("", f"cannot be read: {problem}", shapes.MODEL))
+                return
+            if value is not None:
+                for place, words in shapes.check(model.output_shape, value):
+                    yield finding("answer", call, (place, words, shapes.MODEL))
+
+        return self.once("answer", (call.who, call.operation, line["status"], line["answer"]), judge)
+
+    def roles(self, call, statements, asked):
+        key = json.dumps(call.asked or [call.operation, call.given], sort_keys=True, default=str)
+
+        def judge():
+            return [*roles.judge(call, statements)], {*roles.used(roles.asks(call), statements)}
+
+        found, used = self.once("role", (call.who, call.operation, key, statements), judge)
+        asked.update(used)
+        return found
+
+
+def finding(kind, call, found):
+    place, words, source = found
+    return Finding(kind, call.request, place, words, source)
