@@ -79,6 +79,8 @@ def pytest_sessionfinish(session):
         everything = told and not session.testsfailed
         seen = {"everything": everything, "functions": config.stash.get(CALLED, {})}
         seen["known"] = sorted(config.stash.get(OCCURRED, ()))
+        wire = config.stash.get(WIRE, None)
+        seen["wire"] = {"calls": wire.calls, "seconds": wire.seconds} if wire else {"calls": 0, "seconds": 0}
         name = os.environ.get("PYTEST_XDIST_WORKER", "alone")
         Path(config.option.recorded, f"{name}.json").write_text(json.dumps(seen))
 

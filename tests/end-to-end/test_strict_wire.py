@@ -64,7 +64,7 @@ SENT = [
     ("monitoring", "DescribeAlarms", {"AlarmNames": ["a"], "MaxRecords": 100}),
     ("sqs", "SendMessage", {"QueueUrl": "http://sqs/1/q", "MessageBody": "x", "DelaySeconds": 5}),
     ("lambda", "GetFunction", {"FunctionName": "keel-microscale", "Qualifier": "1"}),
-    ("lambda", "CreateFunction", {"FunctionName": "f", "Role": "arn:aws:iam::123456789012:role/r", "Code": {}, "MemorySize": 128}),
+    ("lambda", "CreateFunction", {"FunctionName": "f", "Role": "arn:aws:iam::123456789012:role/r", "Code": {}}),
     ("cloudformation", "CreateChangeSet", {"StackName": "s", "ChangeSetName": "c", "Parameters": [{"ParameterKey": "A"}]}),
 ]
 
@@ -162,7 +162,8 @@ def test_an_answer_in_xml_is_judged_as_well(tmp_path):
     assert any("'zero', expected a number" in one for one in found(WHOLE.replace("<MinSize>0", "<MinSize>zero")))
     image = "<R><imagesSet><item><imageId>ami-1</imageId><rootDeviceType>{}</rootDeviceType></item></imagesSet></R>"
     assert judged(tmp_path, sent("ec2", "DescribeImages", {}, image.format("ebs"))) == []
-    assert any("'gp3' is none of ebs" in one for one in judged(tmp_path, sent("ec2", "DescribeImages", {}, image.format("gp3"))))
+    found = judged(tmp_path, sent("ec2", "DescribeImages", {}, image.format("gp3")))
+    assert any("'gp3' is none of ebs" in one for one in found)
 
 
 ERRORS = [

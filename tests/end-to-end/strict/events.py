@@ -41,7 +41,8 @@ def judged(source, name, detail, resources):
         yield Finding("event", kind, "", "no schema: nobody says that AWS sends this", "tests/end-to-end/strict/events.json")
         return
     for problem in validator(kind).iter_errors(detail):
-        yield Finding("event", kind, ".".join(["detail", *map(str, problem.absolute_path)]), problem.message[:200], known["source"])
+        place = ".".join(["detail", *map(str, problem.absolute_path)])
+        yield Finding("event", kind, place, problem.message[:200], known["source"])
     if known["resources"] and not any(re.match(known["resources"][0], one) for one in resources):
         words = f"{resources} has nothing like {known['resources'][0]}"
         yield Finding("event", kind, "resources", words, known["source"])
@@ -53,7 +54,8 @@ def judged(source, name, detail, resources):
 # --- rules ---
 
 # What each function acts on (`asks` in its handler.rs): the other events of a rule would wake it for nothing.
-ACTIVITIES = {f"aws.autoscaling: EC2 Instance {what} {how}" for what in ("Launch", "Terminate") for how in ("Successful", "Unsuccessful")}
+HOW = ("Successful", "Unsuccessful")
+ACTIVITIES = {f"aws.autoscaling: EC2 Instance {what} {how}" for what in ("Launch", "Terminate") for how in HOW}
 REFRESHES = {
     f"aws.autoscaling: EC2 Auto Scaling Instance Refresh {how}" for how in ("Started", "Succeeded", "Failed", "Cancelled")
 }

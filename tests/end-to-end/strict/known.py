@@ -22,7 +22,7 @@ KNOWN = (
         STORIES,
         r"answer: .*dynamodb:BatchGetItem: UnprocessedKeys: 0 entries",
         "AWS",
-        "the model asks for one entry, and AWS answers with an empty map when all was read (DynamoDB API reference, BatchGetItem)",
+        "the model asks for an entry, and AWS answers with an empty map when all was read (DynamoDB API reference)",
     ),
     Known(
         STORIES,

@@ -77,7 +77,7 @@ def alarm(properties):
 
 def dashboard(properties):
     source = "CloudWatch user guide, CloudWatch quotas"
-    body = json.loads(properties["DashboardBody"]) if isinstance(properties["DashboardBody"], str) else properties["DashboardBody"]
+    body = json.loads(properties["DashboardBody"])
     yield "DashboardBody", len(body["widgets"]), 500, "widgets", source
     for index, widget in enumerate(body["widgets"]):
         yield f"widgets/{index}", len(widget["properties"].get("metrics", [])), 500, "metrics", source

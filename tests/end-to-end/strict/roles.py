@@ -21,7 +21,7 @@ IN_SOME_CASES = {
 }  # fmt: skip
 # Actions that AWS lets be limited, and that a role allows on everything all the same.
 ON_EVERYTHING = {
-    "cloudwatch:DescribeAlarms": "composite alarms are told only where it is allowed on `*` (CloudWatch API reference, DescribeAlarms)",
+    "cloudwatch:DescribeAlarms": "tells of composite alarms only where it is allowed on `*` (its API reference)",
     "ecs:ListTasks": "its resource is the host, which is not named; the cluster is a condition",
 }
 

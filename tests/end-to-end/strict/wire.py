@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, field
 
 from . import errors, events, limits, models, read, roles, shapes
@@ -36,7 +37,8 @@ class Wire:
         self.read = dict.fromkeys(self.paths, 0)
         # What was judged before, and found fine or not: most of what goes over the wire was there before.
         self.known = {}
-        self.calls = 0
+        # What was judged so far, and what that took of the processor, in seconds.
+        self.calls, self.seconds = 0, 0.0
 
     def lines(self):
         """What has been written since the last time, in the order in which it was answered. A last line that is still
@@ -53,6 +55,13 @@ class Wire:
 
     def judge(self, whose):
         """Findings, and what IAM was asked, by function. `whose` gives the function and the statements of a key's role."""
+        began = time.process_time()
+        try:
+            return self.judged(whose)
+        finally:
+            self.seconds += time.process_time() - began
+
+    def judged(self, whose):
         findings, asked, writes = set(), {}, Writes()
         for line in self.lines():
             self.calls += 1

@@ -1,7 +1,7 @@
 """Writes that are sent twice for one decision, where AWS does not say that the second does nothing.
 
-An SDK sends again what was answered by nobody, and so does a turn that is tried again. That is right for what sets a state and for
-what carries a token; it is wrong for what adds one more.
+An SDK sends again what was answered by nobody, and so does a turn that is tried again. That is right for what sets a state and
+for what carries a token; it is wrong for what adds one more.
 """
 
 import re

@@ -33,7 +33,8 @@ class Recorder:
         """`headers` have small letters; `request` is the method, the path and the query; `error` is the answer's own header."""
         found = SIGNED.search(headers.get("authorization", ""))
         agent = headers.get("user-agent", "") + headers.get("x-amz-user-agent", "")
-        if not found or (found[1] == ACCOUNT and f"app/{DEPLOYING}" not in agent and PLAYED not in headers.get("x-amz-target", "")):
+        played = headers.get("x-amz-target", "") == PLAYED
+        if not found or (found[1] == ACCOUNT and f"app/{DEPLOYING}" not in agent and not played):
             return
         method, path, query = request
         if b"ZipFile" in body:
