@@ -85,6 +85,14 @@ def pytest_sessionfinish(session):
         Path(config.option.recorded, f"{name}.json").write_text(json.dumps(seen))
 
 
+def pytest_terminal_summary(terminalreporter, config):
+    """What judging the wire took, over all workers."""
+    if config.option.markexpr == "last":
+        seen = [json.loads(path.read_text())["wire"] for path in Path(config.option.recorded).glob("*.json")]
+        calls, seconds = (sum(one[what] for one in seen) for what in ("calls", "seconds"))
+        terminalreporter.write_line(f"strict wire: {calls} calls judged in {seconds:.1f} s of the processor")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """How the fleets stood when a story failed, and what the functions did last, beside the failure."""

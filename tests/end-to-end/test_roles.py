@@ -35,9 +35,6 @@ def test_each_role_allows_what_its_function_calls_and_nothing_else(request):
 def test_what_is_known_of_the_wire_still_occurs(request):
     """A known finding that is gone leaves the table, so that it is found when it comes back."""
     seen = [json.loads(path.read_text()) for path in Path(request.config.getoption("--recorded")).glob("*.json")]
-    calls, seconds = (sum(one["wire"][what] for one in seen) for what in ("calls", "seconds"))
-    told = request.config.pluginmanager.get_plugin("terminalreporter")
-    told.write_line(f"\nstrict wire: {calls} calls judged in {seconds:.1f} s of the processor")
     left = gone(STORIES, {words for one in seen for words in one["known"]})
     words = "; ".join(f"{one.words} ({one.whose})" for one in left)
     if left and not all(one["everything"] for one in seen):

@@ -111,6 +111,7 @@ def test_an_alarm_starts_hosts_up_to_the_maximum(story):
             "alarmName": "shop-cpu-high",
             "state": {"value": "ALARM", "reason": "a story says so", "timestamp": "2026-01-05T09:00:00.000+0000"},
             "previousState": {"value": "OK", "timestamp": "2026-01-05T08:00:00.000+0000"},
+            "configuration": {"metrics": [{"id": "cpu", "returnData": True}]},
         }
         arn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:shop-cpu-high"
         shop.put("aws.cloudwatch", "CloudWatch Alarm State Change", detail, [arn])

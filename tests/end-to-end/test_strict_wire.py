@@ -227,6 +227,7 @@ def test_a_write_that_adds_one_more_is_found_when_it_is_sent_again():
 def test_what_was_refused_or_is_about_something_else_may_be_sent():
     assert twice("autoscaling:TerminateInstanceInAutoScalingGroup", END, first=400) == []
     assert twice("autoscaling:TerminateInstanceInAutoScalingGroup", END, then=END | {"InstanceId": "i-2"}) == []
+    assert twice("autoscaling:TerminateInstanceInAutoScalingGroup", END | {"ShouldDecrementDesiredCapacity": False}) == []
     assert twice("autoscaling:SetDesiredCapacity", {"DesiredCapacity": 3}) == []
     assert twice("ecs:DescribeTasks", {"tasks": ["t"]}) == []
 
