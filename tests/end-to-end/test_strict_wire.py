@@ -1,10 +1,13 @@
 """The strict wire finds what it is there for: each kind of fault in a request, an answer or a write that is sent twice."""
 
 import json
+import subprocess
+import sys
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from botocore.serialize import create_serializer
+from cloud import HERE
 from strict import known, limits, models, read, shapes
 from strict.wire import Call, Wire
 from strict.writes import Writes
@@ -190,6 +193,17 @@ def test_a_recording_is_read_on_from_where_it_was_left(tmp_path):
     path.write_text(line)
     assert len(wire.judge({})[0]) == 1
     assert wire.judge({}) == ([], {})
+
+
+def test_a_request_alone_is_judged_without_an_answer(tmp_path):
+    path = tmp_path / "recording.jsonl"
+    fine = sent("ecs", "DescribeTasks", {"tasks": ["t"]}) | {"answer": None}
+    bad = sent("ecs", "DescribeTasks", {"tasks": ["t"] * 101}) | {"answer": None}
+    for lines, code in (([fine, fine], 0), ([fine, bad], 1)):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        done = subprocess.run([sys.executable, "-m", "strict", str(path)], cwd=HERE, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "101, and at most 100" in done.stdout
 
 
 def test_each_limit_is_of_a_member_that_there_is():

@@ -1,6 +1,7 @@
 """Judges recordings by themselves: `python -m strict FILE...`, each line as world/recorder.py writes it.
 
 What is found is said, and makes the exit code 1; what is known is left out. Roles are not judged, because a recording has none.
+A line whose `answer` is null is a request alone: only what is asked is judged, not what is sent twice.
 """
 
 import sys
