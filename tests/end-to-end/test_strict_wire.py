@@ -206,6 +206,12 @@ def test_a_request_alone_is_judged_without_an_answer(tmp_path):
     assert "101, and at most 100" in done.stdout
 
 
+def test_a_role_that_nobody_knows_is_found(tmp_path):
+    line = sent("ecs", "DescribeTasks", {"tasks": ["t"]}, {"tasks": []})
+    assert judged(tmp_path, line) == []
+    assert any("nobody knows what it allows" in one for one in judged(tmp_path, line | {"key": "ASIA0123456789ABCDEF"}))
+
+
 def test_each_limit_is_of_a_member_that_there_is():
     for (service, operation), rows in limits.MOST.items():
         members = models.operation(service, operation).input_shape.members
