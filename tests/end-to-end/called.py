@@ -36,8 +36,8 @@ def pairs(statements):
 
 
 def recorded(cloud, deployed, used):
-    """By function: what it called so far, what its role allows, and which statements were `used` for it. Stories are told in several accounts, and the last one
-    looks at what was called in all of them."""
+    """By function: what it called so far, what its role allows, and which statements were `used` for it. Stories are told in
+    several accounts, and the last one looks at what was called in all of them."""
     api, found = cloud.client("lambda"), {}
     for key, function in deployed.keys().items():
         role = api.get_function_configuration(FunctionName=f"{deployed.name}-{function}")["Role"]

@@ -57,7 +57,7 @@ def leading(given, kind):
             keys = asked["Keys"] if isinstance(asked, dict) else [next(iter(one.values()))["Key"] for one in asked]
             yield table, {key["pk"]["S"] for key in keys}
     elif "TransactItems" in given:
-        named = {value: name for name, value in MEMBERS.items()}
+        named = {value: name for name, value in reference.MEMBERS.items()}
         for item in given["TransactItems"]:
             if named[kind] in item:
                 one = item[named[kind]]
@@ -72,13 +72,9 @@ def leading(given, kind):
         yield given.get("TableName", "any"), {""}
 
 
-MEMBERS = reference.MEMBERS
-
-
 def _queues(action, given):
-    yield action, arn("sqs", urlsplit(given["QueueUrl"]).path.rsplit("/", 1)[-1]) if "QueueUrl" in given else arn(
-        "sqs", given["QueueName"]
-    ), {}
+    name = given["QueueName"] if "QueueName" in given else urlsplit(given["QueueUrl"]).path.rsplit("/", 1)[-1]
+    yield action, arn("sqs", name), {}
 
 
 def _parameters(action, given):
@@ -117,7 +113,8 @@ def _judged(call, action, asked, statements):
     for resource, context in asked:
         kind = reference.kind_of(action, resource) if resource != "*" else ""
         if kind is None:
-            yield finding(call, action, f"{resource} is of no resource type of this action: {', '.join(types) or 'it has none'}")
+            known = ", ".join(types) or "it has none"
+            yield finding(call, action, f"{resource} is of no resource type of this action: {known}")
             continue
         seen.add(kind)
         unknown = [key for key in context if not reference.fills_in(action, kind, key)]

@@ -144,7 +144,8 @@ class Rendered:
             return name
         if kind[1] == "Logs":
             return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"
-        between = {"DynamoDB": "table/", "IAM": f"{kind[2].lower()}/", "Events": "rule/", "Lambda": "function:"}.get(kind[1], "")
+        before = {"DynamoDB": "table/", "IAM": f"{kind[2].lower()}/", "Events": "rule/", "Lambda": "function:"}
+        between = before.get(kind[1], "")
         where = "" if kind[1] == "IAM" else REGION
         return f"arn:aws:{kind[1].lower()}:{where}:{ACCOUNT}:{between}{name}"
 

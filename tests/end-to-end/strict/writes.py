@@ -53,7 +53,7 @@ END = "autoscaling:TerminateInstanceInAutoScalingGroup"
 ONCE = {
     END: (
         ("InstanceId",),
-        "not documented as idempotent, and decrements again for an instance that is ending (kubernetes/autoscaler #5411, #3255)",
+        "not documented as idempotent, and decrements again while the instance ends (kubernetes/autoscaler #5411, #3255)",
     ),
     "ecs:RunTask": (None, f"idempotent with a clientToken only (ECS {REFERENCE}, RunTask)"),
     "ecs:StartTask": (None, f"no token (ECS {REFERENCE}, StartTask)"),
