@@ -79,7 +79,7 @@ impl Fake {
 
     /// The adapters in front of this, which ask all that they can.
     pub(crate) fn aws(&self) -> Aws {
-        self.aws_that_asks(Also { scaled_elsewhere: true, deregistration_delays: true })
+        self.aws_that_asks(Also { scaled_elsewhere: true, deregistration_delays: true, ..Also::NOTHING })
     }
 
     pub(crate) fn aws_that_asks(&self, also: Also) -> Aws {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use evenkeel_aws::Also;
 use evenkeel_model::GroupName;
-use evenkeel_model::groups::{MemberState, Process, RefusalKind};
+use evenkeel_model::groups::{Group, MemberState, Process, RefusalKind, ScaledBy};
 use evenkeel_model::templates::{TemplateUse, TemplateVersion, VersionSpec};
 use evenkeel_turn::ports::{ChangeGroups, ChangeTemplates, ReadGroups};
 
@@ -22,7 +23,7 @@ fn instance(number: usize, state: &str) -> String {
 
 const MIXED: &str = "<MixedInstancesPolicy><LaunchTemplate><LaunchTemplateSpecification>\
     <LaunchTemplateId>lt-1</LaunchTemplateId><Version>$Latest</Version></LaunchTemplateSpecification>\
-    <Overrides><member><InstanceType>m5.large</InstanceType><WeightedCapacity>2</WeightedCapacity></member>\
+    <Overrides><member><InstanceType>m5.large</InstanceType><WeightedCapacity>1</WeightedCapacity></member>\
     <member><InstanceType>m6i.large</InstanceType></member></Overrides></LaunchTemplate>\
     <InstancesDistribution><OnDemandPercentageAboveBaseCapacity>0</OnDemandPercentageAboveBaseCapacity>\
     </InstancesDistribution></MixedInstancesPolicy>";
@@ -89,6 +90,84 @@ async fn a_group_is_told_with_its_members_and_what_it_launches() {
     assert_eq!(group.suspended, BTreeSet::from([Process::Launch]));
     assert_eq!(group.target_groups, [id("arn:tg/web")]);
     assert!(!group.warm_pool, "so nobody asks what waits there");
+}
+
+/// The group whose policy has these overrides, and this besides.
+async fn mixed(overrides: &str, besides: &str) -> Group {
+    let launch = "<LaunchTemplateSpecification><LaunchTemplateId>lt-x86</LaunchTemplateId><Version>$Latest</Version>\
+                  </LaunchTemplateSpecification>";
+    let policy = format!(
+        "<MixedInstancesPolicy><LaunchTemplate>{launch}<Overrides>{overrides}</Overrides></LaunchTemplate>\
+         </MixedInstancesPolicy>{besides}"
+    );
+    let fake =
+        Fake::new(move |_| Reply::Xml(format!("<AutoScalingGroups>{}</AutoScalingGroups>", group("g", &policy))));
+    fake.aws().groups(&[id("g")]).await.unwrap().pop().unwrap()
+}
+
+#[tokio::test]
+async fn a_group_of_two_architectures_is_told_with_all_that_it_launches_from() {
+    let arm = "<member><InstanceType>m6i.large</InstanceType></member><member><InstanceType>m6g.large</InstanceType>\
+               <LaunchTemplateSpecification><LaunchTemplateId>lt-arm</LaunchTemplateId><Version>$Latest</Version>\
+               </LaunchTemplateSpecification></member>";
+    let found = mixed(arm, "").await;
+    let latest = |template: &str| TemplateUse { id: id(template), version: VersionSpec::Latest };
+    assert_eq!((found.template, found.lines), (Some(latest("lt-x86")), vec![latest("lt-arm")]));
+    assert_eq!((found.own_images, found.scaled_by), (false, None));
+    let image = "<member><InstanceType>m6g.large</InstanceType><ImageId>ami-arm</ImageId></member>";
+    assert!(mixed(image, "").await.own_images);
+}
+
+#[tokio::test]
+async fn a_group_that_counts_something_else_is_told_in_hosts_and_its_capacity_is_not_ours() {
+    let weights = "<member><InstanceType>m5.large</InstanceType><WeightedCapacity>2</WeightedCapacity></member>\
+                   <member><InstanceType>m5.xlarge</InstanceType><WeightedCapacity>4</WeightedCapacity></member>";
+    let members = |count: usize| {
+        let weighs = "<WeightedCapacity>2</WeightedCapacity></member>";
+        let one = |number: usize| instance(10 + number, "InService").replace("</member>", weighs);
+        format!("<Instances>{}</Instances>", (0..count).map(one).collect::<String>())
+    };
+    let eight = |besides: String| format!("{besides}<DesiredCapacity>8</DesiredCapacity>");
+    let found = mixed(weights, &eight(members(4))).await;
+    assert_eq!((found.desired, found.min, found.max), (4, 0, 4), "four hosts of two units each");
+    assert_eq!(found.scaled_by, Some(ScaledBy::Units("weights".to_owned())));
+    assert_eq!(
+        mixed(weights, &eight(members(1))).await.desired,
+        3,
+        "six units are missing: two hosts of four at least"
+    );
+    let vcpu = eight(format!("{}<DesiredCapacityType>vcpu</DesiredCapacityType>", members(2)));
+    let found = mixed("", &vcpu).await;
+    assert_eq!((found.desired, found.scaled_by), (2, Some(ScaledBy::Units("vcpu".to_owned()))));
+}
+
+#[tokio::test]
+async fn what_else_sets_a_groups_capacity_is_told_and_asked_about_once() {
+    let found = async |policies: &'static str, actions: &'static str| {
+        let fake = Fake::new(move |asked| match asked.action.as_str() {
+            "DescribePolicies" => Reply::Xml(format!("<ScalingPolicies>{policies}</ScalingPolicies>")),
+            "DescribeScheduledActions" => {
+                Reply::Xml(format!("<ScheduledUpdateGroupActions>{actions}</ScheduledUpdateGroupActions>"))
+            }
+            _ => Reply::Xml(format!("<AutoScalingGroups>{}</AutoScalingGroups>", group("g", PLAIN))),
+        });
+        let aws = fake.aws_that_asks(Also { scaled_groups: true, ..Also::NOTHING });
+        let _known_after_that = aws.groups(&[id("g")]).await.unwrap();
+        let found = aws.groups(&[id("g")]).await.unwrap().pop().unwrap().scaled_by;
+        assert_eq!(fake.calls(), 4, "two for the group each time, and one for each of the others");
+        found
+    };
+    let name = |name: &str| name.to_owned();
+    let managed = "<member><PolicyName>ECSManagedAutoScalingPolicy-1</PolicyName><Enabled>true</Enabled></member>";
+    assert_eq!(found(managed, "").await, Some(ScaledBy::ManagedScaling(name("ECSManagedAutoScalingPolicy-1"))));
+    let own = "<member><PolicyName>off</PolicyName><Enabled>false</Enabled></member>\
+               <member><PolicyName>forecast</PolicyName><PredictiveScalingConfiguration><Mode>ForecastOnly</Mode>\
+               </PredictiveScalingConfiguration></member><member><PolicyName>cpu</PolicyName></member>";
+    assert_eq!(found(own, "").await, Some(ScaledBy::Policy(name("cpu"))));
+    let action =
+        "<member><ScheduledActionName>nights</ScheduledActionName><DesiredCapacity>1</DesiredCapacity></member>";
+    assert_eq!(found("", action).await, Some(ScaledBy::Schedule(name("nights"))));
+    assert_eq!(found("", "").await, None);
 }
 
 #[tokio::test]

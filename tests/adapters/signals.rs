@@ -284,6 +284,29 @@ async fn a_fleet_file_is_the_parameter_of_its_name() {
 }
 
 #[tokio::test]
+async fn a_fleet_file_in_parts_is_put_together_and_half_of_one_is_refused() {
+    // `{"name":"shop"}`, deflated by zlib and encoded, in two parts.
+    let parts = ["eNqrVspLzE1V", "slIqzsgvUKoFAChaBRY="];
+    let whole = |last: &'static str| {
+        Fake::new(move |asked| {
+            let value = match asked.text("Name") {
+                "/evenkeel/fleets/shop" => "evenkeel:parts 0abc 2",
+                "/evenkeel/fleets/shop/0abc/1" => parts[0],
+                "/evenkeel/fleets/shop/0abc/2" => last,
+                name => panic!("asked for {name}"),
+            };
+            Reply::Json(json!({ "Parameter": { "Value": value } }))
+        })
+    };
+    assert_eq!(whole(parts[1]).aws().text(&id("shop")).await.unwrap(), "{\"name\":\"shop\"}");
+    let half = whole("").aws().text(&id("shop")).await;
+    assert!(matches!(&half, Err(PortError::Refused(why)) if why.contains("/evenkeel/fleets/shop")), "{half:?}");
+    let odd = Fake::new(|_| Reply::Json(json!({ "Parameter": { "Value": "evenkeel:parts 0abc many" } })));
+    let odd = odd.aws().text(&id("shop")).await;
+    assert!(matches!(&odd, Err(PortError::Refused(why)) if why.contains("expected 1 to 100")), "{odd:?}");
+}
+
+#[tokio::test]
 async fn values_are_published_by_namespace_a_thousand_at_a_time() {
     use evenkeel_turn::ports::{DataPoint, PublishMetrics};
     let fake = Fake::new(|asked| {

@@ -114,6 +114,9 @@ fn recall(pool: &Pool, state: &State) -> Option<Group> {
         zones: Vec::new(),
         members,
         template: None,
+        lines: Vec::new(),
+        own_images: false,
+        scaled_by: None,
         suspended: std::collections::BTreeSet::new(),
         warm_pool: false,
         target_groups: Vec::new(),
@@ -237,6 +240,14 @@ impl<'a> Hosts<'a> {
         let unborn =
             of_kind.map(|(pool, group)| group.map_or(0, |group| self.unborn(pool, group, budget) * pool.units));
         there + unborn.sum::<u32>()
+    }
+
+    /// Units of on-demand pools whose capacity is not ours to set: they are there, or not, whatever is decided here.
+    pub(crate) fn scaled_elsewhere(&self) -> u32 {
+        self.units(|kept| {
+            let theirs = kept.pool.purchase == Purchase::OnDemand && kept.group.scaled_by.is_some();
+            theirs && kept.counts() && !kept.left
+        })
     }
 
     /// Units of reserved and spot pools whose groups were not shown: nobody knows whether they are there, so they are not

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, HostWhy, Planned, Step, Stuck, Why};
 use evenkeel_model::fleet::Purchase;
+use evenkeel_model::groups::Group;
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::stuck::of_host;
@@ -36,7 +37,8 @@ impl Planning<'_, '_> {
         for (pool, group) in &self.hosts.left {
             let memory = self.state.groups.entry(pool.auto_scaling_group.clone()).or_default();
             memory.awaits = false;
-            let Some(group) = group.filter(|_| pool.purchase == Purchase::OnDemand) else { continue };
+            let ours = |group: &&Group| pool.purchase == Purchase::OnDemand && group.scaled_by.is_none();
+            let Some(group) = group.filter(ours) else { continue };
             let staying = u32::try_from(group.staying().count()).unwrap_or(u32::MAX).max(group.min);
             if staying < group.desired && memory.expected.contains(&group.desired) {
                 memory.expected = [group.desired, staying].into();
@@ -95,7 +97,7 @@ impl Planning<'_, '_> {
                 continue; // its group would refuse, and it is asked back
             }
             let stands_in = kept.pool.purchase == Purchase::OnDemand;
-            let shrink = leaving.why != LeavingWhy::Rebalance && stands_in && !bound;
+            let shrink = leaving.why != LeavingWhy::Rebalance && stands_in && !bound && kept.group.scaled_by.is_none();
             let mut end = |why| ends.push((id.clone(), kept.pool.name.clone(), shrink, why));
             match (leaving.why, kept.host) {
                 (LeavingWhy::NeverJoined, _) => {

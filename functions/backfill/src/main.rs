@@ -11,7 +11,7 @@ struct Function;
 
 impl<P: Ports> Entry<P> for Function {
     const NAME: &'static str = "backfill";
-    const ALSO: Also = Also { deregistration_delays: true, ..Also::NOTHING };
+    const ALSO: Also = Also { deregistration_delays: true, scaled_groups: true, ..Also::NOTHING };
 
     async fn handle(
         &self,

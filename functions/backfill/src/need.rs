@@ -32,7 +32,7 @@ pub(crate) fn need(
     report: &mut Report,
 ) -> Need {
     let numbers = given.fleet.hosts;
-    let reserved = hosts.counted(Purchase::Reserved, &given.board.budget);
+    let reserved = hosts.counted(Purchase::Reserved, &given.board.budget) + hosts.scaled_elsewhere();
     let spot = hosts.counted(Purchase::Spot, &given.board.budget);
     let unknown = hosts.unknown(numbers.steady);
     let has = reserved + spot + unknown + on_demand;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_model::decision::{HostStep, HostWhy, LossCause, Need, Planned, Step, Why};
 use evenkeel_model::fleet::{Backfill, Purchase};
-use evenkeel_model::groups::MemberState;
+use evenkeel_model::groups::{MemberState, ScaledBy};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::report::{HostWait, Report, Source, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Timestamp};
@@ -82,6 +82,7 @@ pub(crate) struct Planning<'a, 'h> {
 impl Planning<'_, '_> {
     fn plan(&mut self) {
         let now = self.given.now;
+        self.name_scaled_elsewhere();
         forgive(self.hosts, self.given.state, &mut self.state, now);
         let sources = sources(self.given, self.policy, self.seen, self.hosts, &mut self.state, &mut self.report);
         let there: u32 = sources.iter().map(Supply::units).sum();
@@ -89,7 +90,8 @@ impl Planning<'_, '_> {
         let need = need(given, policy, seen, hosts, there, state, report);
         let dwell = self.state.needed.sample(now, need.on_demand, self.policy.release_after, Extreme::Largest);
         // No dwell is worth more hosts than the fleet may have, those that are on their way included.
-        let others = self.hosts.units(|kept| kept.counts() && kept.pool.purchase != Purchase::OnDemand && !kept.left);
+        let others = self.hosts.units(|kept| kept.counts() && kept.pool.purchase != Purchase::OnDemand && !kept.left)
+            + self.hosts.scaled_elsewhere();
         let theirs = sources.iter().map(|source| {
             self.state.groups.get(&source.group.name).map_or(0, PoolMemory::left_to_others) * source.pool.units
         });
@@ -111,6 +113,18 @@ impl Planning<'_, '_> {
         self.lease(&need, kept, &tied);
     }
 
+    /// Says which pools' capacities are not ours; what a reserved or spot group counts in matters to nobody here.
+    fn name_scaled_elsewhere(&mut self) {
+        for (pool, group) in &self.hosts.groups {
+            let because = group.and_then(|group| group.scaled_by.clone());
+            let matters =
+                |because: &ScaledBy| pool.purchase == Purchase::OnDemand || !matches!(because, ScaledBy::Units(_));
+            if let Some(because) = because.filter(matters) {
+                self.report.waits.push(Wait::Host(HostWait::ScaledElsewhere { pool: pool.name.clone(), because }));
+            }
+        }
+    }
+
     /// Hosts that were leaving and are needed again stay, as far as `missing` units say. Gives their units.
     fn keep_leaving(&mut self, mut missing: u32) -> u32 {
         let mut back = 0;
@@ -120,8 +134,8 @@ impl Planning<'_, '_> {
             let alone = self.given.fleet.cluster.is_none();
             let draining = kept.host.map_or(alone, |host| host.status != HostStatus::Leaving);
             let stays = kept.member.state == MemberState::InService && memory.loss.is_none();
-            // Somebody raised MinSize since.
-            let bound = kept.is_bound();
+            // Somebody raised MinSize since, or has something else scale the group.
+            let bound = kept.is_bound() || kept.group.scaled_by.is_some();
             if kept.left {
                 continue;
             }

@@ -71,7 +71,7 @@ pub(crate) fn sources<'a>(
     let now = given.now;
     let own = hosts.groups.iter().filter(|(pool, _)| pool.purchase == Purchase::OnDemand);
     own.filter_map(|(pool, group)| {
-        let group = (*group)?;
+        let group = group.filter(|group| group.scaled_by.is_none())?;
         let count = |of: &dyn Fn(&InstanceId, &HostMemory) -> bool| {
             let own = group.staying().filter_map(|member| Some((&member.id, state.hosts.get(&member.id)?)));
             u32::try_from(own.filter(|(id, memory)| of(id, memory)).count()).unwrap_or(u32::MAX)

@@ -237,7 +237,12 @@ impl<'a, 'h> Release<'a, 'h> {
             let fits = kept.pool.purchase == Purchase::OnDemand && kept.pool.units <= surplus;
             let bound = || self.hosts.at_minimum(kept.pool, self.state);
             let theirs = || self.state.groups.get(&kept.group.name).is_some_and(|pool| pool.left_to_others() > 0);
-            fits && !kept.left && !theirs() && self.may_be_asked(id) && !tied.contains(**id) && !bound()
+            fits && !kept.left
+                && kept.group.scaled_by.is_none()
+                && !theirs()
+                && self.may_be_asked(id)
+                && !tied.contains(**id)
+                && !bound()
         });
         asked.map(|(id, kept)| (*id, kept)).min_by(|a, b| self.rank(a.0, a.1).cmp(&self.rank(b.0, b.1)))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, HostWhy, LossCause, Outcome, Sign, Step, Why};
 use evenkeel_model::fleet::{self, Fleet, Format};
-use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind};
+use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind, ScaledBy};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Running, Task, TaskPhase};
 use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Resources, Room, Timestamp, Zone};

@@ -96,6 +96,11 @@ impl Planning<'_, '_> {
         let Some((_, target)) = targets.next() else {
             return Err("no group of the roll has a launch template".to_owned());
         };
+        if let Some((pool, _)) =
+            self.state.targets.iter().find(|(pool, target)| asked(pool) && !target.lines.is_empty())
+        {
+            return Err(format!("pool {pool} launches from several templates, and one image cannot be right for all"));
+        }
         let template = TemplateVersion { id: target.template.clone(), version: target.version };
         Ok(ImageStep::RunBuilder { roll: roll.id.clone(), template, image })
     }

@@ -148,9 +148,12 @@ impl<'r> Planning<'_, 'r> {
         wave_size(self.policy, self.roster.all.values().filter(|kept| kept.stays()).count())
     }
 
-    /// Which comes first in a pool. Backfill alone sets the capacity of on-demand pools, so they cannot grow first.
+    /// Which comes first in a pool. Backfill alone sets the capacity of on-demand pools, and others may say how large a group
+    /// is, so these cannot grow first.
     pub(crate) fn strategy(&self, pool: &evenkeel_model::fleet::Pool) -> Strategy {
-        if pool.purchase == Purchase::OnDemand && self.given.fleet.backfill.is_some() {
+        let of_pool = self.roster.groups.iter().find(|(known, _)| known.name == pool.name);
+        let theirs = of_pool.is_some_and(|(_, group)| group.scaled_by.is_some());
+        if theirs || (pool.purchase == Purchase::OnDemand && self.given.fleet.backfill.is_some()) {
             Strategy::TerminateFirst
         } else {
             self.policy.strategy

@@ -354,7 +354,8 @@ async fn second<P: Ports>(
 ) -> Answer<Second> {
     // A group without hosts matters only where it is to launch a baked image.
     let matters = |group: &&Group| looks.bakery || group.warm_pool || !group.members.is_empty();
-    let mut uses: Vec<TemplateUse> = groups.iter().filter(matters).filter_map(|group| group.template.clone()).collect();
+    let of = |group: &Group| group.template.iter().chain(&group.lines).cloned().collect::<Vec<_>>();
+    let mut uses: Vec<TemplateUse> = groups.iter().filter(matters).flat_map(of).collect();
     if looks.bakery {
         // A version with the baked image is the newest one, whichever a group asks for.
         uses.extend(uses.clone().into_iter().map(|asks| TemplateUse { version: VersionSpec::Latest, ..asks }));

@@ -7,7 +7,7 @@ use evenkeel_model::fleet::{Pool, Refresh};
 use evenkeel_model::groups::{Group, Member, MemberState};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
-use evenkeel_model::templates::{Health, TemplateVersion};
+use evenkeel_model::templates::{Health, Template, TemplateUse, TemplateVersion};
 use evenkeel_model::{GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 
@@ -97,7 +97,7 @@ impl Origin<'_> {
     }
 
     pub(crate) fn outdated(&self, target: Option<&Target>) -> Option<RollWhy> {
-        let Target { template, version, image } = target?;
+        let Target { template, version, image, lines: _ } = target?.of(self.template);
         let newest = match image {
             Some(image) => format!("version {version} ({image})"),
             None => format!("version {version}"),
@@ -214,18 +214,29 @@ fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State, repo
         let because = match &group.template {
             Some(_) if group.members.is_empty() && !group.warm_pool && !asked(group) => continue,
             None => "its group has a launch configuration, not a launch template".to_owned(),
-            Some(asks) => match templates.iter().find(|template| template.asks == *asks) {
-                Some(found) => {
-                    let (version, image) = (found.version, found.image.clone());
-                    targets.insert(pool.name.clone(), Target { template: asks.id.clone(), version, image });
+            Some(asks) => match target(asks, group, templates) {
+                Ok(found) => {
+                    targets.insert(pool.name.clone(), found);
                     continue;
                 }
-                None => format!("there is no version {} of {}", asks.version, asks.id),
+                Err(because) => because,
             },
         };
         report.waits.push(Wait::Roll(RollWait::UnknownTemplate { pool: pool.name.clone(), because }));
     }
     state.targets = targets;
+}
+
+/// What a group launches: from `asks`, and some instance types from templates of their own.
+fn target(asks: &TemplateUse, group: &Group, templates: &[Template]) -> Result<Target, String> {
+    let resolved = |asks: &TemplateUse| {
+        let found = templates.iter().find(|template| template.asks == *asks);
+        let found = found.ok_or_else(|| format!("there is no version {} of {}", asks.version, asks.id))?;
+        let image = found.image.clone().filter(|_| !group.own_images);
+        Ok::<_, String>(Target { template: asks.id.clone(), version: found.version, image, lines: Vec::new() })
+    };
+    let lines = group.lines.iter().map(resolved).collect::<Result<_, _>>()?;
+    Ok(Target { lines, ..resolved(asks)? })
 }
 
 /// Targets that are not healthy, by instance.

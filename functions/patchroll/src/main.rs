@@ -1,5 +1,6 @@
 //! The Lambda binary of patchroll.
 
+use evenkeel_aws::Also;
 use evenkeel_lambda::{Done, Entry, StartError, start};
 use evenkeel_model::trigger::Trigger;
 use evenkeel_patchroll::Patchroll;
@@ -10,6 +11,7 @@ struct Function;
 
 impl<P: Ports> Entry<P> for Function {
     const NAME: &'static str = "patchroll";
+    const ALSO: Also = Also { scaled_groups: true, ..Also::NOTHING };
 
     async fn handle(
         &self,

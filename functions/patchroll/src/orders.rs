@@ -207,7 +207,9 @@ fn versions_before(
     for kept in roll.todo.iter().filter_map(|id| roster.all.get(id)) {
         let Some(own) = &kept.member.template else { continue };
         let target = targets.get(&kept.pool.name);
-        if target.is_some_and(|target| target.template == own.id && target.version != own.version) {
+        // Of several templates only one can be told: such a group is not taken back.
+        let one = target.filter(|target| target.lines.is_empty());
+        if one.is_some_and(|target| target.template == own.id && target.version != own.version) {
             *counts.entry(&kept.group.name).or_default().entry(own).or_default() += 1;
         }
     }

@@ -162,6 +162,18 @@ pub struct Target {
     /// The image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
+    /// What some instance types are launched from instead, each of a template of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<Target>,
+}
+
+impl Target {
+    /// What an instance that was launched from `own` would be launched from now.
+    #[must_use]
+    pub fn of(&self, own: Option<&TemplateVersion>) -> &Self {
+        let line = |own: &TemplateVersion| self.lines.iter().find(|line| line.template == own.id);
+        own.and_then(line).unwrap_or(self)
+    }
 }
 
 /// A roll that an event asked for.

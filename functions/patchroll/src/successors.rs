@@ -137,12 +137,13 @@ impl<'r> Planning<'_, 'r> {
     /// Whether a host is what its group launched when it was asked for, or newer: somebody may have published another
     /// version since, onto which the roll goes on when it is through.
     fn is_fresh(&self, pair: &Pair, kept: &Kept<'_>) -> bool {
-        let Some(target) = self.state.targets.get(&kept.pool.name) else { return true };
+        let Some(whole) = self.state.targets.get(&kept.pool.name) else { return true };
+        let target = whole.of(kept.member.template.as_ref());
         let of_template = kept.member.template.as_ref().filter(|own| own.id == target.template && !self.takes_back);
         // Another version may have been published after the host's launch, or between the look at the target and that.
-        let began = pair.version.filter(|began| *began < target.version);
+        let began = pair.version.filter(|began| *began < target.version && target.template == whole.template);
         let later = |own: u64| own > target.version || began.is_some_and(|began| own >= began);
-        of_template.is_some_and(|own| later(own.version)) || kept.outdated(Some(target)).is_none()
+        of_template.is_some_and(|own| later(own.version)) || kept.outdated(Some(whole)).is_none()
     }
 
     /// A host that came for a pair, is in service, and is as old as the one before: waiting does not help.

@@ -147,7 +147,7 @@ fn stand(member: &Member, note: Option<&HostNote>, state: &State, roll: Option<&
             return PatchState::New;
         }
     }
-    let target = note.and_then(|note| state.targets.get(&note.pool));
+    let target = note.and_then(|note| state.targets.get(&note.pool)).map(|target| target.of(member.template.as_ref()));
     let other_version = target.is_some_and(|target| {
         member.template.as_ref().is_some_and(|own| own.id != target.template || own.version != target.version)
     });

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{self, Fleet, Format, Refresh};
+use evenkeel_model::groups::ScaledBy;
 use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, RollWait, Wait};
 use evenkeel_model::trigger::RollVerb;
@@ -319,6 +320,35 @@ fn what_a_roll_has_ended_and_nothing_replaced_is_a_loss_for_which_what_is_taken_
     let _taken_back = story.goes_on();
     assert_eq!(held(&story), [(OutCause::Roll, FunctionName::Patchroll)], "it has no place besides");
     assert!(story.board.budget.outs.contains_key(&"base-6".parse::<InstanceId>().unwrap()));
+}
+
+#[test]
+fn in_a_group_of_two_architectures_each_host_is_held_against_its_own_template() {
+    let mut story = first(1, 3);
+    story.seen.groups[0].lines = vec![serde_json::from_value(json!({ "id": "lt-arm", "version": "latest" })).unwrap()];
+    let arm = json!({ "asks": { "id": "lt-arm", "version": "latest" }, "version": 7 });
+    story.seen.templates.as_mut().unwrap().push(serde_json::from_value(arm).unwrap());
+    for (number, member) in story.seen.groups[0].members.iter_mut().enumerate() {
+        let own = match number {
+            0 => json!({ "id": "lt-arm", "version": 6 }),
+            1 | 2 => json!({ "id": "lt-arm", "version": 7 }),
+            _ => json!({ "id": "lt-1", "version": 2 }),
+        };
+        member.template = Some(serde_json::from_value(own).unwrap());
+    }
+    story.board.orders.add(now(), start(Some("base")), None);
+    assert_eq!(story.drains(), ["base-1"], "the only one that is older than its own template");
+    assert!(story.state.roll.as_ref().unwrap().todo.is_empty());
+}
+
+#[test]
+fn a_group_that_something_else_scales_does_not_grow_for_a_roll() {
+    let mut story = Story::new(1, 9, 3, "strategy = \"launch-first\"");
+    story.seen.groups[0].scaled_by = Some(ScaledBy::ManagedScaling("p".to_owned()));
+    story.board.orders.add(now(), start(Some("base")), None);
+    let outlook = story.turn();
+    assert_eq!(raised(&outlook), 0);
+    assert_eq!(drained(&outlook), ["base-1"], "its own group launches what takes its place");
 }
 
 #[test]

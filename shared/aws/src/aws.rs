@@ -36,22 +36,24 @@ pub struct Settings {
     pub dead_letters: Option<String>,
     /// The certificates to trust, in PEM; none: Amazon's.
     pub roots: Option<Vec<u8>>,
-    /// What else is asked about services.
+    /// What else is asked about services and groups.
     pub also: Also,
 }
 
-/// What is asked about ECS services only where a function decides by it: each is a call, and an action in its role.
+/// What is asked about ECS services and groups only where a function decides by it: each is a call, and an action in its role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Also {
     /// Which of them Application Auto Scaling scales.
     pub scaled_elsewhere: bool,
     /// How long their target groups let a target finish.
     pub deregistration_delays: bool,
+    /// What else sets the capacities of the groups.
+    pub scaled_groups: bool,
 }
 
 impl Also {
     /// Nothing else.
-    pub const NOTHING: Self = Self { scaled_elsewhere: false, deregistration_delays: false };
+    pub const NOTHING: Self = Self { scaled_elsewhere: false, deregistration_delays: false, scaled_groups: false };
 }
 
 /// A client that is made when it is first used: each takes a part of a millisecond, which a start should not have to wait
@@ -68,6 +70,9 @@ pub struct Aws {
     pub(crate) applicationautoscaling: Lazy<aws_sdk_applicationautoscaling::Client>,
     #[cfg(feature = "autoscaling")]
     pub(crate) autoscaling: Lazy<aws_sdk_autoscaling::Client>,
+    #[cfg(feature = "autoscaling")]
+    #[cfg_attr(not(feature = "ec2"), allow(dead_code, reason = "the port that reads groups needs both services"))]
+    pub(crate) scaling: crate::scaling::Known,
     #[cfg(feature = "cloudwatch")]
     pub(crate) cloudwatch: Lazy<aws_sdk_cloudwatch::Client>,
     #[cfg(feature = "dynamodb")]
@@ -112,6 +117,8 @@ impl Aws {
             applicationautoscaling: lazy(&config, aws_sdk_applicationautoscaling::Client::new),
             #[cfg(feature = "autoscaling")]
             autoscaling: lazy(&config, aws_sdk_autoscaling::Client::new),
+            #[cfg(feature = "autoscaling")]
+            scaling: crate::scaling::Known::default(),
             #[cfg(feature = "cloudwatch")]
             cloudwatch: lazy(&config, aws_sdk_cloudwatch::Client::new),
             #[cfg(feature = "dynamodb")]

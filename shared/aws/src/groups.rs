@@ -1,16 +1,18 @@
 //! Amazon EC2 Auto Scaling: groups, their refused launches and instance refreshes, and the changes to them.
 
+use std::collections::BTreeMap;
 #[cfg(feature = "ec2")]
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types::{
-    Activity, AutoScalingGroup, Instance, InstanceRefreshStatus, LaunchTemplateSpecification, ScalingActivityStatusCode,
+    Activity, AutoScalingGroup, Instance, InstanceRefreshStatus, LaunchTemplateOverrides, LaunchTemplateSpecification,
+    ScalingActivityStatusCode,
 };
 #[cfg(feature = "ec2")]
 use evenkeel_model::groups::WarmMember;
-use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind};
+use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind, ScaledBy};
 use evenkeel_model::templates::{TemplateUse, TemplateVersion, VersionSpec};
 use evenkeel_model::{GroupName, InstanceId, TargetGroup, Timestamp};
 use evenkeel_turn::ports::{Answer, ChangeGroups, Clock, PortError};
@@ -37,7 +39,14 @@ impl Aws {
             let pages = asked.max_records(PAGE).into_paginator().items().send();
             pages.collect::<Result<Vec<_>, _>>().await.map_err(port_error)
         }));
-        Ok(pages.await?.iter().flatten().filter_map(group).collect())
+        let found: Vec<AutoScalingGroup> = pages.await?.into_iter().flatten().collect();
+        let mut groups: Vec<Group> = found.iter().filter_map(group).collect();
+        let names = groups.iter().map(|group| group.name.clone()).collect();
+        let scaled = if self.settings.also.scaled_groups { self.scaled_by(names).await? } else { BTreeMap::new() };
+        for group in &mut groups {
+            group.scaled_by = group.scaled_by.take().or_else(|| scaled.get(&group.name).cloned());
+        }
+        Ok(groups)
     }
 
     /// Failed launches of the last hour. Activities come newest first, so paging ends at the first older one.
@@ -185,18 +194,56 @@ fn group(found: &AutoScalingGroup) -> Option<Group> {
     target_groups.dedup();
     let mixed = found.mixed_instances_policy().and_then(|policy| policy.launch_template());
     let template = found.launch_template().or_else(|| mixed?.launch_template_specification());
+    let overrides = mixed.map_or(&[][..], |mixed| mixed.overrides());
+    let template = template.and_then(template_use);
+    let own = overrides.iter().filter_map(|own| template_use(own.launch_template_specification()?));
+    let mut lines: Vec<TemplateUse> = own.filter(|own| Some(own) != template.as_ref()).collect();
+    lines.sort();
+    lines.dedup();
+    let units = units(found, overrides);
+    let hosts = hosts_of(found, overrides, units.is_some());
     Some(Group {
         name: id(found.auto_scaling_group_name())?,
-        desired: count(found.desired_capacity()),
-        min: count(found.min_size()),
-        max: count(found.max_size()),
+        desired: hosts,
+        min: if units.is_some() { 0 } else { count(found.min_size()) },
+        max: if units.is_some() { hosts } else { count(found.max_size()) },
+        lines,
+        own_images: overrides.iter().any(|own| own.image_id().is_some()),
+        scaled_by: units.map(ScaledBy::Units),
         zones: found.availability_zones().iter().filter_map(|zone| id(Some(zone))).collect(),
         members: found.instances().iter().filter_map(member).collect(),
-        template: template.and_then(template_use),
+        template,
         warm_pool: found.warm_pool_configuration().is_some(),
         suspended: found.suspended_processes().iter().filter_map(|s| process(s.process_name()?)).collect(),
         target_groups,
     })
+}
+
+/// What a group's capacity counts, if not hosts (Auto Scaling API reference, `WeightedCapacity`, `DesiredCapacityType`).
+fn units(found: &AutoScalingGroup, overrides: &[LaunchTemplateOverrides]) -> Option<String> {
+    if let Some(kind) = found.desired_capacity_type().filter(|kind| !matches!(*kind, "" | "units")) {
+        return Some(kind.to_owned());
+    }
+    overrides.iter().any(|own| weight(own.weighted_capacity()) > 1).then(|| "weights".to_owned())
+}
+
+/// One where nothing is said.
+fn weight(given: Option<&str>) -> u32 {
+    given.and_then(|weight| weight.parse().ok()).unwrap_or(1)
+}
+
+/// `DesiredCapacity` in hosts. In other units: those that stay, and for what is missing as few as it may be.
+fn hosts_of(found: &AutoScalingGroup, overrides: &[LaunchTemplateOverrides], in_units: bool) -> u32 {
+    let desired = count(found.desired_capacity());
+    if !in_units {
+        return desired;
+    }
+    let stays = |one: &&Instance| member(one).is_some_and(|member| !member.state.is_leaving());
+    let staying: Vec<u32> = found.instances().iter().filter(stays).map(|one| weight(one.weighted_capacity())).collect();
+    let most = overrides.iter().map(|own| weight(own.weighted_capacity())).max().unwrap_or(1).max(1);
+    let known = found.desired_capacity_type().is_none_or(|kind| matches!(kind, "" | "units"));
+    let missing = if known { desired.saturating_sub(staying.iter().sum()) } else { 0 };
+    u32::try_from(staying.len()).unwrap_or(u32::MAX).saturating_add(missing.div_ceil(most))
 }
 
 /// A member; none where it waits in the warm pool.

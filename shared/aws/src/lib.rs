@@ -36,6 +36,9 @@ mod ledger;
 mod publish;
 #[cfg(feature = "sqs")]
 mod queues;
+#[cfg(feature = "autoscaling")]
+#[cfg_attr(not(feature = "ec2"), allow(dead_code, reason = "the port that reads groups needs both services"))]
+mod scaling;
 #[cfg(feature = "cloudwatch")]
 mod signals;
 

@@ -1,6 +1,7 @@
 //! Auto Scaling groups, their members, and what the spot market says about them, straight from AWS's answers.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::templates::{TemplateUse, TemplateVersion};
 pub struct Group {
     /// Its name.
     pub name: GroupName,
-    /// `DesiredCapacity`, in hosts.
+    /// `DesiredCapacity`, in hosts; where the group counts something else, as many hosts as that comes to.
     pub desired: u32,
     /// `MinSize`.
     pub min: u32,
@@ -29,6 +30,16 @@ pub struct Group {
     /// The launch template that it launches from; none for a launch configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateUse>,
+    /// Other launch templates that it launches some instance types from, such as Graviton beside x86 (Auto Scaling user
+    /// guide, "Use a different launch template for an instance type").
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<TemplateUse>,
+    /// Some instance types have an image of their own, so that an image tells nothing about what the template means.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_images: bool,
+    /// Why its capacity is not ours to set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaled_by: Option<ScaledBy>,
     /// Processes that somebody has suspended.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub suspended: BTreeSet<Process>,
@@ -38,6 +49,33 @@ pub struct Group {
     /// `TargetGroupARNs`: where its instances take traffic from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_groups: Vec<TargetGroup>,
+}
+
+/// Why a group's capacity is not ours to set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaledBy {
+    /// It counts something else than hosts: `weights` of its instance types, `vcpu` or `memory-mib`.
+    Units(String),
+    /// The managed scaling of its capacity provider, by this policy.
+    ManagedScaling(String),
+    /// A scaling policy of this name.
+    Policy(String),
+    /// A scheduled action of this name.
+    Schedule(String),
+}
+
+impl fmt::Display for ScaledBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Units(what) => write!(f, "its group's capacity counts {what}, not hosts"),
+            Self::ManagedScaling(_) => {
+                f.write_str("managed scaling of its capacity provider sets its group's capacity")
+            }
+            Self::Policy(name) => write!(f, "scaling policy {name} sets its group's capacity"),
+            Self::Schedule(name) => write!(f, "scheduled action {name} sets its group's capacity"),
+        }
+    }
 }
 
 /// A process of a group whose suspension keeps hosts from being replaced (Auto Scaling user guide, "Suspend and resume

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_model::fleet::{Fleet, Pool, Purchase, Service};
+use evenkeel_model::groups::ScaledBy;
 use evenkeel_model::observed::{Constraint, Placement, ProviderShare};
 use evenkeel_model::resources::Port;
 use evenkeel_model::templates::VersionSpec;
@@ -103,6 +104,8 @@ pub struct PoolSetup {
     pub protected: bool,
     /// The capacity provider whose group it is.
     pub provider: Option<ProviderName>,
+    /// What else sets the group's capacity, as far as is told; nothing of it is played.
+    pub scaled_by: Option<ScaledBy>,
     /// ECS attributes of its hosts, besides those that say its pool and its zone.
     pub attributes: BTreeMap<String, String>,
 }
@@ -235,6 +238,7 @@ impl Default for PoolSetup {
             grace_seconds: 300,
             protected: false,
             provider: None,
+            scaled_by: None,
             attributes: BTreeMap::new(),
         }
     }

@@ -237,3 +237,32 @@ fn a_quota_that_was_raised_is_tried_at_once_when_somebody_says_so() {
     let done = story.minutes(2);
     assert!(has(&done, "pool burst 0 -> 1"), "{done:?}");
 }
+
+#[test]
+fn a_pool_that_something_else_scales_is_left_as_large_as_it_is_and_its_hosts_count() {
+    let scaled = |by: &ScaledBy| {
+        let mut story = Story::new();
+        story.lose_spot();
+        story.minutes(3);
+        assert_eq!(story.hosts("g-burst").len(), 1, "a stand-in");
+        story.group("g-burst").scaled_by = Some(by.clone());
+        story
+    };
+    for by in [
+        ScaledBy::ManagedScaling("p".to_owned()),
+        ScaledBy::Schedule("nights".to_owned()),
+        ScaledBy::Units("weights".to_owned()),
+    ] {
+        let mut story = scaled(&by);
+        let base = story.hosts("g-base")[0].clone();
+        story.warn(&base);
+        let done = story.minutes(2);
+        assert!(!has(&done, "pool burst "), "{by:?}: {done:?}");
+        assert!(has(&story.waits(), &format!("pool burst is left as large as it is: {by}")), "{:?}", story.waits());
+        // Nor is its host given back when nothing needs it any more.
+        let mut story = scaled(&by);
+        story.spot_is_back();
+        let done = story.minutes(30);
+        assert!(!has(&done, "drain") && !has(&done, "give back"), "{by:?}: {done:?}");
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::groups::ScaledBy;
 use crate::ids::{AlarmName, GroupName, InstanceId, PoolName};
 
 /// What a turn reads, each by itself.
@@ -147,6 +148,13 @@ pub enum HostWait {
         /// What is there.
         found: u32,
     },
+    /// A pool is neither made larger nor smaller, because something else says how many hosts it has.
+    ScaledElsewhere {
+        /// The pool.
+        pool: PoolName,
+        /// What.
+        because: ScaledBy,
+    },
     /// A group keeps hosts without a reason, because it may not have fewer.
     GroupMinimum {
         /// The pool.
@@ -268,6 +276,7 @@ impl fmt::Display for HostWait {
             Self::ForeignCapacity { pool, wrote, found } => {
                 write!(f, "pool {pool} was set to {found} by somebody else, after we set {wrote}")
             }
+            Self::ScaledElsewhere { pool, because } => write!(f, "pool {pool} is left as large as it is: {because}"),
             Self::GroupMinimum { pool, minimum } => {
                 write!(f, "pool {pool} keeps {minimum} hosts: its group may not have fewer (MinSize)")
             }
