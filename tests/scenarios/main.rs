@@ -234,3 +234,59 @@ fn fill_tasks_do_not_die_in_vain_for_a_need_that_nobody_knows() {
         assert_eq!(world.report().invariant_violations, [], "seed {seed}");
     }
 }
+
+/// Two capacity providers of two hosts each, of 16 tasks: `web` on both in equal parts, `jobs` on one, `reports` anywhere.
+const PROVIDERS: &str = r#"
+name = "provided"
+cluster = "provided"
+hosts = { minimum = 2, steady = 4, maximum = 4 }
+pool = [{ name = "arm", purchase = "reserved", auto_scaling_group = "arm" },
+        { name = "x86", purchase = "reserved", auto_scaling_group = "x86" }]
+[[service]]
+name = "web"
+priority = 1
+max_tasks = 20
+demand = { metric = "provided/web", period = "10s", per_task = 1 }
+[[service]]
+name = "jobs"
+priority = 2
+max_tasks = 40
+demand = { metric = "provided/jobs", period = "10s", per_task = 1 }
+[[service]]
+name = "reports"
+priority = 3
+fill = true
+"#;
+
+const ON_PROVIDERS: &str = r#"
+pool.arm = { hosts = 2, provider = "cp-arm", attributes = { "ecs.cpu-architecture" = "arm64" } }
+pool.x86 = { hosts = 2, provider = "cp-x86" }
+service.web.providers = [{ provider = "cp-arm", weight = 1 }, { provider = "cp-x86", weight = 1 }]
+service.jobs.providers = [{ provider = "cp-arm", weight = 1 }]
+service.jobs.constraints = [{ member-of = "attribute:ecs.cpu-architecture == arm64" }]
+"#;
+
+#[test]
+fn tasks_go_to_the_hosts_of_their_capacity_providers_and_others_are_stopped_there_only() {
+    for seed in 1..=5 {
+        let fleet = fleet(PROVIDERS);
+        let setup = Setup::read(ON_PROVIDERS, &fleet).unwrap_or_else(|error| panic!("{error}"));
+        // Eight of the one, and thirty of the other, of which twelve have room beside four of the first.
+        let level = |name: &str| if name == "web" { 8.0 } else { 30.0 };
+        let mut world = World::new(fleet, setup, seed, Faults::default(), |service| {
+            service.demand.as_ref().map(|_| Source::Level(level(service.name.as_str())))
+        });
+        world.run_until(10 * MINUTE);
+        let seen = view(&world);
+        let running = ["web", "jobs", "reports"].map(|name| service(&seen, name).running);
+        assert_eq!(running, [8, 12, 12], "seed {seed}: {:?}", seen.waits);
+        assert!(seen.waits.iter().any(|wait| wait.starts_with("jobs is 18 short")), "seed {seed}: {:?}", seen.waits);
+        let stops = |world: &World| world.report().services.iter().map(|service| service.stops).sum::<u64>();
+        let before = stops(&world);
+        world.run_until(60 * MINUTE);
+        assert_eq!(stops(&world), before, "seed {seed}: nobody is stopped for the eighteen");
+        let report = world.report();
+        assert_eq!(report.invariant_violations, [], "seed {seed}");
+        assert!(report.overdue.is_empty(), "seed {seed}: {:?}", report.overdue);
+    }
+}
