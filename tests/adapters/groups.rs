@@ -23,7 +23,7 @@ fn instance(number: usize, state: &str) -> String {
 
 const MIXED: &str = "<MixedInstancesPolicy><LaunchTemplate><LaunchTemplateSpecification>\
     <LaunchTemplateId>lt-1</LaunchTemplateId><Version>$Latest</Version></LaunchTemplateSpecification>\
-    <Overrides><member><InstanceType>m5.large</InstanceType><WeightedCapacity>1</WeightedCapacity></member>\
+    <Overrides><member><InstanceType>m5.large</InstanceType><WeightedCapacity>2</WeightedCapacity></member>\
     <member><InstanceType>m6i.large</InstanceType></member></Overrides></LaunchTemplate>\
     <InstancesDistribution><OnDemandPercentageAboveBaseCapacity>0</OnDemandPercentageAboveBaseCapacity>\
     </InstancesDistribution></MixedInstancesPolicy>";
@@ -60,8 +60,9 @@ async fn groups_are_asked_for_by_fifty_names_in_pages() {
 async fn a_group_is_told_with_its_members_and_what_it_launches() {
     let states = ["InService", "Pending:Wait", "Terminating:Proceed", "Standby", "Warmed:Stopped", "BrandNew"];
     let members: String = states.iter().enumerate().map(|(number, state)| instance(number, state)).collect();
+    let alike = MIXED.replace("<WeightedCapacity>2", "<WeightedCapacity>1");
     let inner = format!(
-        "{MIXED}<Instances>{members}</Instances>\
+        "{alike}<Instances>{members}</Instances>\
          <SuspendedProcesses><member><ProcessName>Launch</ProcessName></member>\
          <member><ProcessName>AZRebalance</ProcessName></member></SuspendedProcesses>\
          <TargetGroupARNs><member>arn:tg/web</member></TargetGroupARNs>\
