@@ -104,11 +104,13 @@ def rules(resources):
 
 
 def rule(name, properties):
-    let_through = {TICK} if "ScheduleExpression" in properties else kinds_of(properties["EventPattern"])
+    pattern = properties.get("EventPattern", {})
+    pattern = json.loads(pattern) if isinstance(pattern, str) else pattern
+    let_through = {TICK} if "ScheduleExpression" in properties else kinds_of(pattern)
     source = "functions/*/src/handler.rs"
     if not let_through:
         yield Finding("rule", name, "EventPattern", "lets through every kind of event", source)
-    detail = properties.get("EventPattern", {}).get("detail", {})
+    detail = pattern.get("detail", {})
     for target in properties["Targets"]:
         function = re.search(r"[a-z]+$", target["Arn"])[0]
         for kind in sorted(let_through - HANDLED[function]):

@@ -31,16 +31,17 @@ KNOWN = (
         "puts a malformed event on purpose",
     ),
     Known(
-        TEMPLATES,
-        r"template: triggers\.yaml: .*'AWS::Lambda::Url' does not exist in '",
-        "infra/triggers.yaml: Page",
-        "regions without function URLs: the page has to be left out there",
+        STORIES,
+        r"answer: .*ec2:DescribeInstanceTypes: .*supportedFeatures\[\]: 'metal-compatibility' is none of",
+        "AWS",
+        "moto's instance types were read off AWS, which says more of them than the model knows; no function reads it",
     ),
     Known(
         TEMPLATES,
-        r"quota: (foundation|triggers)\.yaml: .*: serve some of the fleets",
-        "infra/deployment/parameters.py, infra/foundation.yaml, infra/triggers.yaml",
-        "a fleet file at the schema's limits does not fit: parameters of more than 4096 characters",
+        r"template: triggers\.yaml: .*'AWS::Lambda::Url' does not exist in '",
+        "cfn-lint",
+        "infra/deploy leaves the page out there (FunctionUrls), and a linter knows no parameter's value by region; a story "
+        "holds the regions that deploy knows against cfn-lint's own data",
     ),
 )
 

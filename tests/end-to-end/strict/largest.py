@@ -48,12 +48,21 @@ def fleet(at_most=500):
 def told(one):
     """What each template is told of a fleet file, and what deploy refuses: by template, and findings."""
     options = SimpleNamespace(
-        name="k" * 32, existing_table="", log_days=14, no_ticks=False, watch="all", silence=5, timeout=30, alarm_topic=""
+        name="k" * 32,
+        existing_table="",
+        permissions_boundary=f"arn:aws:iam::{ACCOUNT}:policy/{'b' * 128}",
+        log_days=14,
+        no_ticks=False,
+        watch="all",
+        silence=5,
+        timeout=30,
+        alarm_topic="",
     )
     there = account.Account(ACCOUNT, REGION, "aws")
     templates = [f"lt-{index:017x}" for index in range(len(one.data["pool"]))]
     there.templates = [there.arn("ec2", f"launch-template/{template}") for template in templates]
-    there.host_roles = [there.arn("iam", f"role/{'r' * 64}", region="")]
+    there.host_roles = [there.arn("iam", f"role/{index:03}".ljust(69, "r"), region="") for index in range(len(templates))]
+    there.image_parameters = [f"/{index:03}".ljust(LONG, "i") for index in range(len(templates))]
     dead_letters = there.arn("sqs", f"{options.name}-dead-letters")
     ways = {
         "foundation.yaml": lambda: parameters.foundation(options, [one], ALL, there),

@@ -40,7 +40,10 @@ def compact(document):
 
 def rule(properties):
     if "EventPattern" in properties:
-        yield "EventPattern", compact(properties["EventPattern"]), 2048, "characters", EVENTS
+        # One that is told as a text goes to EventBridge as it is.
+        pattern = properties["EventPattern"]
+        size = len(pattern) if isinstance(pattern, str) else compact(pattern)
+        yield "EventPattern", size, 2048, "characters", EVENTS
     yield "Targets", len(properties.get("Targets", [])), 5, "targets", EVENTS
     yield "Name", len(properties.get("Name", "")), 64, "characters", "EventBridge API reference, PutRule"
 
