@@ -37,6 +37,9 @@ def _ecs(action, given, _):
     if action in ECS_FIELDS:
         field, kind = ECS_FIELDS[action]
         about = [f"{arn}:{kind}/{cluster}/{one.rsplit('/', 1)[-1]}" for one in given.get(field, [])]
+    elif action == "DescribeCapacityProviders":
+        # Providers belong to no cluster.
+        about, context = [f"{arn}:capacity-provider/{one.rsplit('/', 1)[-1]}" for one in given.get("capacityProviders", [])], {}
     elif action == "UpdateService":
         about = [f"{arn}:service/{cluster}/{given['service'].rsplit('/', 1)[-1]}"]
     elif action in ("PutAttributes", "DeleteAttributes"):
