@@ -50,7 +50,7 @@ class Cloud:
         self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self.processes = []
-        # Access key to the function that it stands for, and the statements of its role.
+        # Access key to the function that it stands for, and what its role allows: since when, until when, and the statements.
         self.roles = {}
 
     def environment(self, through=""):
@@ -68,6 +68,10 @@ class Cloud:
             "PYTHONPATH": str(HERE),
         }
         return mine | {f"AWS_ENDPOINT_URL_{service}": self.urls["world" + through] for service in PLAYED_BY_THE_WORLD}
+
+    def deploying(self):
+        """The same for infra/deploy, of which everything is recorded."""
+        return self.environment() | {"AWS_SDK_UA_APP_ID": DEPLOYING}
 
     def start(self):
         os.environ.update(self.environment())
@@ -185,29 +189,33 @@ class Deployed:
         self.options = options
         self.name = name
         self.functions = []
+        self.known_at = 0.0
 
     def run(self, script, *arguments, **given):
         command = [sys.executable, str(REPOSITORY / "infra" / script), "--name", self.name, *map(str, arguments)]
         command += ["--endpoint-url", self.cloud.urls["ministack"]]
-        environment = self.cloud.environment() | {"AWS_SDK_UA_APP_ID": DEPLOYING}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, **given)
+        return subprocess.run(command, capture_output=True, text=True, env=self.cloud.deploying(), **given)
 
     def deploy(self, *fleets, more=()):
         files = [argument for fleet in fleets for argument in ("--fleet", fleet)]
         done = self.run("deploy", *files, *self.options, *more)
-        if done.returncode == 0:
-            self._know_roles()
+        self.know_roles()
         return done
 
-    def _know_roles(self):
-        """Tells the world which access key is which role, so that it allows what IAM would."""
+    def know_roles(self):
+        """Tells the world which access key is which role, so that it allows what IAM would. What a role allows now may have
+        been so since the last look, and what it allowed then until now."""
+        before, self.known_at = self.known_at, time.time()
         api, roles = self.cloud.client("lambda"), {}
         self.functions = []
         for found in api.list_functions()["Functions"]:
             if found["FunctionName"].startswith(f"{self.name}-"):
                 self.functions.append(found["FunctionName"].removeprefix(f"{self.name}-"))
                 roles[key_of(found)] = self.statements(found["Role"])
-                self.cloud.roles[key_of(found)] = found["FunctionName"], roles[key_of(found)]
+                _, allowed = self.cloud.roles.setdefault(key_of(found), (found["FunctionName"], []))
+                if not allowed or allowed[-1][2] != roles[key_of(found)]:
+                    allowed[-1:] = [(since, self.known_at, last) for since, _, last in allowed[-1:]]
+                    allowed.append((before, float("inf"), roles[key_of(found)]))
         self.cloud.world("roles", roles=roles)
 
     def statements(self, role):

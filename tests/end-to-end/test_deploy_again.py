@@ -46,14 +46,16 @@ def command(again, *more):
 
 
 def deploy(again, *more):
-    environment = again.cloud.environment()
-    return subprocess.run(command(again, *more), capture_output=True, text=True, env=environment)
+    environment = again.cloud.deploying()
+    done = subprocess.run(command(again, *more), capture_output=True, text=True, env=environment)
+    again.know_roles()
+    return done
 
 
 def ended_after(again, number):
     """Deploys, and is killed when its change of that number has been made: its answer never comes."""
     again.through.calls.clear()
-    environment = again.cloud.environment()
+    environment = again.cloud.deploying()
     process = subprocess.Popen(
         command(again), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
     )
@@ -65,6 +67,7 @@ def ended_after(again, number):
     again.through.after = after
     said, _ = process.communicate(timeout=300)
     again.through.after = None
+    again.know_roles()
     assert process.returncode == -signal.SIGKILL, said
     return again.through.changes()[number - 1]
 
@@ -155,6 +158,7 @@ def test_whoever_interrupts_it_is_told_what_was_done_and_what_may_be_half_done(c
 
     again.through.after = after
     said, wrong = process.communicate(timeout=120)
+    again.know_roles()
     assert process.returncode == 1, said + wrong
     assert "deploy: interrupted" in wrong
     assert f"under way, and perhaps half done: {NAME}-microscale" in wrong
@@ -287,10 +291,11 @@ def test_who_deploys_signs_in_once(cloud, again, tmp_path):
     (tmp_path / "sign-in").write_text(f"#!/bin/sh\necho once >> {asked}\ncat {tmp_path / 'keys.json'}\n")
     (tmp_path / "sign-in").chmod(0o755)
     (tmp_path / "config").write_text(f"[profile people]\ncredential_process = {tmp_path / 'sign-in'}\n")
-    environment = cloud.environment() | {"AWS_CONFIG_FILE": str(tmp_path / "config")}
+    environment = cloud.deploying() | {"AWS_CONFIG_FILE": str(tmp_path / "config")}
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del environment[name]
     done = subprocess.run(command(again, "--profile", "people"), capture_output=True, text=True, env=environment)
+    again.know_roles()
     assert done.returncode == 0, done.stderr
     assert "lambda:CreateFunction" in again.through.calls
     assert asked.read_text().splitlines() == ["once"]

@@ -218,7 +218,7 @@ def test_the_longest_fleet_file_is_kept_in_parts(tmp_path):
 
 def dry_run(cloud, path, endpoint=None):
     """On a machine that has Python with boto3, and neither Rust nor anything built."""
-    environment = cloud.environment() | {"PATH": "/usr/bin:/bin"}
+    environment = cloud.deploying() | {"PATH": "/usr/bin:/bin"}
     command = [sys.executable, str(INFRA / "deploy"), "--name", "fits", "--fleet", str(path), "--dry-run"]
     command += ["--endpoint-url", endpoint or cloud.urls["ministack"]]
     return subprocess.run(command, capture_output=True, text=True, env=environment)

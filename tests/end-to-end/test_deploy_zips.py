@@ -41,7 +41,7 @@ class WithoutRust(Deployed):
 
     def run(self, script, *arguments, **given):
         command = [sys.executable, str(INFRA / script), "--name", self.name, *map(str, arguments)]
-        environment = self.cloud.environment() | {"PATH": "/usr/bin:/bin"} | getattr(self, "through", {})
+        environment = self.cloud.deploying() | {"PATH": "/usr/bin:/bin"} | getattr(self, "through", {})
         assert not shutil.which("cargo", path=environment["PATH"])
         url = environment["AWS_ENDPOINT_URL"]
         return subprocess.run([*command, "--endpoint-url", url], capture_output=True, text=True, env=environment, **given)

@@ -15,6 +15,8 @@ IN_SOME_CASES = {
     "ssm:GetParameters": "where a template's image is `resolve:ssm:`; no story has one",
     "ec2:RunInstances": "where a group's template is changed, and asked as such",
     "iam:CreateServiceLinkedRole": "where the account has none yet; a group that exists has had one",
+    "cloudformation:ListStacks": "where no stack is named; each call names one",
+    "lambda:PassCapacityProvider": "where a function has a capacity provider; none has",
     "kms:Decrypt": "where a customer's key encrypts; no story has one",
     "kms:GenerateDataKey": "where a customer's key encrypts; no story has one",
     "kms:CreateGrant": "where a customer's key encrypts; no story has one",
@@ -47,7 +49,7 @@ def _tables(action, given):
     kind = action.split(":")[1]
     for table, keys in leading(given, kind):
         for key in sorted(keys):
-            yield action, arn("dynamodb", f"table/{table}"), {"dynamodb:LeadingKeys": key}
+            yield action, arn("dynamodb", f"table/{table}"), {"dynamodb:LeadingKeys": key} if key else {}
 
 
 def leading(given, kind):
@@ -78,20 +80,21 @@ def _queues(action, given):
 
 
 def _parameters(action, given):
-    for name in given.get("Names", [given.get("Name", "")]):
+    one = next((given[member] for member in ("Name", "Path", "ResourceId") if member in given), "")
+    for name in given.get("Names", [one]):
         yield action, arn("ssm", f"parameter/{name.lstrip('/')}"), {}
 
 
 def _metrics(action, given):
-    yield action, "*", {"cloudwatch:namespace": given["Namespace"]} if "Namespace" in given else {}
+    yield action, "*", {"cloudwatch:namespace": given["Namespace"]} if action == "cloudwatch:PutMetricData" else {}
 
 
 # --- how AWS judges it ---
 
 
-def judge(call, statements):
+def judge(call, statements, asked=None):
     """What is wrong with a call of a role: actions that AWS does not know, asked otherwise than AWS asks, or not allowed."""
-    asked = asks(call)
+    asked = asks(call) if asked is None else asked
     for action in sorted({action for action, _, _ in asked}):
         mine = [(resource, context) for one, resource, context in asked if one == action]
         yield from _judged(call, action, mine, statements)

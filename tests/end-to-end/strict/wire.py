@@ -5,7 +5,9 @@ import json
 import time
 from dataclasses import dataclass, field
 
-from . import errors, events, limits, models, read, roles, shapes
+from world.where import ACCOUNT
+
+from . import deployer, errors, events, limits, models, read, roles, shapes
 from .findings import Finding
 from .writes import Writes
 
@@ -58,7 +60,8 @@ class Wire:
         return sorted(found, key=lambda line: line["at"])
 
     def judge(self, whose):
-        """Findings, and what IAM was asked, by function. `whose` gives the function and the statements of a key's role."""
+        """Findings, and what IAM was asked, by function. `whose` gives the function of a key, and since when and until when
+        its role has had which statements."""
         began = time.process_time()
         try:
             return self.judged(whose)
@@ -69,7 +72,8 @@ class Wire:
         findings, asked, writes = set(), {}, Writes()
         for line in self.lines():
             self.calls += 1
-            who, statements = whose.get(line["key"], ("infra/deploy", None))
+            who, allowed = whose.get(line["key"], ("infra/deploy", None))
+            statements = allowed and [one for since, until, then in allowed if since <= line["at"] <= until for one in then]
             try:
                 operation = models.operation_of(line)
                 model = models.operation(line["service"], operation)
@@ -93,6 +97,8 @@ class Wire:
                 findings.add(Finding("role", call.request, "", words, "tests/end-to-end/cloud.py: Cloud.roles"))
             if statements is not None:
                 findings.update(self.roles(call, statements, asked.setdefault(who, set())))
+            elif call.key == ACCOUNT and f"{call.service}:{call.operation}" not in deployer.FREE:
+                findings.update(self.deployer(call))
         return sorted(findings), asked
 
     def once(self, kind, about, judge):
@@ -138,6 +144,16 @@ class Wire:
         found, used = self.once("role", (call.who, call.operation, key, statements), judge)
         asked.update(used)
         return found
+
+    def deployer(self, call):
+        """A call of infra/deploy, by the policy that is handed out for it."""
+
+        def judge():
+            mine = list(deployer.asks(call)) if call.service in deployer.NAMED else None
+            return roles.judge(call, deployer.statements(), mine)
+
+        key = json.dumps([call.asked, call.operation, call.given], sort_keys=True, default=str)
+        return self.once("deployer", key, judge)
 
 
 def finding(kind, call, found):
