@@ -327,7 +327,8 @@ class Played:
     """A fleet as it is in the world: hosts, services and demand, and what a story does to them."""
 
     def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=(), versions=None, profile=None):
-        """`sizes` and `versions` of the launch template are by group, `tasks` by service; `profile` is that of the hosts."""
+        """`sizes` and `versions` of the launch template are by group, `tasks` by service; `profile` is that of the hosts. A
+        service that is in `providers` has the hosts of one group only, its capacity provider's."""
         self.cloud = cloud
         self.fleet = fleet
         self.cluster = fleet.data["cluster"]
@@ -335,6 +336,7 @@ class Played:
         self.cloudwatch = cloud.client("cloudwatch")
         self.events = cloud.client("events")
         self.sizes, self.tasks, self.balanced, self.versions = sizes, tasks, balanced, versions or {}
+        self.providers = {}
         self.hardware = {"InstanceType": "m7i.large"} | ({"IamInstanceProfile": {"Name": profile}} if profile else {})
         # AWS never uses the ARN of a task definition again, and functions count on that.
         self.revision = f"{time.time():.0f}"
@@ -359,20 +361,34 @@ class Played:
                 AvailabilityZones=[f"{REGION}a"],
                 Tags=[tag | {"ResourceId": group, "ResourceType": "auto-scaling-group"}],
             )
+        self._provide()
         for name, room in self.tasks.items():
             definition = self.ecs.register_task_definition(
                 family=f"{name}-{self.revision}",
                 containerDefinitions=[{"name": name, "image": name, "stopTimeout": 2, **room}],
             )
-            balancer = {"loadBalancers": [self._target_group(name)]} if name in self.balanced else {}
+            more = {"loadBalancers": [self._target_group(name)]} if name in self.balanced else {}
+            if name in self.providers:
+                more["capacityProviderStrategy"] = [{"capacityProvider": self.providers[name], "weight": 1}]
             self.ecs.create_service(
                 cluster=self.cluster,
                 serviceName=name,
                 taskDefinition=definition["taskDefinition"]["taskDefinitionArn"],
                 desiredCount=0,
-                **balancer,
+                **more,
             )
         self.cloud.world("run", paused=False)
+
+    def _provide(self):
+        """A capacity provider for each group that a service is to have, of the same name, without managed scaling."""
+        names = sorted(set(self.providers.values()))
+        for name in names:
+            [group] = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+            given = {"autoScalingGroupArn": group["AutoScalingGroupARN"]}
+            self.ecs.create_capacity_provider(name=name, autoScalingGroupProvider=given)
+        if names:
+            given = {"capacityProviders": names, "defaultCapacityProviderStrategy": []}
+            self.ecs.put_cluster_capacity_providers(cluster=self.cluster, **given)
 
     def _target_group(self, service):
         """A target group without a load balancer in front: its deregistration delay is what is read of it."""

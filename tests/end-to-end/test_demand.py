@@ -1,5 +1,6 @@
 """Demand rises and falls: work that can wait makes room, and takes the room again."""
 
+import pytest
 from cloud import eventually
 
 
@@ -27,4 +28,22 @@ def test_an_application_pushes_its_demand(story):
 
         push()
         eventually(lambda: depot.running() == want, 60, f"{want} running", meanwhile=push, every=1)
+    assert story.cloud.world("placement_failures") == 0
+
+
+@pytest.mark.provided(reports="shop-base")
+def test_a_service_fills_the_hosts_of_its_capacity_provider_only(story):
+    """3 hosts of 5 are the provider's, and hold 12 tasks, those of web among them; the rest of the others stays free."""
+    story.load = 200
+
+    def full():
+        base = story.shop.members("shop-base")
+        on = {host: [task["group"] for task in story.shop.tasks_on(one)] for host, one in story.shop.hosts().items()}
+        if sum(groups.count("service:web") for groups in on.values()) != 4:
+            return False
+        assert all("service:reports" not in groups for host, groups in on.items() if host not in base), on
+        on_base = sum(len(groups) for host, groups in on.items() if host in base)
+        return len(on) == 5 and on_base == 12 and story.shop.desired() == story.shop.running()
+
+    story.until(full, 90, "the provider's hosts are full")
     assert story.cloud.world("placement_failures") == 0

@@ -53,7 +53,8 @@ class Scheduler:
         known = {host.ec2_instance_id for host in self.hosts(cluster).values()}
         for name, group in ready.items():
             if name not in known and tag_of(group, "ecs-cluster") == cluster:
-                self.api.register_container_instance(cluster, name)
+                host = self.api.register_container_instance(cluster, name)
+                host.capacity_provider_name = self._provider(cluster, group)
         there = set(ready) | {state.instance.id for _, state in self.groups.members()}
         for key, host in list(self.hosts(cluster).items()):
             if host.ec2_instance_id in there:
@@ -64,6 +65,12 @@ class Scheduler:
             self.announce.host(cluster, host, self._version(host), status="INACTIVE")
             del self.hosts(cluster)[key]
             self.seen.pop(key, None)
+
+    def _provider(self, cluster, group):
+        """The capacity provider of a cluster that launches into a group: a host has it from its registration on."""
+        mine = [self.api.capacity_providers[name] for name in self.api.clusters[cluster].capacity_providers or ()]
+        of = lambda one: one.auto_scaling_group_provider["autoScalingGroupArn"] == group.arn  # noqa: E731
+        return next((one.name for one in mine if of(one)), None)
 
     def _tasks(self, cluster, now):
         """Tasks become RUNNING and STOPPED in their time."""
@@ -139,7 +146,8 @@ class Scheduler:
             fits = [
                 host
                 for host in self.hosts(cluster).values()
-                if host.status == "ACTIVE" and host.agent_connected and self.api._can_be_placed(host, need)
+                if host.status == "ACTIVE" and host.agent_connected and provided(service, host)
+                if self.api._can_be_placed(host, need)
             ]
             if not fits:
                 since = self.without_room.setdefault(service.arn, now)
@@ -199,6 +207,17 @@ class Scheduler:
     def _version(self, host):
         self.versions[host.id] = self.versions.get(host.id, 0) + 1
         return self.versions[host.id]
+
+
+def provided(service, host):
+    """Whether a service's tasks may go to a host: to any, or to those of its one capacity provider (ECS developer guide,
+    "Amazon ECS capacity providers for EC2 workloads")."""
+    strategy = getattr(service, "capacity_provider_strategy", None)
+    if not strategy:
+        return True
+    if len(strategy) > 1:
+        raise NotImplementedError("several capacity providers")
+    return getattr(host, "capacity_provider_name", None) == strategy[0]["capacityProvider"]
 
 
 def tag_of(group, key):

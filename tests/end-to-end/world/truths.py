@@ -30,6 +30,7 @@ def of_ministack(body):
 def of_moto():
     """Changes moto itself. Only its own process has it."""
     from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+    from moto.ecs.models import CapacityProviderFailure
     from moto.ecs.responses import EC2ContainerServiceResponse
 
     # A host's attributes have names (botocore's model of ECS, Attribute); where a host is changed, moto gives them without.
@@ -43,3 +44,25 @@ def of_moto():
         return targets(self).replace(', "NextToken": null', "")
 
     ApplicationAutoScalingResponse.describe_scalable_targets = describe_scalable_targets
+    creates = EC2ContainerServiceResponse.create_service
+
+    def create_service(self):
+        """A service has the strategy that it was given, and no launch type beside it (ECS API reference, CreateService)."""
+        made = creates(self)
+        strategy = self._get_param("capacityProviderStrategy")
+        if strategy:
+            service = made.result["service"]
+            service.capacity_provider_strategy, service.launch_type = strategy, None
+            service.deployments[0] |= {"capacityProviderStrategy": strategy}
+            del service.deployments[0]["launchType"]
+        return made
+
+    EC2ContainerServiceResponse.create_service = create_service
+    fails = CapacityProviderFailure.__init__
+
+    def failed(self, *given):
+        """The ARN of a provider that is not there (Service Authorization Reference, "Amazon ECS")."""
+        fails(self, *given)
+        self.arn = self.arn.replace(":capacity_provider/", ":capacity-provider/")
+
+    CapacityProviderFailure.__init__ = failed
