@@ -82,6 +82,21 @@ def test_a_doubled_and_a_late_warning_change_nothing_twice(story):
     story.launched_and_ended(launched=6, ended=1)
 
 
+@pytest.mark.takes(40)
+def test_a_host_at_risk_is_ended_when_another_stands_in(story):
+    """Its group launches another: the stand-in is asked for, and the host at risk is not taken out of the group's size."""
+    shop = story.shop
+    story.shop_at_rest()
+    risky = sorted(shop.members("shop-spot"))[0]
+    arn = f"arn:aws:ec2:us-east-1a:instance/{risky}"
+    shop.put("aws.ec2", "EC2 Instance Rebalance Recommendation", {"instance-id": risky}, [arn])
+    story.until(lambda: shop.capacity("shop-burst") == 1, 20, "an on-demand host asked for")
+    story.until(lambda: risky not in shop.members("shop-spot"), 60, "the host at risk is gone")
+    story.until(lambda: len(shop.members("shop-spot")) == 2, 20, "another in its place")
+    assert shop.capacity("shop-spot") == 2
+    story.launched_and_ended(launched=7, ended=1)
+
+
 def test_a_host_gone_without_a_word_is_noticed_by_the_tick(story):
     """No warning, no state change, no activity: all of its events are lost."""
     shop = story.shop
