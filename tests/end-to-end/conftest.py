@@ -47,6 +47,8 @@ def pytest_configure(config):
         Patience.factor = 4
     # Who ends the tests ends what they started: as if it had been interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell has what it starts in the background pass over Ctrl-C, and that is inherited, by infra/deploy too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def seconds(item):
@@ -201,10 +203,10 @@ def look_at_the_wire(config, cloud):
 def story(cloud, deployed, request):
     """All fleets, built anew, and nothing in the ledger."""
     story = Story(cloud, deployed, *fleets_of(cloud))
-    story.forget_clusters()
-    deployed.forget()
     provided = request.node.get_closest_marker("provided")
     story.shop.providers = provided.kwargs if provided else {}
+    story.forget_clusters()
+    deployed.forget()
     story.build()
     # What was on its way while no cluster was there has failed.
     deployed.purge()
