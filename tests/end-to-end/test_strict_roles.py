@@ -1,7 +1,7 @@
 """The strict wire finds what a role does not allow, what a policy says in vain, and what only seems to be allowed."""
 
 import pytest
-from strict import authorization, roles
+from strict import authorization, deployer, roles
 from strict.wire import Call
 
 pytestmark = pytest.mark.calm
@@ -83,6 +83,22 @@ def test_what_is_asked_otherwise_than_aws_asks_is_found():
     assert any("does not fill in ecs:moon" in one for one in judged(call(drain, asked=keyed), everything))
     unknown = call("ecs:DrainEverything", asked=[("ecs:DrainEverything", "*", {})])
     assert any("AWS knows no such action" in one for one in judged(unknown, allow("*")))
+
+
+def by_deployer(operation, **given):
+    one = call(operation, given)
+    return [str(found) for found in roles.judge(one, deployer.statements(), list(deployer.asks(one)))]
+
+
+def test_what_a_deployer_is_not_allowed_is_found():
+    """By the stack, the function and the role that is passed, not by the action alone."""
+    role = "arn:aws:iam::123456789012:role/{}"
+    made = {"FunctionName": "keel-demand", "Role": role.format("keel-foundation-DemandRole-0123456789AB")}
+    assert by_deployer("lambda:CreateFunction", **made) == []
+    assert any("iam:PassRole" in one for one in by_deployer("lambda:CreateFunction", **made | {"Role": role.format("admin")}))
+    assert by_deployer("cloudformation:DeleteStack", StackName="keel-watch") == []
+    assert any("is not allowed on" in one for one in by_deployer("cloudformation:DeleteStack", StackName="payroll"))
+    assert any("is not allowed on" in one for one in by_deployer("cloudformation:DescribeStacks"))
 
 
 def test_an_action_that_another_needs_is_found():

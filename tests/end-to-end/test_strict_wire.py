@@ -289,3 +289,15 @@ def test_a_known_finding_is_kept_apart_and_missed_when_it_is_gone(tmp_path):
     assert len(seen) == 1
     assert next(iter(seen)) not in {one.words for one in known.gone(known.STORIES, seen)}
     assert next(iter(seen)) in {one.words for one in known.gone(known.STORIES, set())}
+
+
+def test_a_role_is_judged_by_what_it_allowed_at_the_time(tmp_path):
+    path = tmp_path / "recording.jsonl"
+    line = sent("ssm", "GetParameter", {"Name": "/evenkeel/fleets/shop"}, {"Parameter": {"Name": "/evenkeel/fleets/shop"}})
+    fleets = "arn:aws:ssm:us-east-1:123456789012:parameter/evenkeel/fleets/shop"
+    allowed = [{"Sid": "One", "Effect": "Allow", "Action": "ssm:GetParameter", "Resource": fleets}]
+    whose = {"AKIA": ("keel-microscale", [(0.0, 2.0, allowed), (1.5, float("inf"), [])])}
+    for at, words in ((1.0, None), (1.8, None), (3.0, "is not allowed on")):
+        path.write_text(json.dumps(line | {"at": at}) + "\n")
+        found = [str(one) for one in Wire([path]).judge(whose)[0]]
+        assert len(found) == (words is not None) and all(words in one for one in found), found
