@@ -85,6 +85,11 @@ impl ServiceBook<'_> {
         self.running + self.pending
     }
 
+    /// Live tasks on one host.
+    fn live_on(&self, host: usize) -> u32 {
+        self.on.binary_search_by_key(&host, |live| live.host).map_or(0, |found| self.on[found].tasks)
+    }
+
     /// Tasks that ECS looks for a place for, as its count is now: those on hosts that drain do not count for it.
     pub(crate) fn unplaced(&self) -> u32 {
         self.desired.saturating_sub(self.live() - self.moving)
@@ -157,7 +162,7 @@ impl<'a> Books<'a> {
             return 0;
         }
         let ports_taken = || need.ports.iter().any(|port| on.ports.contains(port) && !clear.ports.contains(port));
-        let one_is_here = || book.on.binary_search_by_key(&host, |live| live.host).is_ok();
+        let one_is_here = || book.live_on(host) > 0;
         if (!need.ports.is_empty() && ports_taken()) || (book.distinct && one_is_here()) {
             return 0;
         }
@@ -174,7 +179,7 @@ impl<'a> Books<'a> {
     pub(crate) fn slots(&self, service: usize) -> u32 {
         let on = |host| self.slots_on(service, host);
         match &self.services[service].split {
-            Some(split) => split.slots(&self.services[service].on, on),
+            Some(split) => split.slots(|host| self.services[service].live_on(host), on),
             None => (0..self.hosts.len()).map(on).fold(0, u32::saturating_add),
         }
     }
@@ -209,7 +214,9 @@ impl<'a> Books<'a> {
         let by_port = u32::from(!taken.ports.is_disjoint(&need.ports));
         let on_its_host = by_room.unwrap_or(0).max(by_port);
         let book = &self.services[hurt];
-        book.split.as_ref().map_or(on_its_host, |split| on_its_host.saturating_mul(split.worst(&book.on)))
+        book.split
+            .as_ref()
+            .map_or(on_its_host, |split| on_its_host.saturating_mul(split.worst(|host| book.live_on(host))))
     }
 
     /// Leaves out the hosts that `avoided` names for one service.

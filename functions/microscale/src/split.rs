@@ -7,8 +7,6 @@
 use evenkeel_model::ProviderName;
 use evenkeel_model::observed::{Host, ProviderShare};
 
-use crate::books::Live;
-
 /// More tasks than this are not counted for one service: it is above what any count may be.
 const MOST: u32 = 1_000_000;
 
@@ -39,13 +37,11 @@ impl Split {
         (shares.len() > 1).then_some(Self { shares })
     }
 
-    /// How many more tasks are certain to find a place, with the service's live tasks where they are and `slots_on` more on
-    /// each host.
-    pub(crate) fn slots(&self, on: &[Live], slots_on: impl Fn(usize) -> u32) -> u32 {
-        let live: Vec<u32> = self.shares.iter().map(|share| live_on(share, on)).collect();
-        let more = |share: &Share| share.hosts.iter().map(|&host| slots_on(host)).fold(0, u32::saturating_add);
+    /// How many more tasks are certain to find a place, with `live_on` on each host already and room for `slots_on` more.
+    pub(crate) fn slots(&self, live_on: impl Fn(usize) -> u32, slots_on: impl Fn(usize) -> u32) -> u32 {
+        let live: Vec<u32> = self.shares.iter().map(|share| share.sum(&live_on)).collect();
         let could: Vec<u32> =
-            self.shares.iter().zip(&live).map(|(share, live)| more(share).saturating_add(*live)).collect();
+            self.shares.iter().zip(&live).map(|(share, live)| share.sum(&slots_on).saturating_add(*live)).collect();
         let there: u32 = live.iter().sum();
         // The most tasks that may be there in all so that no provider has to hold more than it can.
         let fits = |all: u32| self.shares.iter().zip(&could).all(|(share, could)| self.quota(share, all) <= *could);
@@ -61,12 +57,12 @@ impl Split {
         enough - there
     }
 
-    /// The most places that one place less on a host can take away, with the service's live tasks where they are.
-    pub(crate) fn worst(&self, on: &[Live]) -> u32 {
+    /// The most places that one place less on a host can take away, with `live_on` on each host already.
+    pub(crate) fn worst(&self, live_on: impl Fn(usize) -> u32) -> u32 {
         let weights: u32 = self.shares.iter().map(|share| share.weight).sum();
         let takes = |share: &Share| match share.weight {
             // Where a base has no place, nothing has.
-            _ if live_on(share, on) < share.base => MOST,
+            _ if share.sum(&live_on) < share.base => MOST,
             0 => 1,
             weight => weights.div_ceil(weight),
         };
@@ -83,10 +79,11 @@ impl Split {
     }
 }
 
-/// A service's live tasks on the hosts of a provider.
-fn live_on(share: &Share, on: &[Live]) -> u32 {
-    let of_host = |host: &usize| on.binary_search_by_key(host, |live| live.host).map_or(0, |found| on[found].tasks);
-    share.hosts.iter().map(of_host).sum()
+impl Share {
+    /// What `of` gives for its hosts, added up.
+    fn sum(&self, of: &impl Fn(usize) -> u32) -> u32 {
+        self.hosts.iter().map(|&host| of(host)).fold(0, u32::saturating_add)
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_full_provider_is_not_passed_over() {
-        let room = |shares, on_a: u32, on_b: u32| split(shares).slots(&[], |host| [on_a, on_b][host]);
+        let room = |shares, on_a: u32, on_b: u32| split(shares).slots(|_| 0, |host| [on_a, on_b][host]);
         assert_eq!(room([(0, 1), (0, 1)], 4, 100), 8, "four of each");
         assert_eq!(room([(0, 1), (0, 4)], 100, 8), 10, "eight of ten");
         assert_eq!(room([(2, 0), (0, 1)], 2, 5), 7, "two first, and then the other alone");
@@ -117,20 +114,15 @@ mod tests {
 
     #[test]
     fn what_runs_already_counts_for_its_provider() {
-        let live = [Live { host: 0, tasks: 3, protected: 0 }];
-        assert_eq!(
-            split([(0, 1), (0, 1)]).slots(&live, |host| [0, 2][host]),
-            1,
-            "which one has the one after it is not known"
-        );
+        let slots = split([(0, 1), (0, 1)]).slots(|host| [3, 0][host], |host| [0, 2][host]);
+        assert_eq!(slots, 1, "which one has the one after it is not known");
     }
 
     #[test]
     fn a_place_less_takes_away_as_many_as_go_to_the_others_meanwhile() {
-        let live = |tasks| [Live { host: 0, tasks, protected: 0 }];
-        assert_eq!(split([(0, 1), (0, 4)]).worst(&[]), 5);
-        assert_eq!(split([(2, 0), (0, 1)]).worst(&live(2)), 1);
-        assert_eq!(split([(2, 0), (0, 1)]).worst(&live(1)), MOST, "without its base it has none");
+        assert_eq!(split([(0, 1), (0, 4)]).worst(|_| 0), 5);
+        let on_the_first = |tasks: u32| split([(2, 0), (0, 1)]).worst(move |host| [tasks, 0][host]);
+        assert_eq!((on_the_first(2), on_the_first(1)), (1, MOST), "without its base it has none");
     }
 
     #[test]
