@@ -1,7 +1,7 @@
 """Demand rises and falls: work that can wait makes room, and takes the room again."""
 
 import pytest
-from cloud import eventually
+from cloud import Patience, eventually
 
 
 def test_demand_rises_and_falls_through_the_metric(story):
@@ -31,6 +31,7 @@ def test_an_application_pushes_its_demand(story):
     assert story.cloud.world("placement_failures") == 0
 
 
+@pytest.mark.takes(50)
 @pytest.mark.provided(reports="shop-base")
 def test_a_service_fills_the_hosts_of_its_capacity_provider_only(story):
     """3 hosts of 5 are the provider's, and hold 12 tasks, those of web among them; the rest of the others stays free."""
@@ -47,3 +48,16 @@ def test_a_service_fills_the_hosts_of_its_capacity_provider_only(story):
 
     story.until(full, 90, "the provider's hosts are full")
     assert story.cloud.world("placement_failures") == 0
+    # Whoever rolls or drains hosts looks at the same.
+    error, said = story.deployed.invoke("patchroll", {"fleet": "shop", "roll": "plan"})
+    assert error is None, said
+    taken = sorted(story.shop.members("shop-spot"))[0]
+    story.cloud.world("drought", group="shop-spot", on=True)
+    story.cloud.world("reclaim", instance=taken, notice=30 * Patience.factor)
+    keys = {key: name for key, name in story.deployed.keys().items() if name != "livefeed"}
+
+    def looked():
+        made = [one for one in story.cloud.world("calls") if one["action"] == "ecs:DescribeCapacityProviders"]
+        return {keys[one["key"]] for one in made if one["at"] >= story.began and one["key"] in keys}
+
+    story.until(lambda: looked() == set(keys.values()), 40, "all functions have looked at the provider")
