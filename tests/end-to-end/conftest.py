@@ -213,7 +213,10 @@ def story(cloud, deployed, request):
     yield story
     wrong = cloud.world("wrong")
     assert not wrong["faults"], "the world itself failed"
-    assert not cloud.denied() + wrong["refused"], "a role did not allow what its function called"
+    # MiniStack tries an event again even where the function is gone, and its role with it; AWS does not.
+    there = [one["FunctionName"] for one in cloud.client("lambda").list_functions()["Functions"]]
+    denied = [line for line in cloud.denied() if any(f"/{name} " in line for name in there)]
+    assert not denied + wrong["refused"], "a role did not allow what its function called"
 
 
 METRIC = "shop/RequestsPerSecond"
