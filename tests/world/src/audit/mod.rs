@@ -103,12 +103,13 @@ impl Audit {
         self.fleet = fleet;
     }
 
-    /// Notes the decisions and the places in the budget among what a turn has written.
-    pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write], now: Ms) {
+    /// Notes the decisions and the places in the budget among what a turn has written, while the hosts that are `idle` are
+    /// there and do not work.
+    pub(crate) fn recorded(&mut self, turn: TurnNo, writes: &[Write], idle: &BTreeSet<InstanceId>, now: Ms) {
         let fleet = &Arc::clone(&self.fleet).name;
         for budget in bodies::<Budget>(writes, &Budget::key(fleet)) {
             self.liveness.budget(&budget);
-            if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize) {
+            if let Some(detail) = self.rolls.budget(&budget, self.fleet.disruption.max_out as usize, idle) {
                 self.budget_violations += 1;
                 self.violated(1, now, detail);
             }

@@ -64,8 +64,11 @@ pub(super) struct Before {
 
 impl RollAudit {
     /// The budget was written. Gives what is wrong with it: a host that is sent away on purpose while it is spent.
-    pub(super) fn budget(&mut self, budget: &Budget, allowed: usize) -> Option<String> {
-        let sent = |id: &&InstanceId| !self.outs.contains(*id) && budget.outs[*id].cause != OutCause::Lost;
+    pub(super) fn budget(&mut self, budget: &Budget, allowed: usize, idle: &BTreeSet<InstanceId>) -> Option<String> {
+        // Nobody misses a host that does not work.
+        let sent = |id: &&InstanceId| {
+            !self.outs.contains(*id) && budget.outs[*id].cause != OutCause::Lost && !idle.contains(*id)
+        };
         let new = budget.outs.keys().filter(sent).count();
         let out = budget.outs.len();
         self.outs = budget.outs.keys().cloned().collect();

@@ -1,8 +1,10 @@
 //! Load balancers: which instances are registered, and what their health checks say.
 
-use evenkeel_model::TargetGroup;
+use std::collections::BTreeSet;
+
 use evenkeel_model::groups::Process;
 use evenkeel_model::templates::{Health, Target};
+use evenkeel_model::{InstanceId, TargetGroup};
 
 use crate::clock::{Ms, SECOND};
 use crate::cloud::{Cloud, GroupNo, Instance, Phase};
@@ -99,6 +101,12 @@ impl Core {
         let sound = instance.phase == Phase::InService && !instance.ended;
         let passes = instance.target.is_none_or(|health| health == Health::Healthy);
         sound && passes && instance.works && (self.fleet.cluster.is_none() || joined)
+    }
+
+    /// Hosts that are there and do not work.
+    pub(crate) fn idle_hosts(&self) -> BTreeSet<InstanceId> {
+        let idle = self.cloud.instances.iter().filter(|(host, _)| !self.is_ready(**host));
+        idle.map(|(_, one)| one.id.clone()).collect()
     }
 
     /// Notes when an instance is all that it should be for the first time.

@@ -196,7 +196,8 @@ impl Ledger for Ports {
             let expires = |write: &Write| write.expires.map(since_begin);
             let taken = core.table.write(&writes, expires);
             if taken.is_ok() {
-                core.audit.recorded(self.turn, &writes, core.now);
+                let idle = core.idle_hosts();
+                core.audit.recorded(self.turn, &writes, &idle, core.now);
                 core.note_state(&writes);
             }
             Ok(taken)

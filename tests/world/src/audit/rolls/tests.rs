@@ -45,7 +45,8 @@ impl Story {
         let write = [Write::put(key, body.to_string(), Expect::Anything)];
         self.core.table.write(&write, |_| None).unwrap();
         let now = self.core.now;
-        self.core.audit.recorded(1, &write, now);
+        let idle = self.core.idle_hosts();
+        self.core.audit.recorded(1, &write, &idle, now);
         self.core.note_state(&write);
     }
 
@@ -144,6 +145,15 @@ fn a_host_that_goes_when_it_must_not_is_found() {
     many.drains(1);
     many.drains(2);
     assert_eq!(many.found(), [1, 1, 1, 1], "with the second too few are left, and with the third too many are out");
+
+    let mut idle = Story::rolling();
+    idle.core.cloud.instances.values_mut().next().unwrap().works = false;
+    idle.places(&[0, 1, 2]);
+    assert_eq!(idle.found(), [1], "two of the three work, and their places are one too many");
+    let mut idle = Story::rolling();
+    idle.core.cloud.instances.values_mut().for_each(|one| one.works = false);
+    idle.places(&[0, 1, 2]);
+    assert!(idle.found().is_empty(), "nobody misses what does not work");
 
     let mut undecided = Story::rolling();
     undecided.places(&[0]);
