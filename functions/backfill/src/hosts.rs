@@ -132,6 +132,9 @@ pub(crate) struct Hosts<'a> {
     pub(crate) ecs_is_away: bool,
     /// Pools whose hosts are only sent away.
     pub(crate) left: Vec<(&'a Pool, Option<&'a Group>)>,
+    /// Hosts that were in service in the look before and that their groups, which were shown, do not list any more, though
+    /// nobody here sent them away.
+    pub(crate) vanished: Vec<InstanceId>,
 }
 
 impl<'a> Hosts<'a> {
@@ -191,12 +194,20 @@ impl<'a> Hosts<'a> {
             let Case { pool, member, host, .. } = case;
             all.insert(&member.id, Kept { member, pool, group, host, standing, sign, at_risk, left, recalled });
         }
+        let shown = |memory: &HostMemory| groups.iter().any(|(pool, group)| group.is_some() && memory.is_of(pool));
+        let stood =
+            |memory: &HostMemory| memory.in_service.is_some() && memory.leaving.is_none() && memory.loss.is_none();
+        let vanished = state.hosts.iter().filter(|(id, memory)| {
+            let by_roll = given.board.budget.outs.get(*id).is_some_and(|out| out.by == FunctionName::Patchroll);
+            !all.contains_key(id) && stood(memory) && shown(memory) && !by_roll
+        });
+        let vanished = vanished.map(|(id, _)| id.clone()).collect();
         state.hosts.retain(|id, _| all.contains_key(id));
         state.groups.retain(|name, memory| {
             let of_fleet = given.fleet.pools.iter().any(|pool| pool.auto_scaling_group == *name);
             of_fleet || memory.awaits || state.hosts.values().any(|host| host.group.as_ref() == Some(name))
         });
-        Self { all, groups, left, ecs_is_away }
+        Self { all, groups, left, ecs_is_away, vanished }
     }
 
     /// Capacity units of hosts that `of` picks.

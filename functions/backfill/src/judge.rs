@@ -66,7 +66,9 @@ enum Taken {
 const fn cause(sign: Sign) -> LossCause {
     match sign {
         Sign::Warning | Sign::MarkedRequest => LossCause::Interruption,
-        Sign::SpotRequest | Sign::StateChange | Sign::Deregistered | Sign::NotShown => LossCause::Gone,
+        Sign::SpotRequest | Sign::StateChange | Sign::Deregistered | Sign::NotShown | Sign::LeftGroup => {
+            LossCause::Gone
+        }
         Sign::GroupEnds | Sign::Unhealthy => LossCause::Leaving,
         Sign::AgentAway => LossCause::AgentAway,
     }

@@ -35,13 +35,22 @@ impl Planning<'_, '_> {
             // A host that was leaving anyway is out already.
             self.budget.outs.entry(id.clone()).or_insert_with(|| Out::lost(loss.at));
         }
-        for ((sign, deadline), hosts) in by_sign {
-            let (step, why) = (Step::Host(HostStep::Lost { hosts }), Why::Host(HostWhy::Seen { sign, deadline }));
-            self.steps.push(Planned { step, why, needs: Vec::new(), beside: false });
+        let vanished = self.hosts.vanished.iter().filter(|_| !winds_down);
+        for id in vanished.clone() {
+            self.budget.outs.entry(id.clone()).or_insert_with(|| Out::lost(now));
         }
         self.budget.outs.retain(|_, out| !is_loss(out) || (out.deadline > now && !winds_down));
         if self.seen.has(Source::Groups) {
             self.repay();
+        }
+        // A roll may have replaced a host since the last look: then nothing is missing, and nothing was lost.
+        let missed: Vec<InstanceId> = vanished.filter(|id| self.budget.outs.contains_key(id)).cloned().collect();
+        if !missed.is_empty() {
+            by_sign.insert((Sign::LeftGroup, None), missed);
+        }
+        for ((sign, deadline), hosts) in by_sign {
+            let (step, why) = (Step::Host(HostStep::Lost { hosts }), Why::Host(HostWhy::Seen { sign, deadline }));
+            self.steps.push(Planned { step, why, needs: Vec::new(), beside: false });
         }
         self.judge_places();
         let coming = self.hosts.all.values().any(|kept| kept.standing == Standing::Coming);

@@ -26,6 +26,23 @@ fn a_loss_is_in_the_feed_once_with_its_sign() {
 }
 
 #[test]
+fn a_host_that_is_gone_from_its_group_between_two_looks_is_a_loss_unless_another_took_its_place() {
+    let mut story = Story::new();
+    let [replaced, gone] = [story.hosts("g-base")[0].clone(), story.hosts("g-spot")[0].clone()];
+    // The group has launched another, which has joined, before anybody looks.
+    story.group("g-base").members.retain(|member| member.id != replaced);
+    story.live();
+    assert_eq!(story.minutes(1), [""; 0]);
+    story.launches.retain(|name| *name != "g-spot");
+    story.group("g-spot").members.retain(|member| member.id != gone);
+    let done = story.minutes(1);
+    assert!(has(&done, &format!("lost {gone}: its group does not list it any more")), "{done:?}");
+    assert_eq!(story.board.budget.outs.get(&gone).map(|out| out.cause), Some(OutCause::Lost));
+    assert!(!has(&story.minutes(3), "lost"));
+    assert_eq!(story.board.budget.outs.len(), 0, "a stand-in has repaid it");
+}
+
+#[test]
 fn each_sign_says_which_it_was() {
     let mut story = Story::new();
     let [gone, sick] = [story.hosts("g-base")[0].clone(), story.hosts("g-base")[1].clone()];

@@ -81,6 +81,8 @@ pub enum Sign {
     NotShown,
     /// Its group ends it.
     GroupEnds,
+    /// Its group, which had it in service, does not list it any more.
+    LeftGroup,
     /// Its group's health checks failed.
     Unhealthy,
     /// Its agent was not connected for minutes.
@@ -97,6 +99,7 @@ impl fmt::Display for Sign {
             Self::Deregistered => "its container instance leaves the cluster",
             Self::NotShown => "the cluster does not show it any more",
             Self::GroupEnds => "its group ends it",
+            Self::LeftGroup => "its group does not list it any more",
             Self::Unhealthy => "its group's health checks failed",
             Self::AgentAway => "its agent is away",
         })
