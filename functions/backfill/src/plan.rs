@@ -107,7 +107,9 @@ impl Planning<'_, '_> {
         self.drain_lost();
         self.bring_back();
         let over = (others + there).saturating_sub(self.given.fleet.hosts.maximum);
-        let tied = self.give_back(there.saturating_sub(kept), over);
+        // Hosts that are not counted on are ended by rules of their own: none that works goes because of them.
+        let counts = there.saturating_sub(sources.iter().map(Supply::idle).sum());
+        let tied = self.give_back(counts.saturating_sub(kept), over);
         self.call_off();
         self.finish_leaving();
         self.lease(&need, kept, &tied);

@@ -57,6 +57,11 @@ impl Supply<'_> {
     pub(crate) const fn units(&self) -> u32 {
         (self.there + self.unborn) * self.pool.units
     }
+
+    /// Those of them that are not counted on.
+    pub(crate) const fn idle(&self) -> u32 {
+        (self.lost + self.late) * self.pool.units
+    }
 }
 
 /// The on-demand pools, and what is new about them.
@@ -227,7 +232,7 @@ pub(crate) fn capacities(
     report: &mut Report,
 ) -> Vec<Planned> {
     let firm: u32 = sources.iter().map(|source| source.there * source.pool.units).sum();
-    let idle: u32 = sources.iter().map(|source| (source.lost + source.late) * source.pool.units).sum();
+    let idle: u32 = sources.iter().map(Supply::idle).sum();
     let mut missing = need.on_demand.saturating_sub(firm.saturating_sub(idle));
     let mut spare = kept.saturating_sub(firm);
     let mut space = most.saturating_sub(firm);

@@ -116,6 +116,19 @@ fn hosts_that_run_without_an_agent_count_against_the_maximum() {
 }
 
 #[test]
+fn no_stand_in_that_works_goes_because_another_has_lost_its_agent() {
+    let mut story = Story::new();
+    story.lose_spot();
+    story.lose_spot();
+    story.minutes(3);
+    let silent = story.hosts("g-burst")[0].clone();
+    story.host(&silent).connected = false;
+    let done = story.minutes(12);
+    assert!(has(&done, "pool burst 2 -> 3"), "{done:?}");
+    assert!(!has(&done, "no reason to keep it"), "{done:?}");
+}
+
+#[test]
 fn a_host_whose_tasks_never_move_is_not_given_back_and_another_is() {
     let mut story = Story::new();
     story.lose_spot();
