@@ -101,9 +101,10 @@ impl Case<'_> {
         let Some(ecs) = book.ecs else { return };
         let too_soon =
             memory.changed.map_or(Timestamp::MIN, |changed| changed.saturating_add(SETTLING).unwrap_or(changed));
-        let failed = ecs.placement_failed.filter(|_| book.desired > book.live());
-        let failed = failed.filter(|&failed| failed > too_soon && memory.failure.is_none_or(|known| known < failed));
-        memory.failure = failed.or(memory.failure);
+        let news = ecs.placement_failed.filter(|failed| memory.failure.is_none_or(|known| known < *failed));
+        // ECS shows a failure long after the task has found its place: it says nothing of the next one that has none.
+        memory.failure = news.or(memory.failure);
+        let failed = news.filter(|failed| book.desired > book.live() && *failed > too_soon);
         let proven = |distrust: &Distrust| {
             // A task of the service runs where none was believed to, or its needs are others.
             let starts = |task: &&&Task| task.created > distrust.since && task.phase == TaskPhase::Running;

@@ -344,6 +344,20 @@ fn room_that_ecs_does_not_use_is_tried_ever_more_seldom_and_new_hosts_at_once() 
 }
 
 #[test]
+fn a_failure_that_is_over_says_nothing_of_the_next_task_without_a_place() {
+    let mut story = Story::new(2, 4, 0, 4.0);
+    // ECS could not place a task at once, and then could, all between two looks.
+    let outlook = story.placement_fails();
+    story.counts_are_set(&outlook);
+    story.later(600);
+    let lost = story.seen.tasks.iter().position(|task| task.service == Some("web".parse().unwrap())).unwrap();
+    story.seen.tasks.remove(lost);
+    let outlook = story.turn();
+    assert!(!counts(&outlook).iter().any(|step| step.starts_with("web")), "{outlook:?}");
+    assert!(!outlook.report.waits.iter().any(|wait| matches!(wait, Wait::Distrust { .. })), "{outlook:?}");
+}
+
+#[test]
 fn hosts_that_were_not_believed_are_tried_again_although_others_have_room() {
     let mut story = Story::new(2, 4, 0, 14.0);
     let outlook = story.turn();
