@@ -2,6 +2,7 @@
 //! end, and what is not seen is neither gone nor done.
 
 use evenkeel_model::decision::Stuck;
+use evenkeel_model::templates::VersionSpec;
 use evenkeel_patchroll::Ending;
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::{Faults, HostKind};
@@ -73,6 +74,27 @@ fn hosts_that_were_behind_again_when_their_pool_was_taken_out_of_the_file_are_na
         assert_eq!(ended.ending, Ending::Incomplete, "seed {seed}");
         let broken = world.report().invariant_violations;
         assert!(broken.iter().all(|one| one.invariant != 8), "seed {seed}: {broken:?}");
+    }
+}
+
+#[test]
+fn hosts_are_current_again_when_the_version_is_deleted_that_made_them_old() {
+    for strategy in ["terminate-first", "launch-first"] {
+        for seconds in MOMENTS {
+            let mut world = site("terminate-first", strategy, seconds);
+            world.set_spec(&pool("base"), VersionSpec::Latest);
+            start(&mut world);
+            world.run_until(5 * MINUTE + seconds * 1_000);
+            world.delete_version(&pool("base"));
+            world.run_until(world.now() + 2 * MINUTE);
+            let (marked, old) = (world.marked_old(), world.versions(&pool("base")).get(&1).copied());
+            assert_eq!(marked, [], "{strategy}, {seconds} s: {:#?}", feed(&world));
+            world.run_until(60 * MINUTE);
+            assert!(world.versions(&pool("base")).get(&1) >= old.as_ref(), "{strategy}, {seconds} s");
+            assert_eq!(world.desired(&pool("base")), 5, "{strategy}, {seconds} s: {:#?}", feed(&world));
+            ended(&world);
+            nothing_left(&world);
+        }
     }
 }
 

@@ -47,6 +47,9 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen, afresh: bool) -> Outlook<Stat
     if seen.alarms.is_some() {
         state.alarms_read = given.now;
     }
+    if seen.templates.is_some() {
+        state.templates_read = given.now;
+    }
     state.looks_whole &= seen.some_hosts;
     if let Some(refreshing) = &seen.refreshes {
         state.refreshing.clone_from(refreshing);
@@ -217,14 +220,16 @@ impl Planning<'_, '_> {
         if roll.stage != Stage::Rolling || self.seen.templates.is_none() {
             return;
         }
-        let current = |id: &InstanceId| {
-            self.roster.all.get(id).is_some_and(|kept| {
-                let target = self.state.targets.get(&kept.pool.name);
-                target.is_some() && kept.to_replace(target, roll.refresh, roll.started).is_none()
-            })
-        };
-        let current: Vec<InstanceId> = roll.todo.iter().filter(|id| current(id)).cloned().collect();
+        let current: Vec<InstanceId> = roll.todo.iter().filter(|id| self.is_current(roll, id)).cloned().collect();
         roll.todo.retain(|id| !current.contains(id));
+    }
+
+    /// Whether a host is known to be what its group launches now.
+    pub(crate) fn is_current(&self, roll: &Roll, id: &InstanceId) -> bool {
+        self.roster.all.get(id).is_some_and(|kept| {
+            let target = self.state.targets.get(&kept.pool.name);
+            target.is_some() && kept.to_replace(target, roll.refresh, roll.started).is_none()
+        })
     }
 
     /// Hosts of groups that the fleet file does not name any more are nobody's to replace: those on the list, and those that

@@ -11,13 +11,17 @@ use evenkeel_model::{AlarmName, GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 use serde::{Deserialize, Serialize};
 
-use crate::pairs::Wave;
+use crate::pairs::{Phase, Wave};
 use crate::state::{Roll, Stage, State};
 
 /// Halt alarms are read again after this long, besides before every wave and when an alarm's own event says so.
 const ALARMS_COUNT: Duration = Duration::from_secs(55);
 /// The same for instance refreshes of others.
 const REFRESHES_COUNT: Duration = Duration::from_secs(115);
+/// What groups launch is read again after this long in a wave: a version may be deleted, and then hosts are current again.
+const TEMPLATES_COUNT: Duration = Duration::from_secs(85);
+/// The same before old hosts go whose successors have come.
+const TEMPLATES_COUNT_THEN: Duration = Duration::from_secs(25);
 /// A host that drains longer than this may be stuck.
 const DRAINS_USUALLY: Duration = Duration::from_secs(60);
 /// A group that has launched nothing for so long may be refused. The shortest wait for a replacement: a roll that halts
@@ -158,7 +162,10 @@ impl Looks {
         let drains = wave.hosts.values().all(|pair| pair.leaves() || pair.is_over());
         let waits = wave.hosts.values().filter(|pair| pair.awaits()).map(|pair| pair.since).min();
         let own = || wave.hosts.keys().chain(&given.state.drained).cloned().collect();
+        let lets_go = wave.hosts.values().any(|pair| pair.phase == Phase::InService);
+        let templates_count = if lets_go { TEMPLATES_COUNT_THEN } else { TEMPLATES_COUNT };
         Self {
+            templates: since(given.state.templates_read) >= templates_count,
             hosts: if drains && !slow && !given.state.looks_whole { LookAt::these(own()) } else { LookAt::All },
             running: slow,
             targets: true,

@@ -44,6 +44,9 @@ pub struct State {
     /// When the halt alarms were read last.
     #[serde(default)]
     pub alarms_read: Timestamp,
+    /// When it was looked last what the groups launch.
+    #[serde(default)]
+    pub templates_read: Timestamp,
     /// When it was looked for instance refreshes last.
     #[serde(default)]
     pub refreshes_read: Timestamp,

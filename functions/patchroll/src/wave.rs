@@ -43,6 +43,7 @@ impl Planning<'_, '_> {
         self.see_who_grew(roll, &mut wave);
         self.name_successors(roll, &mut wave);
         self.give_up_late(roll, &mut wave);
+        self.spare_those_that_are_current(roll, &mut wave);
         let stop = self.stops(roll, &wave) || meddled;
         if stop {
             self.stay(roll, &mut wave);
@@ -114,6 +115,19 @@ impl Planning<'_, '_> {
         let ids: Vec<InstanceId> = wave.hosts.iter().filter(stays).map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.dissolve(roll, wave, &id);
+        }
+    }
+
+    /// A version may have been deleted: hosts that were not told to end, and are what their group launches now, stay.
+    fn spare_those_that_are_current(&self, roll: &mut Roll, wave: &mut Wave) {
+        if roll.stage != Stage::Rolling || wave.withdraws || self.seen.templates.is_none() {
+            return;
+        }
+        let stays = |(id, pair): &(&InstanceId, &Pair)| pair.can_stay() && self.is_current(roll, id);
+        let ids: Vec<InstanceId> = wave.hosts.iter().filter(stays).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.dissolve(roll, wave, &id);
+            roll.todo.remove(&id);
         }
     }
 

@@ -225,7 +225,10 @@ impl Core {
         let Some(roll) = self.audit.rolls.replaces() else { return };
         let one = &self.cloud.instances[&host];
         let before = roll.refresh == Refresh::All && timestamp(one.launched) < roll.started;
-        if !before && !self.is_behind_now(one) {
+        // A version that was deleted since a look may have made it current again.
+        let course = self.cloud.templates.course.get(&one.group).and_then(|course| course.last());
+        let lately = course.is_some_and(|(since, _, _)| one.launched < *since && since + A_LOOK >= self.now);
+        if !before && !lately && !self.is_behind_now(one) {
             let (roll, now) = (roll.id.clone(), self.now);
             self.audit.violated(8, now, format!("roll {roll} sends {id} away, which is what its group launches"));
         }
