@@ -2,7 +2,7 @@
 
 use evenkeel_model::InstanceId;
 use evenkeel_model::groups::SpotCode;
-use evenkeel_model::templates::{BuilderState, ImageState, TemplateUse, TemplateVersion, VersionSpec};
+use evenkeel_model::templates::{BuilderState, ImageState, Resolved, TemplateUse, TemplateVersion, VersionSpec};
 use evenkeel_turn::ports::{ChangeImages, ChangeTemplates, PortError, ReadGroups, ReadImages, ReadTemplates};
 use serde_json::json;
 
@@ -81,6 +81,7 @@ async fn each_use_of_a_template_is_resolved_once_as_far_as_it_exists() {
                     .to_owned(),
             ),
             ("lt-1", _) => Reply::Error("InvalidLaunchTemplateId.VersionNotFound", "", 400),
+            ("lt-3", _) => Reply::Error("UnauthorizedOperation", "not authorized to perform: ssm:GetParameters", 403),
             _ => Reply::Error("InvalidLaunchTemplateId.NotFound", "", 400),
         }
     });
@@ -91,9 +92,12 @@ async fn each_use_of_a_template_is_resolved_once_as_far_as_it_exists() {
         of("lt-1", VersionSpec::Latest),
         of("lt-1", VersionSpec::Number(99)),
         of("lt-2", VersionSpec::Default),
+        of("lt-3", VersionSpec::Default),
     ];
-    let templates = fake.aws().templates(&uses).await.unwrap();
-    assert_eq!(fake.calls(), 4);
+    let Resolved { found: templates, denied } = fake.aws().templates(&uses).await.unwrap();
+    assert_eq!(fake.calls(), 5);
+    assert_eq!(denied.iter().map(|one| &one.asks).collect::<Vec<_>>(), [&of("lt-3", VersionSpec::Default)]);
+    assert!(denied[0].because.contains("ssm:GetParameters"), "{denied:?}");
     let found: Vec<_> =
         templates.iter().map(|t| (t.asks.version, t.version, t.image.clone(), t.note.clone())).collect();
     let newest = (VersionSpec::Latest, 5, Some(id("ami-5")), Some("evenkeel shop r-1".to_owned()));

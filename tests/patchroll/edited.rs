@@ -2,7 +2,10 @@
 //! end, and what is not seen is neither gone nor done.
 
 use evenkeel_model::decision::Stuck;
+use std::collections::BTreeMap;
+
 use evenkeel_model::templates::VersionSpec;
+use evenkeel_model::trigger::RollVerb;
 use evenkeel_patchroll::Ending;
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::{Faults, HostKind};
@@ -94,6 +97,34 @@ fn hosts_are_current_again_when_the_version_is_deleted_that_made_them_old() {
             assert_eq!(world.desired(&pool("base")), 5, "{strategy}, {seconds} s: {:#?}", feed(&world));
             ended(&world);
             nothing_left(&world);
+        }
+    }
+}
+
+#[test]
+fn a_template_that_may_not_be_read_hides_no_other_and_its_hosts_are_not_taken_for_new() {
+    for strategy in ["terminate-first", "launch-first"] {
+        for seconds in [0].into_iter().chain(MOMENTS) {
+            let to = format!("strategy = \"{strategy}\" ");
+            let mut world = shop("strategy = \"terminate-first\" ", &to, seconds);
+            if seconds == 0 {
+                world.deny_template(&pool("base"), true);
+            }
+            start(&mut world);
+            world.run_until(5 * MINUTE + seconds * 1_000);
+            world.deny_template(&pool("base"), true);
+            world.run_until(60 * MINUTE);
+            assert_eq!(world.versions(&pool("spot")), BTreeMap::from([(2, 2)]), "{strategy}, {seconds} s");
+            let ended = ended(&world);
+            assert_eq!(ended.ending, Ending::Incomplete, "{strategy}, {seconds} s: {ended:?}");
+            let unknown = |cause: &&Stuck| matches!(cause, Stuck::UnknownTemplate { .. });
+            assert_eq!(ended.abandoned.values().filter(unknown).count(), 3, "{strategy}, {seconds} s: {ended:?}");
+            assert_eq!(world.desired(&pool("base")), 3, "{strategy}, {seconds} s: {:#?}", feed(&world));
+            assert_eq!((world.draining(), world.marked_old()), (vec![], vec![]), "{strategy}, {seconds} s");
+            world.deny_template(&pool("base"), false);
+            world.roll(RollVerb::Start, None);
+            world.run_until(120 * MINUTE);
+            all_new(&world);
         }
     }
 }

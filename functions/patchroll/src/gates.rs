@@ -227,8 +227,11 @@ impl<'r> Planning<'_, 'r> {
         let tied = self.seen.running.as_ref().map(tied_hosts).unwrap_or_default();
         // A host that another function has out is its own affair until it is back or gone.
         let taken: BTreeSet<&InstanceId> = self.given.board.budget.outs.keys().collect();
+        // Nobody knows what would come in the place of a host whose pool's template is not known.
+        let is_known = |kept: &Kept<'_>| roll.stage == Stage::TakingBack || self.can_be_judged(roll, kept);
+        let may_go = |kept: &Kept<'_>| kept.may_go() && is_known(kept);
         let listed =
-            roster.all.iter().filter(|(id, kept)| kept.may_go() && roll.todo.contains(**id) && !taken.contains(*id));
+            roster.all.iter().filter(|(id, kept)| may_go(kept) && roll.todo.contains(**id) && !taken.contains(*id));
         for (id, kept) in listed {
             match kept.group.suspended.first() {
                 Some(process) => {

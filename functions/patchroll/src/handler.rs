@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_model::decision::{HostStep, ImageStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Patch, Refresh};
 use evenkeel_model::groups::{Group, MemberState, WarmMember};
-use evenkeel_model::templates::{Instance, Target, Template, TemplateUse, VersionSpec};
+use evenkeel_model::templates::{Instance, Resolved, Target, TemplateUse, VersionSpec};
 use evenkeel_model::trigger::{
     ContainerInstanceStatus, ParameterChange, ParameterOperation, Request, RollVerb, ScalingKind, Trigger,
 };
@@ -274,10 +274,12 @@ impl<P: Ports> Function<P> for Woken {
         let bakery = bakery?;
         let some_hosts = looks.hosts != LookAt::All;
         let partial = some_hosts || !looks.templates;
+        let (templates, denied) = templates.map(|looked| (looked.found, looked.denied)).unzip();
         Ok(Seen {
             groups,
             warm,
             templates,
+            denied: denied.unwrap_or_default(),
             instances,
             hosts,
             some_hosts,
@@ -342,7 +344,7 @@ async fn warm<P: Ports>(looks: &Looks, groups: &[Group], ports: &P, deadline: Ti
 }
 
 type Warm = BTreeMap<GroupName, Vec<WarmMember>>;
-type Second = (Option<Vec<Template>>, Vec<Instance>, Option<Vec<Target>>);
+type Second = (Option<Resolved>, Vec<Instance>, Option<Vec<Target>>);
 
 /// What can only be asked once the groups are known.
 async fn second<P: Ports>(

@@ -7,8 +7,8 @@ use evenkeel_model::fleet::{Pool, Refresh};
 use evenkeel_model::groups::{Group, Member, MemberState};
 use evenkeel_model::observed::{Host, HostStatus};
 use evenkeel_model::report::{HostWait, Report, RollWait, Wait};
-use evenkeel_model::templates::{Health, Template, TemplateUse, TemplateVersion};
-use evenkeel_model::{GroupName, ImageId, InstanceId, Timestamp};
+use evenkeel_model::templates::{Denied, Health, Template, TemplateUse, TemplateVersion};
+use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, Timestamp};
 use evenkeel_turn::Given;
 
 use crate::seen::Seen;
@@ -73,6 +73,11 @@ impl Kept<'_> {
         self.origin().outdated(target)
     }
 
+    /// Whether it can be told if it is to be replaced.
+    pub(crate) const fn can_be_judged(&self, target: Option<&Target>, refresh: Refresh) -> bool {
+        target.is_some() || (matches!(refresh, Refresh::All) && self.note.launched.is_some())
+    }
+
     /// The same, or that it was launched before `started` where boot-time updates count.
     pub(crate) fn to_replace(&self, target: Option<&Target>, refresh: Refresh, started: Timestamp) -> Option<RollWhy> {
         self.origin().to_replace(target, refresh, started)
@@ -122,6 +127,8 @@ pub(crate) struct Roster<'a> {
     pub(crate) groups: Vec<(&'a Pool, &'a Group)>,
     /// The cluster's container instances that were looked at, those of other groups among them.
     pub(crate) cluster: BTreeMap<&'a InstanceId, &'a Host>,
+    /// Pools of which it is not known what they would launch, and why, where that was looked at.
+    pub(crate) unknown: BTreeMap<PoolName, String>,
 }
 
 impl<'a> Roster<'a> {
@@ -137,7 +144,10 @@ impl<'a> Roster<'a> {
                 }
             }
         }
-        note_targets(&groups, seen, state, report);
+        let unknown = note_targets(&groups, seen, state);
+        report.waits.extend(unknown.iter().map(|(pool, because)| {
+            Wait::Roll(RollWait::UnknownTemplate { pool: pool.clone(), because: because.clone() })
+        }));
         let facts: BTreeMap<&InstanceId, _> = seen.instances.iter().map(|one| (&one.id, one)).collect();
         let cluster: BTreeMap<&InstanceId, &Host> = seen.hosts.iter().map(|host| (&host.id, host)).collect();
         let unhealthy = unhealthy_targets(seen);
@@ -176,7 +186,7 @@ impl<'a> Roster<'a> {
         };
         let State { hosts, drained, marked, .. } = state;
         hosts.retain(|id, note| all.contains_key(id) || unseen(note) || drained.contains(id) || marked.contains(id));
-        Self { all, groups, cluster }
+        Self { all, groups, cluster, unknown }
     }
 
     /// A group and its pool.
@@ -205,16 +215,17 @@ impl<'a> Roster<'a> {
     }
 }
 
-/// What each pool would launch now, where that was looked at.
-fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State, report: &mut Report) {
-    let Some(templates) = &seen.templates else { return };
+/// Notes what each pool would launch now, where that was looked at. Gives the pools of which it is not known, and why.
+fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State) -> BTreeMap<PoolName, String> {
+    let mut unknown = BTreeMap::new();
+    let Some(templates) = &seen.templates else { return unknown };
     let asked = |group: &Group| templates.iter().any(|template| Some(&template.asks) == group.template.as_ref());
     let mut targets = BTreeMap::new();
     for (pool, group) in groups {
         let because = match &group.template {
             Some(_) if group.members.is_empty() && !group.warm_pool && !asked(group) => continue,
             None => "its group has a launch configuration, not a launch template".to_owned(),
-            Some(asks) => match target(asks, group, templates) {
+            Some(asks) => match target(asks, group, templates, &seen.denied) {
                 Ok(found) => {
                     targets.insert(pool.name.clone(), found);
                     continue;
@@ -222,16 +233,22 @@ fn note_targets(groups: &[(&Pool, &Group)], seen: &Seen, state: &mut State, repo
                 Err(because) => because,
             },
         };
-        report.waits.push(Wait::Roll(RollWait::UnknownTemplate { pool: pool.name.clone(), because }));
+        unknown.insert(pool.name.clone(), because);
     }
     state.targets = targets;
+    unknown
 }
 
 /// What a group launches: from `asks`, and some instance types from templates of their own.
-fn target(asks: &TemplateUse, group: &Group, templates: &[Template]) -> Result<Target, String> {
+fn target(asks: &TemplateUse, group: &Group, templates: &[Template], denied: &[Denied]) -> Result<Target, String> {
     let resolved = |asks: &TemplateUse| {
         let found = templates.iter().find(|template| template.asks == *asks);
-        let found = found.ok_or_else(|| format!("there is no version {} of {}", asks.version, asks.id))?;
+        let found = found.ok_or_else(|| match denied.iter().find(|denied| denied.asks == *asks) {
+            Some(Denied { because, .. }) => {
+                format!("version {} of {} cannot be read: {because}", asks.version, asks.id)
+            }
+            None => format!("there is no version {} of {}", asks.version, asks.id),
+        })?;
         let image = found.image.clone().filter(|_| !group.own_images);
         Ok::<_, String>(Target { template: asks.id.clone(), version: found.version, image, lines: Vec::new() })
     };

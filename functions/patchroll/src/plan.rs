@@ -155,6 +155,7 @@ impl Planning<'_, '_> {
         if roll.todo.is_empty() && roll.halted.is_none() {
             self.list_hosts(roll);
         }
+        self.give_up_those_not_judged(roll);
         let stopped = roll.halted.is_some() && roll.stage == Stage::Rolling;
         if (stopped || roll.todo.is_empty()) && self.withdraw(roll) {
             return None;
@@ -230,6 +231,27 @@ impl Planning<'_, '_> {
             let target = self.state.targets.get(&kept.pool.name);
             target.is_some() && kept.to_replace(target, roll.refresh, roll.started).is_none()
         })
+    }
+
+    /// Hosts of pools whose templates are not known are given up once no others are left: nobody can say that they are new.
+    fn give_up_those_not_judged(&self, roll: &mut Roll) {
+        let judged = |id: &InstanceId| self.roster.all.get(id).is_none_or(|kept| self.can_be_judged(roll, kept));
+        if roll.stage != Stage::Rolling || roll.halted.is_some() || roll.todo.iter().any(judged) {
+            return;
+        }
+        let concerned = |kept: &Kept<'_>| kept.stays() && roll.pool.as_ref().is_none_or(|pool| *pool == kept.pool.name);
+        let unknown = self.roster.all.iter().filter(|(_, kept)| concerned(kept)).filter_map(|(id, kept)| {
+            let because = self.roster.unknown.get(&kept.pool.name).filter(|_| !self.can_be_judged(roll, kept))?;
+            Some(((*id).clone(), Stuck::UnknownTemplate { because: because.clone() }))
+        });
+        let unknown: Vec<(InstanceId, Stuck)> = unknown.collect();
+        roll.todo.retain(|id| unknown.iter().all(|(one, _)| one != id));
+        roll.abandoned.extend(unknown);
+    }
+
+    /// Whether it can be told if a roll is to replace a host.
+    pub(crate) fn can_be_judged(&self, roll: &Roll, kept: &Kept<'_>) -> bool {
+        kept.can_be_judged(self.state.targets.get(&kept.pool.name), roll.refresh)
     }
 
     /// Hosts of groups that the fleet file does not name any more are nobody's to replace: those on the list, and those that

@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_model::fleet::{Patch, Strategy};
 use evenkeel_model::groups::{Group, Refusal, WarmMember};
 use evenkeel_model::observed::{Host, Running, Signal};
-use evenkeel_model::templates::{Builder, Image, Instance, Target, Template};
+use evenkeel_model::templates::{Builder, Denied, Image, Instance, Target, Template};
 use evenkeel_model::{AlarmName, GroupName, ImageId, InstanceId, Timestamp};
 use evenkeel_turn::Given;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct Seen {
     pub warm: BTreeMap<GroupName, Vec<WarmMember>>,
     /// What the groups' launch templates mean now.
     pub templates: Option<Vec<Template>>,
+    /// Those of them that could not be read.
+    pub denied: Vec<Denied>,
     /// Instances that were not known before.
     pub instances: Vec<Instance>,
     /// The cluster's container instances; none for a fleet without a cluster.

@@ -65,6 +65,25 @@ pub struct Template {
     pub note: Option<String>,
 }
 
+/// What a look at launch templates gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Those that exist.
+    pub found: Vec<Template>,
+    /// Those that could not be read, for good: nothing is known of them.
+    pub denied: Vec<Denied>,
+}
+
+/// A launch template that could not be read: the right is missing, or the one to read the parameter that names its image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denied {
+    /// What was asked for.
+    pub asks: TemplateUse,
+    /// AWS's words.
+    pub because: String,
+}
+
 /// An EC2 instance (EC2 API reference, DescribeInstances).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

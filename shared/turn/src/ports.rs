@@ -7,7 +7,7 @@ use std::time::Duration;
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest, WarmMember};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Level, Signal, Task};
-use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse, TemplateVersion};
+use evenkeel_model::templates::{Builder, Image, Instance, Resolved, Target, TemplateUse, TemplateVersion};
 use evenkeel_model::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, RollId, ServiceName, TargetGroup,
     TemplateId, Timestamp,
@@ -98,8 +98,9 @@ pub trait ReadGroups: Sync {
 
 /// Looks at what hosts are launched from and were launched from.
 pub trait ReadTemplates: Sync {
-    /// What each of `uses` means now, as far as the templates and versions exist.
-    fn templates(&self, uses: &[TemplateUse]) -> impl Future<Output = Answer<Vec<Template>>> + Send;
+    /// What each of `uses` means now, as far as the templates and versions exist and may be read: one that is denied does
+    /// not hide the others.
+    fn templates(&self, uses: &[TemplateUse]) -> impl Future<Output = Answer<Resolved>> + Send;
     /// Those of the instances that exist.
     fn instances(&self, ids: &[InstanceId]) -> impl Future<Output = Answer<Vec<Instance>>> + Send;
 }

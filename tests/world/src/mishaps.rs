@@ -167,6 +167,18 @@ impl World {
         }
     }
 
+    /// The functions may not read a pool's launch template any more, or may again.
+    pub fn deny_template(&mut self, pool: &PoolName, denied: bool) {
+        let mut core = self.lock();
+        let Some(found) = core.cloud.groups.iter().position(|group| group.pool == *pool) else { return };
+        let template = core.cloud.groups[found].template.id.clone();
+        if denied {
+            core.cloud.templates.denied.insert(template);
+        } else {
+            core.cloud.templates.denied.remove(&template);
+        }
+    }
+
     /// The clock that a function reads jumps by so much, forwards or back.
     pub fn jump_clock(&mut self, function: FunctionName, by: i64) {
         self.lock().skew.insert(function, by);

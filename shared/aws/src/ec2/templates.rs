@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData};
-use evenkeel_model::templates::{Instance, Template, TemplateUse, TemplateVersion};
+use evenkeel_model::templates::{Denied, Instance, Resolved, Template, TemplateUse, TemplateVersion};
 #[cfg(feature = "autoscaling")]
 use evenkeel_model::{GroupName, TemplateId};
 use evenkeel_model::{ImageId, InstanceId};
@@ -20,7 +20,7 @@ const THERE: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "st
 const MOST_TOKEN: usize = 64;
 
 impl ReadTemplates for Aws {
-    async fn templates(&self, uses: &[TemplateUse]) -> Answer<Vec<Template>> {
+    async fn templates(&self, uses: &[TemplateUse]) -> Answer<Resolved> {
         let distinct: BTreeSet<&TemplateUse> = uses.iter().collect();
         // One call for each: an answer does not say which of `$Latest` and `$Default` it is for, and one version that does
         // not exist fails the whole call.
@@ -28,12 +28,22 @@ impl ReadTemplates for Aws {
             let asked = self.ec2.describe_launch_template_versions().launch_template_id(asks.id.as_str());
             let asked = asked.versions(asks.version.to_string()).resolve_alias(true).send().await;
             match asked.map_err(port_error) {
-                Ok(answer) => Ok(answer.launch_template_versions().first().and_then(|found| template(asks, found))),
+                Ok(answer) => {
+                    Ok(answer.launch_template_versions().first().and_then(|found| template(asks, found)).map(Ok))
+                }
                 Err(PortError::NotFound(_)) => Ok(None),
+                Err(PortError::Refused(because)) => Ok(Some(Err(Denied { asks: asks.clone(), because }))),
                 Err(error) => Err(error),
             }
         }));
-        Ok(answers.await?.into_iter().flatten().collect())
+        let mut templates = Resolved::default();
+        for answer in answers.await?.into_iter().flatten() {
+            match answer {
+                Ok(found) => templates.found.push(found),
+                Err(denied) => templates.denied.push(denied),
+            }
+        }
+        Ok(templates)
     }
 
     async fn instances(&self, ids: &[InstanceId]) -> Answer<Vec<Instance>> {

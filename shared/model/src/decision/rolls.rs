@@ -305,6 +305,11 @@ pub enum Stuck {
     AgentAway,
     /// The fleet file does not name its group any more.
     NotListed,
+    /// What its pool would launch is not known.
+    UnknownTemplate {
+        /// Why.
+        because: String,
+    },
     /// The group's launches are refused.
     LaunchFailing {
         /// AWS's words.
@@ -354,6 +359,7 @@ impl fmt::Display for Stuck {
             Self::Stopping { tasks } => write!(f, "{tasks} tasks are stopping or leave their load balancer"),
             Self::AgentAway => f.write_str("its agent is away"),
             Self::NotListed => f.write_str("the fleet file does not name its group any more"),
+            Self::UnknownTemplate { because } => write!(f, "what its pool would launch is not known: {because}"),
             Self::LaunchFailing { because } => write!(f, "launches are refused: {because}"),
             Self::NotLaunched { waited } => write!(f, "nothing was launched in {} s", waited.as_secs()),
             Self::NeverHealthy { lacks, waited } => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use evenkeel_model::templates::{ImageState, Template, TemplateUse, TemplateVersion, VersionSpec};
+use evenkeel_model::templates::{Denied, ImageState, Resolved, Template, TemplateUse, TemplateVersion, VersionSpec};
 use evenkeel_model::{FleetName, GroupName, ImageId, RollId, TemplateId, Timestamp};
 use evenkeel_turn::ports::{Answer, PortError};
 
@@ -61,6 +61,8 @@ pub(crate) struct Templates {
     list: Vec<SimTemplate>,
     pub(crate) images: BTreeMap<ImageId, SimImage>,
     made: u32,
+    /// Those that the functions may not read.
+    pub(crate) denied: BTreeSet<TemplateId>,
     /// By group: what it would have launched, from each moment on.
     pub(crate) course: BTreeMap<GroupNo, Vec<(Ms, u64, ImageId)>>,
 }
@@ -159,15 +161,18 @@ impl SimTemplate {
 
 impl Cloud {
     /// DescribeLaunchTemplateVersions with ResolveAlias.
-    pub(crate) fn describe_templates(&self, uses: &[TemplateUse]) -> Vec<Template> {
-        let found = uses.iter().filter_map(|asks| Some((asks, self.templates.resolve(asks)?)));
+    pub(crate) fn describe_templates(&self, uses: &[TemplateUse]) -> Resolved {
+        let (denied, read): (Vec<_>, Vec<_>) = uses.iter().partition(|asks| self.templates.denied.contains(&asks.id));
+        let because = || "UnauthorizedOperation: not authorized to perform: ssm:GetParameters".to_owned();
+        let denied = denied.into_iter().map(|asks| Denied { asks: asks.clone(), because: because() });
+        let found = read.into_iter().filter_map(|asks| Some((asks, self.templates.resolve(asks)?)));
         let describe = |(asks, (version, found)): (&TemplateUse, (u64, &Version))| Template {
             asks: asks.clone(),
             version,
             image: Some(found.image.clone()),
             note: found.note.clone(),
         };
-        found.map(describe).collect()
+        Resolved { found: found.map(describe).collect(), denied: denied.collect() }
     }
 
     /// What a group launches now: the version's number and its image.

@@ -3,7 +3,7 @@
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest, WarmMember};
 use evenkeel_model::observed::{EcsService, Host, Level, Signal, Task};
-use evenkeel_model::templates::{Builder, Image, Instance, Target, Template, TemplateUse};
+use evenkeel_model::templates::{Builder, Image, Instance, Resolved, Target, TemplateUse};
 use evenkeel_model::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, ServiceName, TargetGroup,
 };
@@ -116,7 +116,7 @@ impl ReadGroups for Ports {
 }
 
 impl ReadTemplates for Ports {
-    async fn templates(&self, uses: &[TemplateUse]) -> Answer<Vec<Template>> {
+    async fn templates(&self, uses: &[TemplateUse]) -> Answer<Resolved> {
         // One template a request.
         self.calls(Api::DescribeTemplateVersions, uses.len(), |core, _, _| Ok(core.cloud.describe_templates(uses)))
             .await
