@@ -10,7 +10,7 @@ RESOLVED = "resolve:ssm:"
 
 def look(session, groups, fleets, account):
     """Templates and roles for the policies. One that may not be read does not hide the others: it is said."""
-    uses = {}
+    uses, unfit = {}, {}
     for group in groups.values():
         for use in template_uses(group):
             uses.setdefault((use["LaunchTemplateId"], use.get("Version") or "$Default"))
@@ -32,7 +32,7 @@ def look(session, groups, fleets, account):
             if data.get("ImageId", "").startswith(RESOLVED):
                 parameters.setdefault(parameter_in(data["ImageId"]))
             say_keys(template, data, account)
-            say_spot(template, data, fleets, account)
+            unfit[template, version] = why_no_builder(data)
     for group in groups.values():
         for image in override_images(group):
             if image.startswith(RESOLVED):
@@ -41,6 +41,7 @@ def look(session, groups, fleets, account):
     for fleet in fleets:
         if fleet.base_image_parameter:
             refuse_processors(ec2, fleet, groups, types, account)
+            refuse_builders(fleet, groups, unfit, account)
     account.host_roles = sorted(roles_of(session.client("iam"), profiles, account))
 
 
@@ -107,13 +108,27 @@ def say_keys(template, data, account):
         )
 
 
-def say_spot(template, data, fleets, account):
-    spot = data.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
-    if spot and any(fleet.base_image_parameter for fleet in fleets):
-        account.notes.append(
-            f"launch template {template} asks for spot hosts: a bake's builder from it can be taken away; bake from a group whose "
-            "template does not"
-        )
+def why_no_builder(data):
+    """Why only a group can launch from a template: RunInstances takes nothing out of it (shared/model, `NoBuilder`)."""
+    if data.get("InstanceMarketOptions", {}).get("MarketType") == "spot":
+        return "asks for spot instances"
+    return "names instance requirements, no type" if "InstanceRequirements" in data else None
+
+
+def refuse_builders(fleet, groups, unfit, account):
+    """A bake's builder is launched like a host of the first group that one can be launched like: there has to be one."""
+    because = {}
+    for place in fleet.groups:
+        for use in template_uses(groups.get(place.name, {})):
+            template = use["LaunchTemplateId"]
+            because[template] = unfit.get((template, use.get("Version") or "$Default"))
+    if not because or not all(because.values()):
+        return
+    shown = ", ".join(f"{template} {words}" for template, words in sorted(because.items()))
+    account.missing.append(
+        f"{fleet.path}: patch.bake: no launch template of the fleet can give a builder ({shown}): let a mixed instances policy say "
+        "what is spot and which types there are, not the template, or leave [patch.bake] out"
+    )
 
 
 def template_uses(group):

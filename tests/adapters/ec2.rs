@@ -2,7 +2,9 @@
 
 use evenkeel_model::InstanceId;
 use evenkeel_model::groups::SpotCode;
-use evenkeel_model::templates::{BuilderState, ImageState, Resolved, TemplateUse, TemplateVersion, VersionSpec};
+use evenkeel_model::templates::{
+    BuilderState, ImageState, Launch, NoBuilder, Resolved, TemplateUse, TemplateVersion, VersionSpec,
+};
 use evenkeel_turn::ports::{ChangeImages, ChangeTemplates, PortError, ReadGroups, ReadImages, ReadTemplates};
 use serde_json::json;
 
@@ -126,9 +128,8 @@ async fn a_new_version_is_made_from_an_old_one_once() {
 async fn a_builder_runs_the_commands_and_stops_itself() {
     let fake = Fake::new(|_| Reply::Xml(String::new()));
     let aws = fake.aws();
-    let template = TemplateVersion { id: id("lt-1"), version: 5 };
     let commands = ["dnf -y update".to_owned()];
-    aws.run_builder(&id("shop"), &id("r-1"), &template, &id("ami-1"), &commands).await.unwrap();
+    aws.run_builder(&id("shop"), &id("r-1"), &launch(None), &commands).await.unwrap();
     let run = &fake.asked("RunInstances")[0];
     let expect = [
         ("LaunchTemplate.LaunchTemplateId", "lt-1"),
@@ -143,16 +144,104 @@ async fn a_builder_runs_the_commands_and_stops_itself() {
         ("TagSpecification.1.Tag.1.Value", "shop"),
         ("TagSpecification.1.Tag.2.Key", "evenkeel:roll"),
         ("TagSpecification.1.Tag.2.Value", "r-1"),
-        // #!/bin/bash, set -e, the command, shutdown -h now
-        ("UserData", "IyEvYmluL2Jhc2gKc2V0IC1lCmRuZiAteSB1cGRhdGUKc2h1dGRvd24gLWggbm93Cg=="),
+        ("InstanceType", "m7i.large"),
+        // #!/bin/bash, the agent masked, set -e, the command, shutdown -h now
+        (
+            "UserData",
+            "IyEvYmluL2Jhc2gKc3lzdGVtY3RsIG1hc2sgLS1ydW50aW1lIC0tbm93IGVjcyB8fCB0cnVlCnNldCAtZQpkbmYgLXkgdXBkYXRlCnNodXRkb3duIC1oIG5vdwo=",
+        ),
     ];
     for (field, value) in expect {
         assert_eq!(run.text(field), value, "{field}");
     }
     let long = ["x".repeat(17_000)];
-    let refused = aws.run_builder(&id("shop"), &id("r-1"), &template, &id("ami-1"), &long).await;
+    let refused = aws.run_builder(&id("shop"), &id("r-1"), &launch(None), &long).await;
     assert!(matches!(refused, Err(PortError::Refused(_))), "{refused:?}");
     assert_eq!(fake.calls(), 1);
+}
+
+/// A builder from version 5 of a template that names no instance type.
+fn launch(subnet: Option<&str>) -> Launch {
+    let template = TemplateVersion { id: id("lt-1"), version: 5 };
+    Launch { template, image: id("ami-1"), subnet: subnet.map(id), instance_type: Some(id("m7i.large")) }
+}
+
+/// What EC2 is asked for where the template has this and the group launches into `subnet-a`.
+async fn run_from(data: &str) -> Asked {
+    let found = format!(
+        "<launchTemplateVersionSet><item><launchTemplateId>lt-1</launchTemplateId><versionNumber>5</versionNumber>\
+         <launchTemplateData>{data}</launchTemplateData></item></launchTemplateVersionSet>"
+    );
+    let fake = Fake::new(move |asked| match asked.action.as_str() {
+        "DescribeLaunchTemplateVersions" => Reply::Xml(found.clone()),
+        _ => Reply::Xml(String::new()),
+    });
+    fake.aws().run_builder(&id("shop"), &id("r-1"), &launch(Some("subnet-a")), &[]).await.unwrap();
+    let asked = &fake.asked("DescribeLaunchTemplateVersions")[0];
+    assert_eq!((asked.text("LaunchTemplateId"), asked.list("LaunchTemplateVersion")), ("lt-1", vec!["5".to_owned()]));
+    fake.asked("RunInstances").remove(0)
+}
+
+#[tokio::test]
+async fn a_builder_comes_into_a_subnet_of_its_group() {
+    let subnets = |run: &Asked| ["SubnetId", "NetworkInterface.1.SubnetId"].map(|field| run.text(field).to_owned());
+    let groups = "<securityGroupIdSet><item>sg-1</item></securityGroupIdSet>";
+    assert_eq!(subnets(&run_from(groups).await), ["subnet-a", ""]);
+    // Beside network interfaces EC2 refuses an instance's subnet, so it goes into them, with all that they had.
+    let interfaces = "<networkInterfaceSet><item><associatePublicIpAddress>true</associatePublicIpAddress>\
+        <deviceIndex>0</deviceIndex><groupSet><groupId>sg-1</groupId><groupId>sg-2</groupId></groupSet>\
+        <ipv6PrefixSet><item><ipv6Prefix>2001:db8::/80</ipv6Prefix></item></ipv6PrefixSet></item>\
+        <item><deviceIndex>1</deviceIndex><subnetId>subnet-b</subnetId></item></networkInterfaceSet>";
+    let run = run_from(interfaces).await;
+    assert_eq!(subnets(&run), ["", "subnet-a"]);
+    let expect = [
+        ("NetworkInterface.1.AssociatePublicIpAddress", "true"),
+        ("NetworkInterface.1.DeviceIndex", "0"),
+        ("NetworkInterface.1.SecurityGroupId.1", "sg-1"),
+        ("NetworkInterface.1.SecurityGroupId.2", "sg-2"),
+        ("NetworkInterface.1.Ipv6Prefix.1.Ipv6Prefix", "2001:db8::/80"),
+        ("NetworkInterface.2.DeviceIndex", "1"),
+        ("NetworkInterface.2.SubnetId", "subnet-b"),
+    ];
+    for (field, value) in expect {
+        assert_eq!(run.text(field), value, "{field}");
+    }
+    // A template that names its subnets is taken as it is.
+    let own = "<networkInterfaceSet><item><deviceIndex>0</deviceIndex><subnetId>subnet-b</subnetId></item>\
+        </networkInterfaceSet>";
+    let run = run_from(own).await;
+    assert_eq!(subnets(&run), ["", ""]);
+    assert!(run.body["NetworkInterface.1.DeviceIndex"].is_null());
+}
+
+#[tokio::test]
+async fn a_builder_of_a_version_that_is_gone_is_not_launched() {
+    let fake = Fake::new(|_| Reply::Xml("<launchTemplateVersionSet/>".to_owned()));
+    let run = fake.aws().run_builder(&id("shop"), &id("r-1"), &launch(Some("subnet-a")), &[]).await;
+    assert!(matches!(run, Err(PortError::NotFound(_))), "{run:?}");
+    assert_eq!(fake.asked("RunInstances").len(), 0);
+}
+
+#[tokio::test]
+async fn templates_tell_their_instance_type_and_what_only_groups_can_launch() {
+    let spot = "<instanceMarketOptions><marketType>spot</marketType></instanceMarketOptions>";
+    let needs = "<instanceRequirements><vCpuCount><min>2</min></vCpuCount></instanceRequirements>";
+    let cases = [
+        ("<instanceType>m7i.large</instanceType>", Some("m7i.large"), None),
+        (spot, None, Some(NoBuilder::Spot)),
+        (needs, None, Some(NoBuilder::Requirements)),
+        ("", None, None),
+    ];
+    for (data, kind, no_builder) in cases {
+        let found = format!(
+            "<launchTemplateVersionSet><item><launchTemplateId>lt-1</launchTemplateId><versionNumber>5</versionNumber>\
+             <launchTemplateData>{data}</launchTemplateData></item></launchTemplateVersionSet>"
+        );
+        let fake = Fake::new(move |_| Reply::Xml(found.clone()));
+        let uses = [TemplateUse { id: id("lt-1"), version: VersionSpec::Latest }];
+        let found = fake.aws().templates(&uses).await.unwrap().remove(0);
+        assert_eq!((found.instance_type, found.no_builder), (kind.map(id), no_builder), "{data}");
+    }
 }
 
 #[tokio::test]

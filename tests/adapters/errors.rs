@@ -72,6 +72,7 @@ async fn query_errors_are_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_of_ec2_tell_capacity_from_quota() {
+    use evenkeel_model::templates::Launch;
     use evenkeel_turn::ports::ChangeImages;
     let cases = [
         (Reply::Error("RequestLimitExceeded", "Request limit exceeded.", 503), "throttled", 2),
@@ -84,7 +85,8 @@ async fn errors_of_ec2_tell_capacity_from_quota() {
     for (reply, kind, calls) in cases {
         let fake = Fake::new(move |_| reply.clone());
         let template = evenkeel_model::templates::TemplateVersion { id: id("lt-1"), version: 3 };
-        let run = fake.aws().run_builder(&id("shop"), &id("roll-1"), &template, &id("ami-1"), &[]).await;
+        let launch = Launch { template, image: id("ami-1"), subnet: None, instance_type: None };
+        let run = fake.aws().run_builder(&id("shop"), &id("roll-1"), &launch, &[]).await;
         check(&run, kind, &fake, calls);
     }
     let fake = Fake::new(|_| Reply::Error("IncorrectInstanceState", "", 400));

@@ -13,7 +13,7 @@ use crate::fake::{Fake, Reply, id};
 fn instance(number: usize, state: &str) -> String {
     format!(
         "<member><InstanceId>i-{number}</InstanceId><LifecycleState>{state}</LifecycleState>\
-         <HealthStatus>{}</HealthStatus><AvailabilityZone>eu-west-1b</AvailabilityZone>\
+         <HealthStatus>{}</HealthStatus><AvailabilityZone>eu-west-1b</AvailabilityZone><InstanceType>m6a.large</InstanceType>\
          <ProtectedFromScaleIn>{}</ProtectedFromScaleIn><LaunchTemplate><LaunchTemplateId>lt-1</LaunchTemplateId>\
          <LaunchTemplateName>shop</LaunchTemplateName><Version>4</Version></LaunchTemplate></member>",
         if number == 2 { "UNHEALTHY" } else { "Healthy" },
@@ -62,7 +62,7 @@ async fn a_group_is_told_with_its_members_and_what_it_launches() {
     let members: String = states.iter().enumerate().map(|(number, state)| instance(number, state)).collect();
     let alike = MIXED.replace("<WeightedCapacity>2", "<WeightedCapacity>1");
     let inner = format!(
-        "{alike}<Instances>{members}</Instances>\
+        "{alike}<VPCZoneIdentifier>subnet-b,subnet-a</VPCZoneIdentifier><Instances>{members}</Instances>\
          <SuspendedProcesses><member><ProcessName>Launch</ProcessName></member>\
          <member><ProcessName>AZRebalance</ProcessName></member></SuspendedProcesses>\
          <TargetGroupARNs><member>arn:tg/web</member></TargetGroupARNs>\
@@ -90,6 +90,10 @@ async fn a_group_is_told_with_its_members_and_what_it_launches() {
     assert_eq!(group.template, Some(TemplateUse { id: id("lt-1"), version: VersionSpec::Latest }));
     assert_eq!(group.suspended, BTreeSet::from([Process::Launch]));
     assert_eq!(group.target_groups, [id("arn:tg/web")]);
+    assert_eq!(
+        (group.subnets.clone(), group.instance_type.clone()),
+        (vec![id("subnet-b"), id("subnet-a")], Some(id("m5.large")))
+    );
     assert!(!group.warm_pool, "so nobody asks what waits there");
 }
 
@@ -117,6 +121,15 @@ async fn a_group_of_two_architectures_is_told_with_all_that_it_launches_from() {
     assert_eq!((found.own_images, found.scaled_by), (false, None));
     let image = "<member><InstanceType>m6g.large</InstanceType><ImageId>ami-arm</ImageId></member>";
     assert!(mixed(image, "").await.own_images);
+}
+
+#[tokio::test]
+async fn a_group_that_names_no_instance_type_has_that_of_its_instances() {
+    let needs = "<member><InstanceRequirements><VCpuCount><Min>2</Min></VCpuCount></InstanceRequirements></member>";
+    let members = format!("<Instances>{}</Instances>", instance(0, "InService"));
+    let found = mixed(needs, &format!("<VPCZoneIdentifier></VPCZoneIdentifier>{members}")).await;
+    assert_eq!((found.subnets, found.instance_type), (Vec::new(), Some(id("m6a.large"))));
+    assert_eq!(mixed(needs, "").await.instance_type, None);
 }
 
 #[tokio::test]

@@ -349,6 +349,8 @@ class Played:
             LaunchTemplateName=self.cluster, LaunchTemplateData=self.hardware | {"ImageId": self.images[0]}
         )
         self.template = made["LaunchTemplate"]["LaunchTemplateId"]
+        of_zone = [{"Name": "availability-zone", "Values": [f"{REGION}a"]}]
+        self.subnet = self.ec2.describe_subnets(Filters=of_zone)["Subnets"][0]["SubnetId"]
         for pool in self.fleet.data["pool"]:
             group = pool["auto_scaling_group"]
             tag = {"Key": "ecs-cluster", "Value": self.cluster, "PropagateAtLaunch": True}
@@ -358,7 +360,7 @@ class Played:
                 MaxSize=10,
                 DesiredCapacity=self.sizes.get(group, 0),
                 LaunchTemplate={"LaunchTemplateId": self.template, "Version": self.versions.get(group, "$Latest")},
-                AvailabilityZones=[f"{REGION}a"],
+                VPCZoneIdentifier=self.subnet,
                 Tags=[tag | {"ResourceId": group, "ResourceType": "auto-scaling-group"}],
             )
         self._provide()

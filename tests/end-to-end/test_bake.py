@@ -64,7 +64,7 @@ def test_hosts_are_replaced_by_ones_of_a_baked_image_launched_first(story):
     ask(story, "start", "yard")
     story.until(lambda: builders(yard), 40, "a builder")
     builder = builders(yard)[0]
-    assert builder["ImageId"] == yard.images[1]
+    assert (builder["ImageId"], builder["SubnetId"]) == (yard.images[1], yard.subnet)
     told = yard.ec2.describe_instance_attribute(InstanceId=builder["InstanceId"], Attribute="userData")
     assert "dnf -y upgrade" in base64.b64decode(told["UserData"]["Value"]).decode()
     story.until(lambda: older not in own_images(yard) and len(own_images(yard)) == 1, 60, "the new image, and the older one gone")

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from cloud import REPOSITORY
 from conftest import DEPOT, SHOP, read
-from deployment import account, fleet, limits, parameters
+from deployment import account, fleet, launch, limits, parameters
 from deployment.account import Account
 from deployment.trouble import Trouble
 from moto import mock_aws
@@ -142,17 +142,16 @@ def test_protection_from_scale_in_is_recommended_where_it_is_missing(aws):
     assert not [note for note in look(aws, depot).notes if "scale-in" in note]
 
 
-def test_images_by_parameter_keys_and_spot_templates_are_found(aws):
+def test_images_by_parameter_and_keys_are_found(aws):
     yard = fleet.Fleet("yard.toml", "", read(DEPOT).data | {"patch": {"bake": {"base_image_parameter": "/base"}}})
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
     disk = {"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "KmsKeyId": key}}
-    template = {"ImageId": "resolve:ssm:/golden/image:7", "BlockDeviceMappings": [disk], "InstanceMarketOptions": {"MarketType": "spot"}}
+    template = {"ImageId": "resolve:ssm:/golden/image:7", "BlockDeviceMappings": [disk]}
     made = build(aws, read(DEPOT), template)
     found = look(aws, yard, wants_templates=True)
     assert found.image_parameters == ["/golden/image"]
     assert found.templates == [f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/{made}"]
     assert any(key in note and "AWSServiceRoleForAutoScaling" in note for note in found.notes)
-    assert any("asks for spot hosts" in note for note in found.notes)
     lists = parameters.policy_lists([yard], found)
     assert lists["ImageParameterArns"] == [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/golden/image"]
     assert parameters.parameter_arn(f"arn:aws:ssm:{REGION}:1:parameter/x", found) == f"arn:aws:ssm:{REGION}:1:parameter/x"
@@ -168,6 +167,29 @@ def test_a_bake_for_two_processors_is_refused(aws, other):
         return
     [said] = missing
     assert said.startswith("depot.toml: patch.bake: makes one image") and "arm64 in depot-base, x86_64 in depot-base" in said
+
+
+NEEDS = {"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 2048}}}
+SPOT = {"InstanceMarketOptions": {"MarketType": "spot"}}
+
+
+@pytest.mark.parametrize("templates", [[SPOT], [NEEDS], [SPOT, NEEDS], [SPOT, {}], [{}]])
+def test_a_bake_needs_a_template_that_can_give_a_builder(templates):
+    """Of templates that only groups can launch from, all together are refused: one other is enough."""
+    shop = read(SHOP)
+    names = [place.name for place in shop.groups]
+    groups = {name: {"LaunchTemplate": {"LaunchTemplateId": f"lt-{at % len(templates)}"}} for at, name in enumerate(names)}
+    assert len(groups) >= len(templates)
+    unfit = {(f"lt-{at}", "$Default"): launch.why_no_builder(data) for at, data in enumerate(templates)}
+    found = Account(ACCOUNT, REGION, "aws")
+    launch.refuse_builders(shop, groups, unfit, found)
+    assert bool(found.missing) == ({} not in templates)
+    for said in found.missing:
+        assert "patch.bake: no launch template of the fleet can give a builder (lt-0 " in said
+    # One that was not looked at may be the one.
+    found = Account(ACCOUNT, REGION, "aws")
+    launch.refuse_builders(shop, groups, {}, found)
+    assert not found.missing
 
 
 def test_one_template_that_may_not_be_read_does_not_hide_the_others(aws):

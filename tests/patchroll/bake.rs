@@ -1,12 +1,12 @@
 //! A fresh image before the roll, and what becomes of a bake that fails.
 
-use evenkeel_model::templates::VersionSpec;
+use evenkeel_model::templates::{NoBuilder, VersionSpec};
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_patchroll::Ending;
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::{BakeFate, Faults, World};
 
-use crate::{SITE, SITE_SETUP, ended, fleet, nothing_left, pool, world};
+use crate::{SITE, SITE_SETUP, ended, fleet, nothing_left, pool, shop, world};
 
 const BAKE: &str = "[patch.bake]\nbase_image_parameter = \"/aws/service/ecs/ami\"\ncommands = [\"dnf -y update\", \"true\"]\nkeep = 2\n\
     timeout = \"30m\"\n";
@@ -51,6 +51,28 @@ fn a_bake_that_fails_ends_the_roll_with_the_reason_and_leaves_nothing() {
         assert_eq!(world.versions(&pool("base")).into_iter().collect::<Vec<_>>(), [(1, 5)]);
         nothing_left(&world);
     }
+}
+
+#[test]
+fn a_builder_is_launched_like_hosts_of_a_group_that_one_can_be_launched_like() {
+    for (because, words) in [(NoBuilder::Spot, "asks for spot instances"), (NoBuilder::Requirements, "only groups can")]
+    {
+        let mut world = bakery(BakeFate::Works, 4);
+        world.set_no_builder(&pool("base"), because);
+        world.roll(RollVerb::Start, None);
+        world.run_until(60 * MINUTE);
+        let Ending::NotBaked(said) = ended(&world).ending else { panic!("{because:?}: {:?}", ended(&world)) };
+        assert!(said.starts_with("pool base: launch template lt-base-1 ") && said.contains(words), "{said}");
+        assert_eq!(world.builders(), []);
+        nothing_left(&world);
+    }
+    // One pool that cannot give a builder is no reason against another.
+    let mut world = shop("[patch]\n", "[patch]\nbake = { base_image_parameter = \"/aws/service/ecs/ami\" }\n", 4);
+    world.set_no_builder(&pool("base"), NoBuilder::Spot);
+    world.run_until(5 * MINUTE);
+    world.roll(RollVerb::Start, None);
+    world.run_until(30 * MINUTE);
+    assert_eq!(world.images().len(), 1);
 }
 
 #[test]

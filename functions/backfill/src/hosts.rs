@@ -112,6 +112,8 @@ fn recall(pool: &Pool, state: &State) -> Option<Group> {
         min: 0,
         max: desired,
         zones: Vec::new(),
+        subnets: Vec::new(),
+        instance_type: None,
         members,
         template: None,
         lines: Vec::new(),

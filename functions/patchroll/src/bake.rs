@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use evenkeel_model::decision::{Ending, Halt, ImageStep, RollWhy, Step, Why};
 use evenkeel_model::fleet::Bake;
+use evenkeel_model::groups::Group;
 use evenkeel_model::report::{RollWait, Wait};
-use evenkeel_model::templates::{BuilderState, Image, ImageState, TemplateVersion};
-use evenkeel_model::{FleetName, ImageId, PoolName};
+use evenkeel_model::templates::{BuilderState, Image, ImageState, Launch, TemplateVersion};
+use evenkeel_model::{FleetName, ImageId, InstanceType};
 
 use crate::plan::Planning;
 use crate::seen::Bakery;
@@ -91,18 +92,51 @@ impl Planning<'_, '_> {
             Some(Err(because)) => return Err(format!("parameter {}: {because}", policy.base_image_parameter)),
             None => return Err(format!("parameter {} was not read", policy.base_image_parameter)),
         };
-        let asked = |pool: &PoolName| roll.pool.as_ref().is_none_or(|asked| asked == pool);
-        let mut targets = self.state.targets.iter().filter(|(pool, _)| asked(pool));
-        let Some((_, target)) = targets.next() else {
-            return Err("no group of the roll has a launch template".to_owned());
-        };
-        if let Some((pool, _)) =
-            self.state.targets.iter().find(|(pool, target)| asked(pool) && !target.lines.is_empty())
-        {
+        let launch = self.launch(roll, image)?;
+        Ok(ImageStep::RunBuilder { roll: roll.id.clone(), launch })
+    }
+
+    /// A builder is launched like a host of the first group of the roll that one can be launched like.
+    fn launch(&self, roll: &Roll, image: ImageId) -> Result<Launch, String> {
+        let asked =
+            self.roster.groups.iter().filter(|(pool, _)| roll.pool.as_ref().is_none_or(|one| *one == pool.name));
+        let targets = asked.filter_map(|(pool, group)| Some((pool, group, self.state.targets.get(&pool.name)?)));
+        if let Some((pool, ..)) = targets.clone().find(|(_, _, target)| !target.lines.is_empty()) {
+            let pool = &pool.name;
             return Err(format!("pool {pool} launches from several templates, and one image cannot be right for all"));
         }
-        let template = TemplateVersion { id: target.template.clone(), version: target.version };
-        Ok(ImageStep::RunBuilder { roll: roll.id.clone(), template, image })
+        let mut because = Vec::new();
+        for (pool, group, target) in targets {
+            let template = TemplateVersion { id: target.template.clone(), version: target.version };
+            match self.left_out(group) {
+                Ok(instance_type) => {
+                    let subnet = group.subnets.first().cloned();
+                    return Ok(Launch { template, image, subnet, instance_type });
+                }
+                Err(why) => because.push(format!("pool {}: launch template {} {why}", pool.name, template.id)),
+            }
+        }
+        Err(if because.is_empty() {
+            "no group of the roll has a launch template".to_owned()
+        } else {
+            because.join("; ")
+        })
+    }
+
+    /// The instance type that a request has to name for a builder like the group's hosts.
+    ///
+    /// # Errors
+    /// What about the group's launch template allows none.
+    fn left_out(&self, group: &Group) -> Result<Option<InstanceType>, String> {
+        let mut templates = self.seen.templates.iter().flatten();
+        let template = templates.find(|template| Some(&template.asks) == group.template.as_ref());
+        let template = template.ok_or("was not read")?;
+        match (template.no_builder, &template.instance_type, &group.instance_type) {
+            (Some(why), ..) => Err(why.to_string()),
+            (None, Some(_), _) => Ok(None),
+            (None, None, Some(own)) => Ok(Some(own.clone())),
+            (None, None, None) => Err("names no instance type, and neither does the group".to_owned()),
+        }
     }
 
     /// The image is there: the builder goes, the groups are pointed to the image, old images go, and hosts are replaced.

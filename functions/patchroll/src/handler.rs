@@ -445,10 +445,10 @@ async fn apply_to_hosts<P: Ports>(fleet: &Fleet, step: &HostStep, ports: &P) -> 
 
 async fn apply_to_images<P: Ports>(fleet: &Fleet, step: &ImageStep, ports: &P) -> Answer<()> {
     match step {
-        ImageStep::RunBuilder { roll, template, image } => {
+        ImageStep::RunBuilder { roll, launch } => {
             let bake = fleet.patch.as_ref().and_then(|policy| policy.bake.as_ref());
             let commands = bake.map_or(&[][..], |bake| &bake.commands);
-            ports.run_builder(&fleet.name, roll, template, image, commands).await
+            ports.run_builder(&fleet.name, roll, launch, commands).await
         }
         ImageStep::MakeImage { roll, builder, name } => ports.make_image(&fleet.name, roll, builder, name).await,
         ImageStep::EndBuilder { builder } => gone_is_fine(ports.end_builder(builder).await),

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "ssm")]
 mod images;
+#[cfg(feature = "ssm")]
+mod launch;
 #[cfg(feature = "autoscaling")]
 mod spot;
 mod templates;

@@ -201,6 +201,8 @@ fn group(found: &AutoScalingGroup) -> Option<Group> {
     lines.sort();
     lines.dedup();
     let units = units(found, overrides);
+    let subnets = found.vpc_zone_identifier().unwrap_or_default().split(',');
+    let mut types = overrides.iter().filter_map(|own| own.instance_type());
     let hosts = hosts_of(found, overrides, units.is_some());
     Some(Group {
         name: id(found.auto_scaling_group_name())?,
@@ -211,6 +213,8 @@ fn group(found: &AutoScalingGroup) -> Option<Group> {
         own_images: overrides.iter().any(|own| own.image_id().is_some()),
         scaled_by: units.map(ScaledBy::Units),
         zones: found.availability_zones().iter().filter_map(|zone| id(Some(zone))).collect(),
+        subnets: subnets.filter_map(|subnet| id(Some(subnet.trim()))).collect(),
+        instance_type: id(types.next().or_else(|| found.instances().first()?.instance_type())),
         members: found.instances().iter().filter_map(member).collect(),
         template,
         warm_pool: found.warm_pool_configuration().is_some(),

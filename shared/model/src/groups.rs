@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{GroupName, InstanceId, TargetGroup, Zone};
+use crate::ids::{GroupName, InstanceId, InstanceType, SubnetId, TargetGroup, Zone};
 use crate::templates::{TemplateUse, TemplateVersion};
 
 /// An Auto Scaling group (Auto Scaling API reference, DescribeAutoScalingGroups).
@@ -24,6 +24,13 @@ pub struct Group {
     /// `AvailabilityZones`: it tries the others when one has no capacity. Empty where that is not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<Zone>,
+    /// `VPCZoneIdentifier`: what it launches into; empty for one that names zones only, and so means the default VPC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<SubnetId>,
+    /// What it launches first where its template leaves that to it: the first type of its overrides, or what one of its
+    /// instances is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<InstanceType>,
     /// Its instances, those of its warm pool not among them.
     #[serde(default)]
     pub members: Vec<Member>,

@@ -122,6 +122,10 @@ id!(/** An EC2 launch template's id, such as `lt-0abc…`. */
     TemplateId, max 64, chars "\\-", "a launch template id: 1 to 64 letters, digits or hyphens");
 id!(/** An EC2 image's id, such as `ami-0abc…`. */
     ImageId, max 64, chars "\\-", "an image id: 1 to 64 letters, digits or hyphens");
+id!(/** A VPC subnet's id, such as `subnet-0abc…`. */
+    SubnetId, max 64, chars "\\-", "a subnet's id: 1 to 64 letters, digits or hyphens");
+id!(/** An EC2 instance type, such as `m7i.large`. */
+    InstanceType, max 64, chars "\\-.", "an instance type: 1 to 64 letters, digits, hyphens or dots");
 id!(/** A load balancer's target group, as its ARN. */
     TargetGroup, max 512, chars "\\-_./:", "a target group's ARN: 1 to 512 characters");
 id!(/** An ECS capacity provider's name (ECS API reference, CreateCapacityProvider: 255 letters, numbers, underscores, hyphens). */

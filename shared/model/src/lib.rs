@@ -19,8 +19,8 @@ pub use decision::FunctionName;
 pub use entries::Entries;
 pub use fleet::Fleet;
 pub use ids::{
-    AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, MetricName, PoolName, ProviderName, QueueName,
-    RollId, ServiceName, TargetGroup, TaskId, TemplateId, Zone,
+    AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, InstanceType, MetricName, PoolName,
+    ProviderName, QueueName, RollId, ServiceName, SubnetId, TargetGroup, TaskId, TemplateId, Zone,
 };
 pub use resources::{Resources, Room};
 

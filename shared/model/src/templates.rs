@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ImageId, InstanceId, RollId, TargetGroup, TemplateId};
+use crate::ids::{ImageId, InstanceId, InstanceType, RollId, SubnetId, TargetGroup, TemplateId};
 
 /// The launch template version that a group asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +60,12 @@ pub struct Template {
     /// Its image, with a `resolve:ssm:` alias resolved; none where the template leaves it to somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
+    /// Its instance type; none where the template leaves it to the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<InstanceType>,
+    /// Why only a group can launch from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_builder: Option<NoBuilder>,
     /// `VersionDescription`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -82,6 +88,41 @@ pub struct Denied {
     pub asks: TemplateUse,
     /// AWS's words.
     pub because: String,
+}
+
+/// Why a builder cannot be launched from a template: what a request leaves out cannot be taken out of the template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoBuilder {
+    /// `InstanceMarketOptions` of spot: taken away at any time, and not to be stopped as a one-time request (EC2 user guide,
+    /// "Stop a Spot Instance").
+    Spot,
+    /// `InstanceRequirements`, which RunInstances does not take (EC2 API reference, RequestLaunchTemplateData).
+    Requirements,
+}
+
+impl fmt::Display for NoBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spot => "asks for spot instances, and a builder has to stay until it stops itself",
+            Self::Requirements => "says what an instance type has to have, which only groups can launch from",
+        })
+    }
+}
+
+/// What a builder is launched from, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The launch template version, with its security groups and role.
+    pub template: TemplateVersion,
+    /// The base image.
+    pub image: ImageId,
+    /// Where the template names no subnet; none for the default VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<SubnetId>,
+    /// What the template leaves out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<InstanceType>,
 }
 
 /// An EC2 instance (EC2 API reference, DescribeInstances).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest, WarmMember};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Level, Signal, Task};
-use evenkeel_model::templates::{Builder, Image, Instance, Resolved, Target, TemplateUse, TemplateVersion};
+use evenkeel_model::templates::{Builder, Image, Instance, Launch, Resolved, Target, TemplateUse, TemplateVersion};
 use evenkeel_model::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, RollId, ServiceName, TargetGroup,
     TemplateId, Timestamp,
@@ -145,8 +145,7 @@ pub trait ChangeImages: Sync {
         &self,
         fleet: &FleetName,
         roll: &RollId,
-        template: &TemplateVersion,
-        image: &ImageId,
+        launch: &Launch,
         commands: &[String],
     ) -> impl Future<Output = Answer<()>> + Send;
     /// Makes an image of a builder, tagged with the fleet and the roll. A name that is taken is refused.

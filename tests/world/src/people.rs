@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_model::groups::Process;
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::templates::{Builder, Image, VersionSpec};
+use evenkeel_model::templates::{Builder, Image, NoBuilder, VersionSpec};
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_model::{AlarmName, FunctionName, InstanceId, PoolName, Resources, Room, ServiceName};
 use evenkeel_patchroll::{PatchView, State};
@@ -138,6 +138,14 @@ impl World {
             let now = core.now;
             core.cloud.note_launches(now);
         }
+    }
+
+    /// Has the launch template of a pool's group say what only a group can launch.
+    pub fn set_no_builder(&mut self, pool: &PoolName, because: NoBuilder) {
+        let mut core = self.lock();
+        let Some(number) = core.pool_no(pool) else { return };
+        let template = core.cloud.groups[number].template.id.clone();
+        core.cloud.templates.only_for_groups(&template, because);
     }
 
     /// Begins somebody else's instance refresh of a pool's group.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{self, LaunchTemplateSpecification, ResourceType, ShutdownBehavior, Tag, TagSpecification};
 use aws_smithy_types::base64;
-use evenkeel_model::templates::{Builder, BuilderState, Image, ImageState, TemplateVersion};
+use evenkeel_model::templates::{Builder, BuilderState, Image, ImageState, Launch};
 use evenkeel_model::{FleetName, ImageId, InstanceId, RollId};
 use evenkeel_turn::ports::{Answer, ChangeImages, PortError, ReadImages};
 use futures_util::future::try_join;
@@ -46,24 +46,23 @@ impl ReadImages for Aws {
 }
 
 impl ChangeImages for Aws {
-    async fn run_builder(
-        &self,
-        fleet: &FleetName,
-        roll: &RollId,
-        template: &TemplateVersion,
-        image: &ImageId,
-        commands: &[String],
-    ) -> Answer<()> {
+    async fn run_builder(&self, fleet: &FleetName, roll: &RollId, launch: &Launch, commands: &[String]) -> Answer<()> {
         let script = script(commands);
         if script.len() > MOST_USER_DATA {
             let bytes = script.len();
             return Err(PortError::Refused(format!("commands of {bytes} bytes: EC2 takes {MOST_USER_DATA}")));
         }
+        let Launch { template, image, subnet, instance_type } = launch;
         let from = LaunchTemplateSpecification::builder()
             .launch_template_id(template.id.as_str())
             .version(template.version.to_string())
             .build();
         let run = self.ec2.run_instances().launch_template(from).image_id(image.as_str()).min_count(1).max_count(1);
+        let run = run.set_instance_type(instance_type.as_ref().map(|kind| kind.as_str().into()));
+        let run = match subnet {
+            Some(subnet) => self.ec2_into(subnet, template, run).await?,
+            None => run,
+        };
         run.client_token(roll.as_str())
             .instance_initiated_shutdown_behavior(ShutdownBehavior::Stop)
             .user_data(base64::encode(script))
@@ -105,10 +104,12 @@ impl Aws {
     }
 }
 
-/// The first command that fails ends the script, and the builder stays up: that is how a failed bake is seen. User data of
-/// the launch template is not run, so a builder does not join the cluster.
+/// The first command that fails ends the script, and the builder stays up: that is how a failed bake is seen. The agent of an
+/// ECS-optimised image starts when user data is done (amazon-ecs-agent, `ecs.service`: After=cloud-final.service), and
+/// without the launch template's own it would take the builder into the cluster `default`: so it is masked first, in `/run`
+/// only, which is not part of the image. Images without systemd have none to mask.
 fn script(commands: &[String]) -> String {
-    let mut script = "#!/bin/bash\nset -e\n".to_owned();
+    let mut script = "#!/bin/bash\nsystemctl mask --runtime --now ecs || true\nset -e\n".to_owned();
     for command in commands {
         script.push_str(command);
         script.push('\n');
@@ -179,7 +180,9 @@ mod tests {
     #[test]
     fn a_script_stops_at_the_first_failure_and_shuts_down_after_the_last_command() {
         let commands = ["dnf -y update".to_owned(), "needs-restarting -r".to_owned()];
-        assert_eq!(script(&commands), "#!/bin/bash\nset -e\ndnf -y update\nneeds-restarting -r\nshutdown -h now\n");
+        let expect = "#!/bin/bash\nsystemctl mask --runtime --now ecs || true\nset -e\ndnf -y update\nneeds-restarting -r\n\
+            shutdown -h now\n";
+        assert_eq!(script(&commands), expect);
     }
 
     #[test]

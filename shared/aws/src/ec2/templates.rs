@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData};
-use evenkeel_model::templates::{Denied, Instance, Resolved, Template, TemplateUse, TemplateVersion};
+use aws_sdk_ec2::types::{
+    InstanceType, LaunchTemplateVersion, MarketType, RequestLaunchTemplateData, ResponseLaunchTemplateData,
+};
+use evenkeel_model::templates::{Denied, Instance, NoBuilder, Resolved, Template, TemplateUse, TemplateVersion};
 #[cfg(feature = "autoscaling")]
 use evenkeel_model::{GroupName, TemplateId};
 use evenkeel_model::{ImageId, InstanceId};
@@ -97,12 +99,24 @@ impl Aws {
 }
 
 fn template(asks: &TemplateUse, found: &LaunchTemplateVersion) -> Option<Template> {
+    let data = found.launch_template_data();
     Some(Template {
         asks: asks.clone(),
         version: u64::try_from(found.version_number()?).ok()?,
-        image: id(found.launch_template_data().and_then(|data| data.image_id())),
+        image: id(data.and_then(|data| data.image_id())),
+        instance_type: id(data.and_then(|data| data.instance_type()).map(InstanceType::as_str)),
+        no_builder: data.and_then(no_builder),
         note: found.version_description().map(str::to_owned),
     })
+}
+
+fn no_builder(data: &ResponseLaunchTemplateData) -> Option<NoBuilder> {
+    let market = data.instance_market_options().and_then(|options| options.market_type());
+    match (market, data.instance_requirements()) {
+        (Some(MarketType::Spot), _) => Some(NoBuilder::Spot),
+        (_, Some(_)) => Some(NoBuilder::Requirements),
+        (_, None) => None,
+    }
 }
 
 /// A token for a note: the same for the same note, and within EC2's limits. Its end is a hash (FNV-1a) of the whole note,

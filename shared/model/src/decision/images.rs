@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{GroupName, ImageId, InstanceId, PoolName, RollId, TemplateId};
-use crate::templates::{TemplateUse, TemplateVersion};
+use crate::templates::{Launch, TemplateUse, TemplateVersion};
 
 /// One change to a launch template, an image, or the instance that an image is baked on. Each is absolute, or carries a
 /// token of the roll's, so that taking it twice does no harm.
@@ -16,10 +16,9 @@ pub enum ImageStep {
     RunBuilder {
         /// The roll that it is for.
         roll: RollId,
-        /// The launch template version that it starts from, with its network and role.
-        template: TemplateVersion,
-        /// The base image.
-        image: ImageId,
+        /// What it starts from, and where.
+        #[serde(flatten)]
+        launch: Launch,
     },
     /// EC2 CreateImage; its name is its token.
     MakeImage {
@@ -70,7 +69,7 @@ pub enum ImageStep {
 impl fmt::Display for ImageStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RunBuilder { roll: _, template: _, image } => write!(f, "bake an image from {image}"),
+            Self::RunBuilder { roll: _, launch } => write!(f, "bake an image from {}", launch.image),
             Self::MakeImage { roll: _, builder, name } => write!(f, "make image {name} of {builder}"),
             Self::EndBuilder { builder } => write!(f, "end builder {builder}"),
             Self::DeleteImage { image } => write!(f, "delete image {image}"),

@@ -359,7 +359,7 @@ impl Core {
             found.is_none_or(|one| one.fleet == self.fleet.name)
         };
         match step {
-            ImageStep::RunBuilder { roll: _, template: version, image: _ } => template(&version.id),
+            ImageStep::RunBuilder { roll: _, launch } => template(&launch.template.id),
             ImageStep::MakeImage { roll: _, builder: id, name: _ } | ImageStep::EndBuilder { builder: id } => {
                 builder(id)
             }

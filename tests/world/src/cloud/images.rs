@@ -1,13 +1,13 @@
 //! Builders and the images that are made of them.
 
-use evenkeel_model::templates::{Builder, BuilderState, Image, ImageState, TemplateVersion, VersionSpec};
-use evenkeel_model::{FleetName, ImageId, InstanceId, RollId};
+use evenkeel_model::templates::{Builder, BuilderState, Image, ImageState, Launch, TemplateUse, VersionSpec};
+use evenkeel_model::{FleetName, ImageId, InstanceId, InstanceType, RollId, SubnetId};
 use evenkeel_turn::ports::{Answer, PortError};
 use serde::Deserialize;
 
 use crate::clock::{MINUTE, Ms, timestamp};
 use crate::cloud::flow::{TO_RUNNING, TO_USABLE};
-use crate::cloud::{Cloud, HostKind, SimImage};
+use crate::cloud::{Cloud, GroupNo, HostKind, SimImage};
 use crate::core::{Core, Event};
 use crate::setup::Spread;
 
@@ -67,6 +67,16 @@ pub(crate) struct SimBuilder {
     gone_at: Option<Ms>,
 }
 
+/// What a group launches into.
+pub(crate) fn subnet(number: GroupNo) -> SubnetId {
+    SubnetId::new(&format!("subnet-{}", number + 1)).unwrap_or_else(|_| unreachable!("letters, digits and a hyphen"))
+}
+
+/// What the groups' overrides name first.
+pub(crate) fn instance_type() -> Option<InstanceType> {
+    InstanceType::new("m7i.large").ok()
+}
+
 impl Cloud {
     /// DescribeInstances by the fleet's tag.
     pub(crate) fn describe_builders(&self, fleet: &FleetName, now: Ms) -> Vec<Builder> {
@@ -112,23 +122,34 @@ impl Core {
         &mut self,
         fleet: &FleetName,
         roll: &RollId,
-        template: &TemplateVersion,
-        image: &ImageId,
+        launch: &Launch,
         commands: usize,
     ) -> Answer<()> {
         if self.cloud.builders.iter().any(|one| one.roll == *roll) {
             return Ok(());
         }
-        let asks = evenkeel_model::templates::TemplateUse {
-            id: template.id.clone(),
-            version: VersionSpec::Number(template.version),
-        };
+        let Launch { template, image, subnet: into, instance_type } = launch;
+        let asks = TemplateUse { id: template.id.clone(), version: VersionSpec::Number(template.version) };
         let usable = |image: &&SimImage| image.state == ImageState::Available;
         if self.cloud.templates.resolve(&asks).is_none() {
             return Err(PortError::NotFound(format!("InvalidLaunchTemplateId.NotFound: {}", template.id)));
         }
         if self.cloud.templates.images.get(image).filter(usable).is_none() {
             return Err(PortError::NotFound(format!("InvalidAMIID.NotFound: {image}")));
+        }
+        // The account has no default VPC, and templates name neither subnets nor types.
+        let Some(into) = into else {
+            return Err(PortError::Refused("VPCIdNotSpecified: No default VPC for this user".to_owned()));
+        };
+        if (0..self.cloud.groups.len()).all(|number| subnet(number) != *into) {
+            return Err(PortError::NotFound(format!("InvalidSubnetID.NotFound: {into}")));
+        }
+        if instance_type.is_none() {
+            let words = "MissingParameter: The request must contain the parameter InstanceType";
+            return Err(PortError::Refused(words.to_owned()));
+        }
+        if let Some(because) = self.cloud.describe_templates(&[asks]).first().and_then(|found| found.no_builder) {
+            return Err(PortError::Refused(format!("InvalidParameterCombination: {because}")));
         }
         let number = self.cloud.builders.len();
         let id = InstanceId::new(&format!("i-builder-{}", number + 1));

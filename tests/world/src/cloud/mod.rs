@@ -3,7 +3,7 @@
 
 mod announce;
 mod flow;
-mod images;
+pub(crate) mod images;
 mod market;
 mod refresh;
 pub mod spot;
@@ -256,6 +256,8 @@ impl Cloud {
             min: group.setup.min,
             max: group.max,
             zones: group.setup.zones.clone(),
+            subnets: vec![images::subnet(number)],
+            instance_type: images::instance_type(),
             members: self.members(number).map(member).collect(),
             template: Some(group.template.clone()),
             lines: Vec::new(),

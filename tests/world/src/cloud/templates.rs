@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use evenkeel_model::templates::{Denied, ImageState, Resolved, Template, TemplateUse, TemplateVersion, VersionSpec};
+use evenkeel_model::templates::{
+    Denied, ImageState, NoBuilder, Resolved, Template, TemplateUse, TemplateVersion, VersionSpec,
+};
 use evenkeel_model::{FleetName, GroupName, ImageId, RollId, TemplateId, Timestamp};
 use evenkeel_turn::ports::{Answer, PortError};
 
@@ -34,6 +36,8 @@ pub(crate) struct SimTemplate {
     default: u64,
     /// Those that somebody has deleted.
     deleted: BTreeSet<u64>,
+    /// What all its versions have that only groups can launch.
+    no_builder: Option<NoBuilder>,
 }
 
 /// One version.
@@ -93,8 +97,16 @@ impl Templates {
             versions: vec![Version { image, note: None }],
             default: 1,
             deleted: BTreeSet::new(),
+            no_builder: None,
         });
         id
+    }
+
+    /// Has all versions of a template say something that only groups can launch.
+    pub(crate) fn only_for_groups(&mut self, id: &TemplateId, because: NoBuilder) {
+        if let Ok(template) = self.find_mut(id) {
+            template.no_builder = Some(because);
+        }
     }
 
     fn find(&self, id: &TemplateId) -> Option<&SimTemplate> {
@@ -170,6 +182,9 @@ impl Cloud {
             asks: asks.clone(),
             version,
             image: Some(found.image.clone()),
+            // Types are the groups' own, and so are subnets.
+            instance_type: None,
+            no_builder: self.templates.find(&asks.id).and_then(|template| template.no_builder),
             note: found.note.clone(),
         };
         Resolved { found: found.map(describe).collect(), denied: denied.collect() }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, ImageStep};
 use evenkeel_model::observed::HostStatus;
-use evenkeel_model::templates::{TemplateUse, TemplateVersion};
+use evenkeel_model::templates::{Launch, TemplateUse, TemplateVersion};
 use evenkeel_model::{
     ClusterName, FleetName, FunctionName, GroupName, ImageId, InstanceId, RollId, ServiceName, TemplateId,
 };
@@ -121,19 +121,12 @@ impl ChangeTemplates for Ports {
 }
 
 impl ChangeImages for Ports {
-    async fn run_builder(
-        &self,
-        fleet: &FleetName,
-        roll: &RollId,
-        template: &TemplateVersion,
-        image: &ImageId,
-        commands: &[String],
-    ) -> Answer<()> {
+    async fn run_builder(&self, fleet: &FleetName, roll: &RollId, launch: &Launch, commands: &[String]) -> Answer<()> {
         self.call(Api::RunInstances, |core, _, _| {
-            let step = ImageStep::RunBuilder { roll: roll.clone(), template: template.clone(), image: image.clone() };
+            let step = ImageStep::RunBuilder { roll: roll.clone(), launch: launch.clone() };
             core.note_roll_step(self.function);
             core.image_effect(self.turn, &step);
-            core.run_builder(fleet, roll, template, image, commands.len())
+            core.run_builder(fleet, roll, launch, commands.len())
         })
         .await
     }

@@ -2,12 +2,14 @@
 
 use evenkeel_model::decision::{Decision, HostWhy, Outcome, RollWhy, Why};
 use evenkeel_model::fleet::{Format, read};
+use evenkeel_model::templates::Launch;
 use evenkeel_turn::ledger::{Expect, Key, Write};
 use evenkeel_turn::state_key;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::cloud::HostKind;
+use crate::cloud::images::{instance_type, subnet};
 use crate::faults::Faults;
 use crate::setup::Setup;
 use crate::signals::Signals;
@@ -200,7 +202,8 @@ fn what_a_roll_leaves_behind_is_found() {
     let image = story.core.cloud.launches(0).1;
     let template = story.core.cloud.instances.values().next().unwrap().version.clone();
     let (fleet, roll) = (story.core.fleet.name.clone(), "r-1".parse().unwrap());
-    story.core.run_builder(&fleet, &roll, &template, &image, 1).unwrap();
+    let launch = Launch { template, image, subnet: Some(subnet(0)), instance_type: instance_type() };
+    story.core.run_builder(&fleet, &roll, &launch, 1).unwrap();
     story.stores(ended("aborted"));
     story.core.now += CLEARED - 1;
     story.core.audit_leftovers();
