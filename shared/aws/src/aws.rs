@@ -34,7 +34,7 @@ pub struct Settings {
     pub beat_queue: Option<String>,
     /// The URL of the queue for events that can never be used; none: the platform's own has to do.
     pub dead_letters: Option<String>,
-    /// The certificates to trust, in PEM; none: Amazon's.
+    /// The certificates to trust, in PEM; none: all public ones.
     pub roots: Option<Vec<u8>>,
     /// What else is asked about services and groups.
     pub also: Also,
