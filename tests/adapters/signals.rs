@@ -332,6 +332,30 @@ async fn values_are_published_by_namespace_a_thousand_at_a_time() {
     assert_eq!(fake.calls(), 0);
 }
 
+/// Where AWS would count twice, a call is made once, and nobody is told to make it again unless nothing was done.
+#[tokio::test(start_paused = true)]
+async fn values_are_put_once_whatever_is_answered() {
+    use evenkeel_turn::ports::{DataPoint, PublishMetrics};
+    let point = |name: &str| DataPoint { source: source(name, 60), at: now(), value: 1.0 };
+    let internal = Reply::Error("InternalServiceFault", "", 500);
+    for reply in [internal, Reply::Broken, Reply::Silence, Reply::Error("ThrottlingException", "Rate exceeded", 400)] {
+        let throttled = matches!(reply, Reply::Error("ThrottlingException", ..));
+        let fake = Fake::new(move |_| reply.clone());
+        let answer = fake.aws().publish(&[point("depot/Jobs")]).await;
+        assert_eq!(answer == Err(PortError::Throttled), throttled, "{answer:?}");
+        assert!(throttled || matches!(answer, Err(PortError::Unavailable(_))), "{answer:?}");
+        assert_eq!(fake.calls(), 1);
+    }
+    // One namespace is taken, and the other throttled.
+    let fake = Fake::new(|asked| match asked.text("Namespace") {
+        "depot" => Reply::Cbor(json!({})),
+        _ => Reply::Error("ThrottlingException", "Rate exceeded", 400),
+    });
+    let answer = fake.aws().publish(&[point("depot/Jobs"), point("shop/Requests")]).await;
+    assert!(matches!(&answer, Err(PortError::Unavailable(why)) if why.starts_with("1 of 2 puts")), "{answer:?}");
+    assert_eq!(fake.calls(), 2);
+}
+
 #[tokio::test]
 async fn a_dead_letter_has_its_reason_and_stays_within_a_messages_size() {
     use evenkeel_turn::ports::DeadLetters;

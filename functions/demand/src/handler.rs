@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use evenkeel_model::fleet::{self, Format};
 use evenkeel_model::trigger::Trigger;
 use evenkeel_model::{FleetName, Timestamp};
-use evenkeel_turn::ports::{Clock, FleetFiles, PublishMetrics};
-use evenkeel_turn::{FleetError, HandleError, Limits, retry};
+use evenkeel_turn::ports::{Clock, FleetFiles, PortError, PublishMetrics};
+use evenkeel_turn::{FleetError, HandleError, Limits, retry, retry_throttled};
 use jiff::TimestampRound;
 use jiff::Unit;
 
@@ -16,7 +16,7 @@ use crate::points::points;
 /// The function.
 #[derive(Debug, Default)]
 pub struct DemandFeed {
-    /// The last minute that this process published for each fleet: a tick that comes twice would count twice in a sum.
+    /// The last minute that this process published, or may have, for each fleet: a tick that comes twice would count twice in a sum.
     published: Mutex<BTreeMap<FleetName, Timestamp>>,
 }
 
@@ -59,8 +59,12 @@ impl DemandFeed {
         let fleet = fleet::read(&text, Format::of(text.as_bytes()))
             .map_err(|source| FleetError::Invalid { fleet: name.clone(), source })?;
         let points = points(&fleet, minute);
-        retry(ports, deadline, || ports.publish(&points)).await.map_err(HandleError::Publish)?;
-        self.lock().insert(name.clone(), minute);
+        let published = retry_throttled(ports, deadline, || ports.publish(&points)).await;
+        // What nobody answered may be there: a second time it would count twice in a sum.
+        if matches!(published, Ok(()) | Err(PortError::Unavailable(_))) {
+            self.lock().insert(name.clone(), minute);
+        }
+        published.map_err(HandleError::Publish)?;
         Ok(Handled::Published { values: points.len(), minute })
     }
 
@@ -74,7 +78,7 @@ impl DemandFeed {
 mod tests {
     use super::*;
     use evenkeel_model::trigger::Tick;
-    use evenkeel_turn::ports::{Answer, DataPoint, PortError};
+    use evenkeel_turn::ports::{Answer, DataPoint};
     use std::time::Duration;
 
     const FILE: &str = r#"
@@ -85,10 +89,11 @@ mod tests {
         service = [{ name = "web", priority = 1, demand = { metric = "shop/Requests", period = "20s", per_task = 5 } }]
     "#;
 
-    /// A CloudWatch that keeps what it is given, and refuses the first `refuses` calls.
+    /// A CloudWatch that keeps what it is given, refuses the first `refuses` calls, and loses the answers of `silent` others.
     #[derive(Default)]
     struct Kept {
         refuses: Mutex<u32>,
+        silent: Mutex<u32>,
         points: Mutex<Vec<DataPoint>>,
     }
 
@@ -113,6 +118,11 @@ mod tests {
                 return Err(PortError::Throttled);
             }
             self.points.lock().unwrap().extend_from_slice(points);
+            let mut silent = self.silent.lock().unwrap();
+            if *silent > 0 {
+                *silent -= 1;
+                return Err(PortError::Unavailable("no answer".to_owned()));
+            }
             Ok(())
         }
     }
@@ -134,6 +144,15 @@ mod tests {
         let points = ports.points.lock().unwrap();
         let seconds: Vec<i64> = points.iter().map(|point| point.at.as_second() % 3600 - 1800).collect();
         assert_eq!(seconds, [0, 20, 40, 60, 80, 100]);
+    }
+
+    #[tokio::test]
+    async fn values_whose_answer_is_lost_are_not_published_again() {
+        let (feed, ports) = (DemandFeed::default(), Kept { silent: Mutex::new(1), ..Kept::default() });
+        let error = tick(&feed, &ports, "shop", "2026-01-05T09:30:00Z").await.unwrap_err();
+        assert!(matches!(error, HandleError::Publish(PortError::Unavailable(_))), "{error:?}");
+        assert_eq!(tick(&feed, &ports, "shop", "2026-01-05T09:30:00Z").await.unwrap(), Handled::NotForUs);
+        assert_eq!(ports.points.lock().unwrap().len(), 3);
     }
 
     #[tokio::test]

@@ -153,6 +153,13 @@ impl Aws {
         RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(FIRST_PAUSE)
     }
 
+    /// For a write of which a second would do something more, or be told wrongly, because AWS documents no token or absolute
+    /// value that makes it the same: the SDK does not try it again, and whoever asked looks first.
+    #[cfg_attr(not(feature = "cloudwatch"), allow(dead_code, reason = "not every service has such a write"))]
+    pub(crate) fn once() -> RetryConfig {
+        RetryConfig::disabled()
+    }
+
     /// How long the SDK waits.
     #[must_use]
     pub fn timeouts() -> TimeoutConfig {

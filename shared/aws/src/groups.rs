@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types::{
     Activity, AutoScalingGroup, Instance, InstanceRefreshStatus, LaunchTemplateOverrides, LaunchTemplateSpecification,
     ScalingActivityStatusCode,
@@ -166,8 +165,8 @@ impl ChangeGroups for Aws {
     async fn terminate(&self, host: &InstanceId, shrink: bool) -> Answer<()> {
         let terminate = self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(host.as_str());
         let terminate = terminate.should_decrement_desired_capacity(shrink).customize();
-        // A second one shrinks the group once more: whoever does not hear of the first looks before there is another.
-        let once = aws_sdk_autoscaling::Config::builder().retry_config(RetryConfig::disabled());
+        // A second one shrinks the group once more (kubernetes/autoscaler #5411, #3255; not documented).
+        let once = aws_sdk_autoscaling::Config::builder().retry_config(Self::once());
         let terminate = if shrink { terminate.config_override(once) } else { terminate };
         terminate.send().await.map_err(port_error)?;
         Ok(())

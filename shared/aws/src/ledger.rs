@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -107,7 +106,7 @@ impl Aws {
     /// One write takes half of what a transaction takes. The SDK does not try it again: a second try of one that was taken
     /// would fail its condition, and be told as a conflict.
     async fn write_one(&self, write: &Write) -> Result<(), LedgerError> {
-        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
+        let once = aws_sdk_dynamodb::Config::builder().retry_config(Self::once());
         match change(&self.settings.table, write)? {
             Change::Put(update) => {
                 let call = self.dynamodb.update_item().table_name(update.table_name).set_key(Some(update.key));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use aws_smithy_types::DateTime;
-use evenkeel_turn::ports::{Answer, DataPoint, PublishMetrics};
+use evenkeel_turn::ports::{Answer, DataPoint, PortError, PublishMetrics};
 
 use crate::Aws;
 use crate::convert::all;
@@ -24,12 +24,24 @@ impl PublishMetrics for Aws {
         let chunks = by_namespace
             .iter()
             .flat_map(|(namespace, data)| data.chunks(MOST_VALUES).map(move |chunk| (*namespace, chunk.to_vec())));
-        all(chunks.map(async |(namespace, chunk)| {
+        let puts = all(chunks.map(async |(namespace, chunk)| {
             let put = self.cloudwatch.put_metric_data().namespace(namespace).set_metric_data(Some(chunk));
-            put.send().await.map_err(port_error)
-        }))
-        .await?;
-        Ok(())
+            // The same value again counts twice in a sum (CloudWatch API reference, PutMetricData).
+            let once = aws_sdk_cloudwatch::Config::builder().retry_config(Self::once());
+            Ok(put.customize().config_override(once).send().await.map(|_| ()).map_err(port_error))
+        }));
+        answer_of(&puts.await?)
+    }
+}
+
+/// Of several puts, what is to be known of all: nobody may try again where one is done, or may be.
+fn answer_of(answers: &[Answer<()>]) -> Answer<()> {
+    let errors = || answers.iter().filter_map(|answer| answer.as_ref().err());
+    let unknown = errors().find(|error| matches!(error, PortError::Unavailable(_)));
+    let Some(error) = unknown.or_else(|| errors().next()) else { return Ok(()) };
+    match answers.len() - errors().count() {
+        0 => Err(error.clone()),
+        done => Err(PortError::Unavailable(format!("{done} of {} puts were done: {error}", answers.len()))),
     }
 }
 

@@ -39,7 +39,7 @@ pub use handled::Handled;
 pub use lease::Lease;
 pub use ports::OLD_ANSWERS;
 pub use record::feed_key;
-pub use retry::retry;
+pub use retry::{retry, retry_throttled};
 pub use run::{Call, Limits, Summary, dry_run, run, state_key};
 pub use view::{Dated, lease_key, shown, view_key};
 pub use wake::{SOON, wake};

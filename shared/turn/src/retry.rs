@@ -25,12 +25,11 @@ where
     retry_if(clock, deadline, PortError::is_passing, call).await
 }
 
-/// The same only where nothing can have been done: for a step that may not be taken twice.
-pub(crate) async fn retry_throttled<C: Clock, T, F>(
-    clock: &C,
-    deadline: Timestamp,
-    call: impl FnMut() -> F,
-) -> Answer<T>
+/// The same only where nothing can have been done: for what may not be done twice.
+///
+/// # Errors
+/// The error of the last try.
+pub async fn retry_throttled<C: Clock, T, F>(clock: &C, deadline: Timestamp, call: impl FnMut() -> F) -> Answer<T>
 where
     F: Future<Output = Answer<T>>,
 {
