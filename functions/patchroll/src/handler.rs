@@ -453,7 +453,7 @@ async fn apply_to_images<P: Ports>(fleet: &Fleet, step: &ImageStep, ports: &P) -
         ImageStep::MakeImage { roll, builder, name } => ports.make_image(&fleet.name, roll, builder, name).await,
         ImageStep::EndBuilder { builder } => gone_is_fine(ports.end_builder(builder).await),
         ImageStep::DeleteImage { image } => gone_is_fine(ports.delete_image(image).await),
-        ImageStep::NewVersion { from, image, note } => ports.new_version(from, image.as_ref(), note).await,
+        ImageStep::NewVersion { from, image, note } => ports.new_version(from, image, note).await,
         ImageStep::SetDefault { template, version } => ports.set_default(template, *version).await,
         ImageStep::UseVersion { pool: _, group, template } => ports.use_version(group, template).await,
     }

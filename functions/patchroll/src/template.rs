@@ -71,7 +71,7 @@ impl Planning<'_, '_> {
                 (None, _) if made.insert(asks.id.clone()) => {
                     let from = TemplateVersion { id: asks.id.clone(), version: target.version };
                     let note = format!("evenkeel {} {}", self.given.fleet.name, roll.id);
-                    let step = ImageStep::NewVersion { from, image: Some(image.clone()), note };
+                    let step = ImageStep::NewVersion { from, image: image.clone(), note };
                     self.push(Step::Image(step), why, false);
                 }
                 (None, _) => {}

@@ -107,12 +107,12 @@ pub trait ReadTemplates: Sync {
 
 /// Changes what groups launch from.
 pub trait ChangeTemplates: Sync {
-    /// Makes a new version from an earlier one, with another image where one is given. `note` is its description and its
-    /// token: the same note makes it once.
+    /// Makes a new version from an earlier one, with this image. `note` is its description and its token: the same note makes
+    /// it once.
     fn new_version(
         &self,
         from: &TemplateVersion,
-        image: Option<&ImageId>,
+        image: &ImageId,
         note: &str,
     ) -> impl Future<Output = Answer<()>> + Send;
     /// Says which version `$Default` means.

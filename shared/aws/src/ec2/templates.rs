@@ -72,7 +72,7 @@ impl ReadTemplates for Aws {
 
 #[cfg(feature = "autoscaling")]
 impl evenkeel_turn::ports::ChangeTemplates for Aws {
-    async fn new_version(&self, from: &TemplateVersion, image: Option<&ImageId>, note: &str) -> Answer<()> {
+    async fn new_version(&self, from: &TemplateVersion, image: &ImageId, note: &str) -> Answer<()> {
         self.ec2_new_version(from, image, note).await
     }
 
@@ -89,8 +89,8 @@ impl evenkeel_turn::ports::ChangeTemplates for Aws {
 
 impl Aws {
     #[cfg_attr(not(feature = "autoscaling"), expect(dead_code, reason = "the port needs both services"))]
-    async fn ec2_new_version(&self, from: &TemplateVersion, image: Option<&ImageId>, note: &str) -> Answer<()> {
-        let data = RequestLaunchTemplateData::builder().set_image_id(image.map(|image| image.as_str().to_owned()));
+    async fn ec2_new_version(&self, from: &TemplateVersion, image: &ImageId, note: &str) -> Answer<()> {
+        let data = RequestLaunchTemplateData::builder().image_id(image.as_str());
         let create = self.ec2.create_launch_template_version().launch_template_id(from.id.as_str());
         let create = create.source_version(from.version.to_string()).launch_template_data(data.build());
         create.version_description(note).client_token(token(note)).send().await.map_err(port_error)?;

@@ -43,8 +43,8 @@ pub enum ImageStep {
     NewVersion {
         /// The version that it is made from.
         from: TemplateVersion,
-        /// Its image, where that is another one.
-        image: Option<ImageId>,
+        /// Its image.
+        image: ImageId,
         /// Its description, by which it is found again.
         note: String,
     },
@@ -74,8 +74,7 @@ impl fmt::Display for ImageStep {
             Self::EndBuilder { builder } => write!(f, "end builder {builder}"),
             Self::DeleteImage { image } => write!(f, "delete image {image}"),
             Self::NewVersion { from, image, note: _ } => {
-                write!(f, "new version of {} from version {}", from.id, from.version)?;
-                image.as_ref().map_or(Ok(()), |image| write!(f, " with {image}"))
+                write!(f, "new version of {} from version {} with {image}", from.id, from.version)
             }
             Self::SetDefault { template, version } => write!(f, "version {version} is the default of {template}"),
             Self::UseVersion { pool, group: _, template } => {

@@ -131,15 +131,14 @@ impl Templates {
     }
 
     /// CreateLaunchTemplateVersion, once for each note.
-    fn create(&mut self, from: &TemplateVersion, image: Option<&ImageId>, note: &str) -> Answer<()> {
+    fn create(&mut self, from: &TemplateVersion, image: &ImageId, note: &str) -> Answer<()> {
         let template = self.find_mut(&from.id)?;
         if template.versions.iter().any(|version| version.note.as_deref() == Some(note)) {
             return Ok(());
         }
         let missing = || PortError::NotFound(format!("InvalidLaunchTemplateId.VersionNotFound: {}", from.version));
-        let (_, source) = template.resolve(VersionSpec::Number(from.version)).ok_or_else(missing)?;
-        let image = image.unwrap_or(&source.image).clone();
-        template.versions.push(Version { image, note: Some(note.to_owned()) });
+        template.resolve(VersionSpec::Number(from.version)).ok_or_else(missing)?;
+        template.versions.push(Version { image: image.clone(), note: Some(note.to_owned()) });
         Ok(())
     }
 
@@ -248,7 +247,7 @@ impl Core {
     }
 
     /// CreateLaunchTemplateVersion.
-    pub(crate) fn new_version(&mut self, from: &TemplateVersion, image: Option<&ImageId>, note: &str) -> Answer<()> {
+    pub(crate) fn new_version(&mut self, from: &TemplateVersion, image: &ImageId, note: &str) -> Answer<()> {
         self.cloud.templates.create(from, image, note)?;
         self.cloud.note_launches(self.now);
         Ok(())

@@ -90,9 +90,9 @@ impl ChangeGroups for Ports {
 }
 
 impl ChangeTemplates for Ports {
-    async fn new_version(&self, from: &TemplateVersion, image: Option<&ImageId>, note: &str) -> Answer<()> {
+    async fn new_version(&self, from: &TemplateVersion, image: &ImageId, note: &str) -> Answer<()> {
         self.call(Api::CreateTemplateVersion, |core, _, _| {
-            let step = ImageStep::NewVersion { from: from.clone(), image: image.cloned(), note: note.to_owned() };
+            let step = ImageStep::NewVersion { from: from.clone(), image: image.clone(), note: note.to_owned() };
             core.note_roll_step(self.function);
             core.image_effect(self.turn, &step);
             core.new_version(from, image, note)
