@@ -30,7 +30,7 @@ def of_ministack(body):
 def of_moto():
     """Changes moto itself. Only its own process has it."""
     from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
-    from moto.ecs.models import CapacityProviderFailure
+    from moto.ecs.models import CapacityProviderFailure, EC2ContainerServiceBackend
     from moto.ecs.responses import EC2ContainerServiceResponse
 
     # A host's attributes have names (botocore's model of ECS, Attribute); where a host is changed, moto gives them without.
@@ -47,9 +47,13 @@ def of_moto():
     creates = EC2ContainerServiceResponse.create_service
 
     def create_service(self):
-        """A service has the strategy that it was given, and no launch type beside it (ECS API reference, CreateService)."""
+        """A service has the strategy that it was given, or else its cluster's, unless it was given a launch type; and none
+        beside it (ECS API reference, CreateService)."""
         made = creates(self)
         strategy = self._get_param("capacityProviderStrategy")
+        if not strategy and not self._get_param("launchType"):
+            cluster = self.ecs_backend._get_cluster(self._get_param("cluster") or "default")
+            strategy = cluster.default_capacity_provider_strategy
         if strategy:
             service = made.result["service"]
             service.capacity_provider_strategy, service.launch_type = strategy, None
@@ -58,6 +62,17 @@ def of_moto():
         return made
 
     EC2ContainerServiceResponse.create_service = create_service
+    updates = EC2ContainerServiceBackend.update_service
+
+    def update_service(self, given):
+        """What is desired does not run yet (ECS API reference, Service): moto says that it does until the scheduler looks."""
+        before = self._get_service(given.get("cluster", "default"), given["service"].split("/")[-1])
+        counts = before.running_count, before.pending_count
+        after = updates(self, given)
+        after.running_count, after.pending_count = counts
+        return after
+
+    EC2ContainerServiceBackend.update_service = update_service
     fails = CapacityProviderFailure.__init__
 
     def failed(self, *given):
