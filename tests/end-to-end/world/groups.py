@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from moto.autoscaling.models import InstanceState, autoscaling_backends
 from moto.ec2.models import ec2_backends
 
+from . import lines
 from .where import ACCOUNT, REGION
 
 
@@ -80,7 +81,7 @@ class Groups:
             self.ready_at[name] = time.time() + self.pace.boot
             self.gone_from[name] = group.name
             state.lifecycle_state = "Pending"
-            self._launched_from(group, state.instance)
+            self._launched_from(group, state)
             self.announce.instance_state(name, "pending")
         for name in [name for name in self.gone_from if name not in known and name not in self.ending]:
             self.ending[name] = time.time() + self.pace.terminate
@@ -98,26 +99,26 @@ class Groups:
         self.refill_at[group] = time.time() + self.pace.try_again
         self.announce.activity("EC2 Instance Launch Unsuccessful", group)
 
-    def _launched_from(self, group, instance):
-        version = self._launches(group)
+    def _launched_from(self, group, state):
+        line = lines.of_member(state)
+        version = self._launches(group, line)
         if version is None:
             return
-        instance.launched_from = named(version)
-        instance.image_id = version.image_id
+        state.instance.launched_from = named(version)
+        state.instance.image_id = line.get("ImageId") or version.image_id
 
-    def _launches(self, group):
-        """The version that a group launches now."""
-        template = group.ec2_launch_template
+    def _launches(self, group, line):
+        """The version that a group launches now by one of its lines."""
+        template, asked = lines.asked(group, line)
         if template is None:
             return None
-        asked = (group.launch_template or {}).get("Version") or "$Default"
         number = {"$Latest": template.latest_version_number, "$Default": template.default_version_number}.get(asked)
         return template.get_version(int(number or asked))
 
     def warm_up(self, name):
         """One more in a group's warm pool, of what the group launches now."""
         self.warmed += 1
-        version = self._launches(self.api.autoscaling_groups[name])
+        version = self._launches(self.api.autoscaling_groups[name], {})
         self.warm.setdefault(name, {})[f"i-{self.warmed:017x}"] = named(version)
 
     def end_warm(self, instance):
@@ -148,7 +149,7 @@ class Groups:
     def _refill(self, now):
         """A group launches what it misses, a moment later, unless the market gives nothing."""
         for group in self.api.autoscaling_groups.values():
-            missing = (group.desired_capacity or 0) - len(group.instance_states)
+            missing = (group.desired_capacity or 0) - sum(map(lines.weight, group.instance_states))
             if missing <= 0:
                 self.refill_at.pop(group.name, None)
             elif now >= self.refill_at.setdefault(group.name, now + self.pace.replace):

@@ -7,6 +7,7 @@ from math import ceil
 from moto.core.utils import utcnow
 from moto.ecs.models import ecs_backends
 
+from . import lines
 from .where import ACCOUNT, REGION
 
 
@@ -55,6 +56,9 @@ class Scheduler:
             if name not in known and tag_of(group, "ecs-cluster") == cluster:
                 host = self.api.register_container_instance(cluster, name)
                 host.capacity_provider_name = self._provider(cluster, group)
+                # The agent says it, moto does not (ECS developer guide, "Define which container instances Amazon ECS uses for
+                # tasks", attributes).
+                host.attributes["ecs.cpu-architecture"] = lines.processor(self.groups.ec2.get_instance(name))
         there = set(ready) | {state.instance.id for _, state in self.groups.members()}
         for key, host in list(self.hosts(cluster).items()):
             if host.ec2_instance_id in there:
@@ -137,16 +141,19 @@ class Scheduler:
         placed = []
         definition = self.api.describe_task_definition(service.task_definition)
         need = self.api._calculate_task_resource_requirements(definition)
+        provider_of = {host.container_instance_arn: host.capacity_provider_name for host in self.hosts(cluster).values()}
         on = Counter(
             task.container_instance_arn
             for task in self.tasks(cluster).values()
             if task.group == f"service:{service.name}" and task.desired_status == "RUNNING"
         )
         for _ in range(missing):
+            provider = next_provider(service, Counter(provider_of[host] for host in on.elements()))
             fits = [
                 host
                 for host in self.hosts(cluster).values()
-                if host.status == "ACTIVE" and host.agent_connected and provided(service, host)
+                if host.status == "ACTIVE" and host.agent_connected and suits(definition, host)
+                if provider is None or host.capacity_provider_name == provider
                 if self.api._can_be_placed(host, need)
             ]
             if not fits:
@@ -209,15 +216,27 @@ class Scheduler:
         return self.versions[host.id]
 
 
-def provided(service, host):
-    """Whether a service's tasks may go to a host: to any, or to those of its one capacity provider (ECS developer guide,
-    "Amazon ECS capacity providers for EC2 workloads")."""
-    strategy = getattr(service, "capacity_provider_strategy", None)
-    if not strategy:
-        return True
-    if len(strategy) > 1:
-        raise NotImplementedError("several capacity providers")
-    return getattr(host, "capacity_provider_name", None) == strategy[0]["capacityProvider"]
+def next_provider(service, has):
+    """The capacity provider whose hosts a service's next task goes to: each gets its base first, and then a part by its weight.
+    One that is full is not passed over (ECS developer guide, "Amazon ECS capacity providers for EC2 workloads"). None where
+    the service may have any host."""
+    strategy = getattr(service, "capacity_provider_strategy", None) or []
+    for one in strategy:
+        if has[one["capacityProvider"]] < one.get("base", 0):
+            return one["capacityProvider"]
+    share = lambda one: (has[one["capacityProvider"]] - one.get("base", 0)) / one["weight"]  # noqa: E731
+    weighty = [one for one in strategy if one.get("weight")]
+    return min(weighty, key=share)["capacityProvider"] if weighty else None
+
+
+# How ECS calls the processors of hosts (ECS API reference, RuntimePlatform).
+PROCESSORS = {"X86_64": "x86_64", "ARM64": "arm64"}
+
+
+def suits(definition, host):
+    """Whether a task that is for one kind of processor finds it there."""
+    wanted = (definition.runtime_platform or {}).get("cpuArchitecture")
+    return wanted is None or host.attributes["ecs.cpu-architecture"] == PROCESSORS[wanted]
 
 
 def tag_of(group, key):
