@@ -169,9 +169,10 @@ class Cloud:
         return boto3.client(service, region_name=REGION, config=Config(read_timeout=40, retries={"max_attempts": 1}))
 
     @cache  # noqa: B019 (the same after each reset, and hundreds of them)
-    def images(self):
-        """The images that the world begins with, in order."""
-        return sorted(image["ImageId"] for image in self.client("ec2").describe_images(Owners=["amazon"])["Images"])
+    def images(self, processor="x86_64"):
+        """The images for a processor that the world begins with, in order."""
+        of = [{"Name": "architecture", "Values": [processor]}]
+        return sorted(image["ImageId"] for image in self.client("ec2").describe_images(Owners=["amazon"], Filters=of)["Images"])
 
     def world(self, command, **given):
         """Tells the world something, or asks it."""
@@ -327,8 +328,12 @@ class Played:
     """A fleet as it is in the world: hosts, services and demand, and what a story does to them."""
 
     def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=(), versions=None, profile=None):
-        """`sizes` and `versions` of the launch template are by group, `tasks` by service; `profile` is that of the hosts. A
-        service that is in `providers` has the hosts of one group only, its capacity provider's."""
+        """`sizes` and `versions` of the launch template are by group, `tasks` by service; `profile` is that of the hosts.
+
+        A story may say more before it is built. By service: `providers`, the capacity providers, which are called as their
+        groups, each with its base and its weight (what is said of `cluster` is its default), and `processors`, the kind that
+        its tasks are for. By group: `types`, the instance types, each with a weight, with "image" for one of its own, or with
+        nothing. `managed` are the groups of a provider with managed scaling."""
         self.cloud = cloud
         self.fleet = fleet
         self.cluster = fleet.data["cluster"]
@@ -336,7 +341,7 @@ class Played:
         self.cloudwatch = cloud.client("cloudwatch")
         self.events = cloud.client("events")
         self.sizes, self.tasks, self.balanced, self.versions = sizes, tasks, balanced, versions or {}
-        self.providers = {}
+        self.providers, self.managed, self.types, self.processors = {}, set(), {}, {}
         self.hardware = {"InstanceType": "m7i.large"} | ({"IamInstanceProfile": {"Name": profile}} if profile else {})
         # AWS never uses the ARN of a task definition again, and functions count on that.
         self.revision = f"{time.time():.0f}"
@@ -351,6 +356,7 @@ class Played:
         self.template = made["LaunchTemplate"]["LaunchTemplateId"]
         of_zone = [{"Name": "availability-zone", "Values": [f"{REGION}a"]}]
         self.subnet = self.ec2.describe_subnets(Filters=of_zone)["Subnets"][0]["SubnetId"]
+        self.graviton = None
         for pool in self.fleet.data["pool"]:
             group = pool["auto_scaling_group"]
             tag = {"Key": "ecs-cluster", "Value": self.cluster, "PropagateAtLaunch": True}
@@ -359,19 +365,21 @@ class Played:
                 MinSize=0,
                 MaxSize=10,
                 DesiredCapacity=self.sizes.get(group, 0),
-                LaunchTemplate={"LaunchTemplateId": self.template, "Version": self.versions.get(group, "$Latest")},
+                **self._launches(group),
                 VPCZoneIdentifier=self.subnet,
                 Tags=[tag | {"ResourceId": group, "ResourceType": "auto-scaling-group"}],
             )
         self._provide()
         for name, room in self.tasks.items():
+            built = {"runtimePlatform": {"cpuArchitecture": self.processors[name]}} if name in self.processors else {}
             definition = self.ecs.register_task_definition(
                 family=f"{name}-{self.revision}",
                 containerDefinitions=[{"name": name, "image": name, "stopTimeout": 2, **room}],
+                **built,
             )
             more = {"loadBalancers": [self._target_group(name)]} if name in self.balanced else {}
             if name in self.providers:
-                more["capacityProviderStrategy"] = [{"capacityProvider": self.providers[name], "weight": 1}]
+                more["capacityProviderStrategy"] = self._strategy(name)
             self.ecs.create_service(
                 cluster=self.cluster,
                 serviceName=name,
@@ -381,15 +389,47 @@ class Played:
             )
         self.cloud.world("run", paused=False)
 
+    def _launches(self, group):
+        """A launch template; with a policy where there are several instance types, in which those of another processor have
+        a template of their own."""
+        own = {"LaunchTemplateId": self.template, "Version": self.versions.get(group, "$Latest")}
+        if group not in self.types:
+            return {"LaunchTemplate": own}
+        lines = []
+        for kind, says in self.types[group].items():
+            line = {"InstanceType": kind}
+            if says == "image":
+                line["ImageId"] = self.images[2]
+            elif says:
+                line["WeightedCapacity"] = str(says)
+            if kind.split(".")[0].endswith("g"):
+                line["LaunchTemplateSpecification"] = {"LaunchTemplateId": self._graviton(), "Version": "$Latest"}
+            lines.append(line)
+        return {"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": own, "Overrides": lines}}}
+
+    def _graviton(self):
+        """The launch template of Graviton hosts."""
+        if self.graviton is None:
+            data = self.hardware | {"ImageId": self.cloud.images("arm64")[0], "InstanceType": "m7g.large"}
+            name = f"{self.cluster}-graviton"
+            made = self.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+            self.graviton = made["LaunchTemplate"]["LaunchTemplateId"]
+        return self.graviton
+
+    def _strategy(self, name):
+        given = self.providers.get(name, {})
+        return [{"capacityProvider": one, "base": base, "weight": weight} for one, (base, weight) in given.items()]
+
     def _provide(self):
-        """A capacity provider for each group that a service is to have, of the same name, without managed scaling."""
-        names = sorted(set(self.providers.values()))
+        """A capacity provider for each group that is to have one, of the same name."""
+        names = sorted(self.managed | {name for strategy in self.providers.values() for name in strategy})
         for name in names:
             [group] = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
             given = {"autoScalingGroupArn": group["AutoScalingGroupARN"]}
+            given |= {"managedScaling": {"status": "ENABLED"}} if name in self.managed else {}
             self.ecs.create_capacity_provider(name=name, autoScalingGroupProvider=given)
         if names:
-            given = {"capacityProviders": names, "defaultCapacityProviderStrategy": []}
+            given = {"capacityProviders": names, "defaultCapacityProviderStrategy": self._strategy("cluster")}
             self.ecs.put_cluster_capacity_providers(cluster=self.cluster, **given)
 
     def _target_group(self, service):
@@ -464,6 +504,11 @@ class Played:
         """A new version of the launch template, which the groups launch from now on."""
         data = self.hardware | {"ImageId": self.images[1]}
         self.ec2.create_launch_template_version(LaunchTemplateId=self.template, LaunchTemplateData=data)
+
+    def new_graviton_image(self):
+        """The same for Graviton hosts."""
+        data = self.hardware | {"ImageId": self.cloud.images("arm64")[1], "InstanceType": "m7g.large"}
+        self.ec2.create_launch_template_version(LaunchTemplateId=self.graviton, LaunchTemplateData=data)
 
     def launched_from(self):
         """The images of the hosts that are there."""
