@@ -20,6 +20,7 @@ import ministack.app as app
 import ministack.core.iam_actions as iam
 import ministack.core.lambda_runtime as runtime
 import ministack.services.cloudtrail as trail
+import ministack.services.cloudwatch as watch
 import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
 
@@ -150,6 +151,16 @@ trail.record_event = record_event
 iam.extract_iam_action = extract_iam_action
 iam.access_denied_response = access_denied_response
 
+json_ok = watch._json_ok
+
+
+def without_nulls(data):
+    """AWS's JSON has no null: what an alarm does not have is not in the answer (botocore's model of CloudWatch, MetricAlarm)."""
+    alarms = [{key: value for key, value in alarm.items() if value is not None} for alarm in data.get("MetricAlarms", [])]
+    return json_ok(data | ({"MetricAlarms": alarms} if alarms else {}))
+
+
+watch._json_ok = without_nulls
 send_response = app._send_response
 
 

@@ -15,7 +15,7 @@ from moto.moto_api._internal import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from . import answers, recorder, truths
+from . import answers, providers, recorder, truths  # noqa: F401 (providers changes moto)
 from .announce import Announce
 from .bakery import Bakery
 from .calls import Calls
