@@ -333,7 +333,7 @@ class Played:
         A story may say more before it is built. By service: `providers`, the capacity providers, which are called as their
         groups, each with its base and its weight (what is said of `cluster` is its default), and `processors`, the kind that
         its tasks are for. By group: `types`, the instance types, each with a weight, with "image" for one of its own, or with
-        nothing. `managed` are the groups of a provider with managed scaling."""
+        nothing. `managed` are the groups of a provider with managed scaling; `away` says that all are in a VPC of their own."""
         self.cloud = cloud
         self.fleet = fleet
         self.cluster = fleet.data["cluster"]
@@ -341,7 +341,7 @@ class Played:
         self.cloudwatch = cloud.client("cloudwatch")
         self.events = cloud.client("events")
         self.sizes, self.tasks, self.balanced, self.versions = sizes, tasks, balanced, versions or {}
-        self.providers, self.managed, self.types, self.processors = {}, set(), {}, {}
+        self.providers, self.managed, self.types, self.processors, self.away = {}, set(), {}, {}, False
         self.hardware = {"InstanceType": "m7i.large"} | ({"IamInstanceProfile": {"Name": profile}} if profile else {})
         # AWS never uses the ARN of a task definition again, and functions count on that.
         self.revision = f"{time.time():.0f}"
@@ -354,9 +354,8 @@ class Played:
             LaunchTemplateName=self.cluster, LaunchTemplateData=self.hardware | {"ImageId": self.images[0]}
         )
         self.template = made["LaunchTemplate"]["LaunchTemplateId"]
-        of_zone = [{"Name": "availability-zone", "Values": [f"{REGION}a"]}]
-        self.subnet = self.ec2.describe_subnets(Filters=of_zone)["Subnets"][0]["SubnetId"]
         self.graviton = None
+        self.subnets = self._away() if self.away else self._near()
         for pool in self.fleet.data["pool"]:
             group = pool["auto_scaling_group"]
             tag = {"Key": "ecs-cluster", "Value": self.cluster, "PropagateAtLaunch": True}
@@ -366,7 +365,7 @@ class Played:
                 MaxSize=10,
                 DesiredCapacity=self.sizes.get(group, 0),
                 **self._launches(group),
-                VPCZoneIdentifier=self.subnet,
+                VPCZoneIdentifier=",".join(self.subnets),
                 Tags=[tag | {"ResourceId": group, "ResourceType": "auto-scaling-group"}],
             )
         self._provide()
@@ -388,6 +387,18 @@ class Played:
                 **more,
             )
         self.cloud.world("run", paused=False)
+
+    def _near(self):
+        """The subnet that all fleets share."""
+        of_zone = [{"Name": "availability-zone", "Values": [f"{REGION}a"]}, {"Name": "default-for-az", "Values": ["true"]}]
+        return [one["SubnetId"] for one in self.ec2.describe_subnets(Filters=of_zone)["Subnets"]]
+
+    def _away(self):
+        """A VPC of its own, with a subnet in each of two zones."""
+        vpc = self.ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+        zones = {f"{REGION}a": "10.7.0.0/24", f"{REGION}b": "10.7.1.0/24"}
+        made = [self.ec2.create_subnet(VpcId=vpc, AvailabilityZone=zone, CidrBlock=block) for zone, block in zones.items()]
+        return [one["Subnet"]["SubnetId"] for one in made]
 
     def _launches(self, group):
         """A launch template; with a policy where there are several instance types, in which those of another processor have
@@ -435,7 +446,7 @@ class Played:
     def _target_group(self, service):
         """A target group without a load balancer in front: its deregistration delay is what is read of it."""
         elb = self.cloud.client("elbv2")
-        network = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        network = self.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
         made = elb.create_target_group(Name=service, Protocol="HTTP", Port=80, VpcId=network, TargetType="instance")
         arn = made["TargetGroups"][0]["TargetGroupArn"]
         delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "1"}

@@ -42,6 +42,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "last: after all others, because it looks at what they did")
     config.addinivalue_line("markers", "calm: not behind the fault proxy, because it is not about what functions do to a fleet")
     config.addinivalue_line("markers", "shop(**how): how the shop is built for a story (`cloud.Played`)")
+    config.addinivalue_line("markers", "yard(**how): the same of the yard")
     config.addinivalue_line("markers", "takes(seconds): more than half a minute, so that it begins early")
     if config.option.faults:
         Patience.factor = 4
@@ -203,8 +204,9 @@ def look_at_the_wire(config, cloud):
 def story(cloud, deployed, request):
     """All fleets, built anew, and nothing in the ledger."""
     story = Story(cloud, deployed, *fleets_of(cloud))
-    for mark in request.node.iter_markers("shop"):
-        story.shop.__dict__.update(mark.kwargs)
+    for name in ("shop", "yard"):
+        for mark in request.node.iter_markers(name):
+            getattr(story, name).__dict__.update(mark.kwargs)
     story.forget_clusters()
     deployed.forget()
     story.build()

@@ -64,7 +64,7 @@ def test_hosts_are_replaced_by_ones_of_a_baked_image_launched_first(story):
     ask(story, "start", "yard")
     story.until(lambda: builders(yard), 40, "a builder")
     builder = builders(yard)[0]
-    assert (builder["ImageId"], builder["SubnetId"]) == (yard.images[1], yard.subnet)
+    assert (builder["ImageId"], [builder["SubnetId"]]) == (yard.images[1], yard.subnets)
     told = yard.ec2.describe_instance_attribute(InstanceId=builder["InstanceId"], Attribute="userData")
     assert "dnf -y upgrade" in base64.b64decode(told["UserData"]["Value"]).decode()
     story.until(lambda: older not in own_images(yard) and len(own_images(yard)) == 1, 60, "the new image, and the older one gone")
@@ -116,3 +116,18 @@ def test_a_roll_that_is_halted_is_taken_back(story):
     assert yard.launched_from() == before
     assert len(yard.hosts()) == 3 and all(host["status"] == "ACTIVE" for host in yard.hosts().values())
     story.until(lambda: yard.running() == {"sort": 6}, 30, "six tasks")
+
+
+@pytest.mark.takes(60)
+@pytest.mark.yard(away=True)
+def test_an_image_is_baked_in_the_groups_own_network(story):
+    """The builder is launched in a subnet of the group that it builds for, in that group's own VPC."""
+    yard = story.yard
+    old = set(yard.members())
+    ask(story, "start", "yard")
+    story.until(lambda: builders(yard), 40, "a builder")
+    assert builders(yard)[0]["SubnetId"] in yard.subnets
+    story.until(lambda: len(yard.members()) == 3 and not old & set(yard.members()), 180, "three new hosts")
+    story.until(lambda: says(story, '"done"', "yard"), 60, "the roll says that it is done")
+    assert yard.launched_from() == set(own_images(yard))
+    story.launched_and_ended(launched=6, ended=3, fleet="yard")

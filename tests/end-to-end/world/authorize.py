@@ -69,6 +69,8 @@ def _ec2(action, given, _):
         case "RunInstances":
             template = given.get("LaunchTemplate.LaunchTemplateId")
             yield from _launch(template, given.get("LaunchTemplate.Version"), tags=_tags(given))
+            if "SubnetId" in given:
+                yield name, _arn("subnet", given["SubnetId"]), {"ec2:LaunchTemplate": _arn("launch-template", template)}
         case "CreateLaunchTemplateVersion" | "ModifyLaunchTemplate":
             yield name, _arn("launch-template", given["LaunchTemplateId"]), {}
         case "TerminateInstances":

@@ -53,6 +53,16 @@ class Bakery:
     def ec2(self):
         return ec2_backends[ACCOUNT][REGION]
 
+    def finds_a_subnet(self, given):
+        """Whoever names none, nor has a template that does, is launched in the default VPC (EC2 API reference, RunInstances,
+        `SubnetId`, and "Error codes", VPCIdNotSpecified), which this account does not have."""
+        template = given.get("LaunchTemplate.LaunchTemplateId")
+        version = given.get("LaunchTemplate.Version") or "$Default"
+        data = self.ec2.get_launch_template(template).get_version(version).data if template else {}
+        interfaces = data.get("NetworkInterfaces") or []
+        named = "SubnetId" in given or "NetworkInterface.1.SubnetId" in given
+        return named or any("SubnetId" in one for one in interfaces)
+
     def answered(self, call):
         """What was answered to the same call with the same token."""
         return self.answers.get(_token(call))

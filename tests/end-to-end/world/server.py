@@ -97,9 +97,8 @@ class World:
             case "autoscaling:TerminateInstanceInAutoScalingGroup" if not self.groups.has(given["InstanceId"]):
                 words = f"Instance Id not found - No managed instance found for instance ID: {given['InstanceId']}"
                 return error(start, action, "ValidationError", words, "400 Bad Request")
-            case "ec2:RunInstances" if "SubnetId" not in given and "NetworkInterface.1.SubnetId" not in given:
-                # The account has no default VPC, and no template of a story names a subnet (EC2 API reference, "Error codes").
-                return error(start, action, "VPCIdNotSpecified", "No default VPC for this user", "400 Bad Request")
+            case "ec2:RunInstances" if not self.bakery.finds_a_subnet(given):
+                return error(start, action, "VPCIdNotSpecified", "No default VPC for this user.", "400 Bad Request")
             case "elasticloadbalancing:DescribeTargetHealth":
                 health = self.groups.health(given["TargetGroupArn"])
                 members = "".join(member(TARGET.format(instance=name, state=state)) for name, state in health)
