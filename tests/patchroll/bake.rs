@@ -37,6 +37,7 @@ fn the_groups_roll_onto_the_new_image_however_they_name_versions() {
 fn a_bake_that_fails_ends_the_roll_with_the_reason_and_leaves_nothing() {
     let reasons = [
         (BakeFate::BuilderNeverStops, "after 1800 s, "),
+        (BakeFate::BuilderRefused, "after 1800 s, a builder starts: no capacity: InsufficientInstanceCapacity"),
         (BakeFate::BuilderGone, "ended before it was done"),
         (BakeFate::ImageFails, "could not be made"),
     ];
@@ -46,6 +47,8 @@ fn a_bake_that_fails_ends_the_roll_with_the_reason_and_leaves_nothing() {
         world.run_until(60 * MINUTE);
         let Ending::NotBaked(because) = ended(&world).ending else { panic!("{fate:?}: {:?}", ended(&world)) };
         assert!(because.contains(reason), "{because}");
+        let asked = world.report().api_calls.get("ec2:RunInstances").copied();
+        assert!(asked.is_some_and(|calls| calls <= 31), "{fate:?}: asked {asked:?} times in half an hour");
         assert_eq!(world.images(), []);
         assert_eq!(world.builders(), []);
         assert_eq!(world.versions(&pool("base")).into_iter().collect::<Vec<_>>(), [(1, 5)]);
@@ -93,7 +96,9 @@ fn names_that_are_taken_again_and_again_end_the_bake_in_time() {
     let mut world = bakery(BakeFate::NameTaken, 5);
     world.roll(RollVerb::Start, None);
     world.run_until(90 * MINUTE);
-    assert_eq!(ended(&world).ending, Ending::NotBaked("after 1800 s, its updates are installed".to_owned()));
+    let Ending::NotBaked(because) = ended(&world).ending else { panic!("{:?}", ended(&world)) };
+    let words = "after 1800 s, its updates are installed: refused: InvalidAMIName.Duplicate: ";
+    assert!(because.starts_with(words), "{because}");
     nothing_left(&world);
 }
 

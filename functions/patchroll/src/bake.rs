@@ -2,6 +2,7 @@
 //! pointed to it. How far that is is read from the builder and the images by their tags, so nothing is made twice.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use evenkeel_model::decision::{Ending, Halt, ImageStep, RollWhy, Step, Why};
 use evenkeel_model::fleet::Bake;
@@ -12,7 +13,10 @@ use evenkeel_model::{FleetName, ImageId, InstanceType};
 
 use crate::plan::Planning;
 use crate::seen::Bakery;
-use crate::state::{BakeState, Roll, Stage};
+use crate::state::{BakeState, Refused, Roll, Stage};
+
+/// A call of a bake that was refused is made again after this long.
+const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the names of the fleet's images begin with. An image's name has 3 to 128 characters (EC2 API reference,
 /// CreateImage).
@@ -53,7 +57,9 @@ impl Planning<'_, '_> {
     fn bake_on(&mut self, roll: &mut Roll, policy: &Bake, bakery: &Bakery, bake: &BakeState) -> Result<(), String> {
         let image = bakery.images.iter().find(|image| image.roll.as_ref() == Some(&roll.id));
         let builder = bakery.builders.iter().find(|builder| builder.roll == roll.id);
-        let stage = match (image, builder.map(|builder| (builder, builder.state))) {
+        let again = |refused: &Refused| refused.at + REFUSED_AGAIN > self.given.now;
+        let rests = bake.refused.as_ref().is_some_and(again);
+        let mut stage = match (image, builder.map(|builder| (builder, builder.state))) {
             (Some(Image { id, state: ImageState::Available, .. }), _) => {
                 self.roll_onto(roll, policy, bakery, id);
                 return Ok(());
@@ -65,7 +71,9 @@ impl Planning<'_, '_> {
             (None, Some((builder, BuilderState::Stopped))) => {
                 let name = free_name(&self.given.fleet.name, roll, &bakery.images);
                 let step = ImageStep::MakeImage { roll: roll.id.clone(), builder: builder.id.clone(), name };
-                self.push(Step::Image(step), Why::Roll(RollWhy::Installed), false);
+                if !rests {
+                    self.push(Step::Image(step), Why::Roll(RollWhy::Installed), false);
+                }
                 "its updates are installed".to_owned()
             }
             (None, Some((builder, BuilderState::Running))) => format!("{} installs updates", builder.id),
@@ -74,10 +82,15 @@ impl Planning<'_, '_> {
             }
             (None, None) => {
                 let step = self.run_builder(roll, policy, bakery)?;
-                self.push(Step::Image(step), Why::Roll(RollWhy::Bake), false);
+                if !rests {
+                    self.push(Step::Image(step), Why::Roll(RollWhy::Bake), false);
+                }
                 "a builder starts".to_owned()
             }
         };
+        if let Some(Refused { because, .. }) = &bake.refused {
+            stage = format!("{stage}: {because}");
+        }
         let deadline = bake.since + policy.timeout;
         if self.given.now >= deadline {
             return Err(format!("after {} s, {stage}", policy.timeout.as_secs()));

@@ -30,5 +30,5 @@ pub use handler::Patchroll;
 pub use pairs::{Capacity, Pair, Phase, Wave};
 pub use plan::plan;
 pub use seen::{Bakery, Seen};
-pub use state::{BakeState, Due, Ended, HostNote, Roll, Stage, State, Target};
+pub use state::{BakeState, Due, Ended, HostNote, Refused, Roll, Stage, State, Target};
 pub use view::{HostPatch, PatchState, PatchView, RollView};

@@ -148,11 +148,7 @@ impl Planning<'_, '_> {
     fn begin(&mut self, why: RollWhy, any_time: bool, pool: Option<PoolName>, refresh: Refresh, number: u64) {
         let now = self.given.now;
         let id = RollId::new(&format!("{}-{number}", now.strftime("%Y%m%dT%H%M%S")));
-        let stage = if self.policy.bake.is_some() {
-            Stage::Baking(BakeState { since: now, failed: None })
-        } else {
-            Stage::Rolling
-        };
+        let stage = if self.policy.bake.is_some() { Stage::Baking(BakeState::new(now)) } else { Stage::Rolling };
         let mut roll = Roll {
             id: id.unwrap_or_else(|_| unreachable!("digits, a T and a hyphen")),
             started: now,

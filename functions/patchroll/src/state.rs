@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use evenkeel_model::decision::{Ending, Halt, HostStep, Outcome, Step, Stuck};
+use evenkeel_model::decision::{Ending, Halt, HostStep, ImageStep, Outcome, Step, Stuck};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::observed::HostStatus;
 use evenkeel_model::templates::TemplateVersion;
@@ -107,6 +107,14 @@ impl State {
             {
                 // Whoever tells it to drain from now on is somebody else.
                 self.drained.retain(|id| !hosts.contains(id));
+            }
+            Step::Image(ImageStep::RunBuilder { .. } | ImageStep::MakeImage { .. }) => {
+                if let Some(Roll { stage: Stage::Baking(bake), .. }) = &mut self.roll {
+                    bake.refused = match applied.outcome {
+                        Outcome::Failed(because) => Some(Refused { at: applied.at, because: because.clone() }),
+                        Outcome::Done | Outcome::Undone | Outcome::Left(_) => None,
+                    };
+                }
             }
             Step::Host(_) | Step::SetDesiredCount { .. } | Step::Image(_) | Step::Roll(_) => {}
         }
@@ -277,9 +285,28 @@ pub enum Stage {
 pub struct BakeState {
     /// When it began.
     pub since: Timestamp,
+    /// The last call that was refused: it is not made again at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
     /// Why it gives no image: what it made is being cleared away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// A call of a bake that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// When.
+    pub at: Timestamp,
+    /// AWS's words.
+    pub because: String,
+}
+
+impl BakeState {
+    /// It begins.
+    pub(crate) const fn new(since: Timestamp) -> Self {
+        Self { since, refused: None, failed: None }
+    }
 }
 
 /// A roll that has ended.

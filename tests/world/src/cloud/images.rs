@@ -23,6 +23,8 @@ pub enum BakeFate {
     /// They work.
     #[default]
     Works,
+    /// EC2 launches no builder.
+    BuilderRefused,
     /// A command fails, so the builder stays up.
     BuilderNeverStops,
     /// Somebody ends the builder.
@@ -128,6 +130,9 @@ impl Core {
         if self.cloud.builders.iter().any(|one| one.roll == *roll) {
             return Ok(());
         }
+        if self.setup.bake.fate == BakeFate::BuilderRefused {
+            return Err(PortError::NoCapacity("InsufficientInstanceCapacity: not in this zone".to_owned()));
+        }
         let Launch { template, image, subnet: into, instance_type } = launch;
         let asks = TemplateUse { id: template.id.clone(), version: VersionSpec::Number(template.version) };
         let usable = |image: &&SimImage| image.state == ImageState::Available;
@@ -148,7 +153,7 @@ impl Core {
             let words = "MissingParameter: The request must contain the parameter InstanceType";
             return Err(PortError::Refused(words.to_owned()));
         }
-        if let Some(because) = self.cloud.describe_templates(&[asks]).first().and_then(|found| found.no_builder) {
+        if let Some(because) = self.cloud.describe_templates(&[asks]).found.first().and_then(|found| found.no_builder) {
             return Err(PortError::Refused(format!("InvalidParameterCombination: {because}")));
         }
         let number = self.cloud.builders.len();
@@ -177,7 +182,7 @@ impl Core {
             BakeFate::Works | BakeFate::ImageFails | BakeFate::NameTaken | BakeFate::BadImage => {
                 builder.state = BuilderState::Stopped;
             }
-            BakeFate::BuilderNeverStops => {}
+            BakeFate::BuilderNeverStops | BakeFate::BuilderRefused => {}
             BakeFate::BuilderGone => {
                 builder.state = BuilderState::Gone;
                 builder.gone_at = Some(now);
