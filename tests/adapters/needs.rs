@@ -26,7 +26,8 @@ async fn service(change: Value, definition: Value, managed: &'static [&'static s
                 } else {
                     "autoScalingGroupProvider"
                 };
-                json!({ "name": name, "status": "ACTIVE", kind: { "autoScalingGroupArn": "arn:group" } })
+                let arn = format!("arn:aws:autoscaling:eu-west-1:1:autoScalingGroup:5c7:autoScalingGroupName/g-{name}");
+                json!({ "name": name, "status": "ACTIVE", kind: { "autoScalingGroupArn": arn } })
             };
             let found: Vec<Value> = asked.list("capacityProviders").iter().map(describe).collect();
             Reply::Json(json!({ "capacityProviders": found }))
@@ -73,7 +74,12 @@ async fn a_task_definition_says_where_its_tasks_may_be() {
 async fn a_service_on_capacity_providers_says_which_and_in_what_parts() {
     let strategy = json!([{ "capacityProvider": "cp-arm", "weight": 1, "base": 2 }, { "capacityProvider": "cp-x86" }]);
     let found = service(json!({ "capacityProviderStrategy": strategy }), plain(), &[]).await.unwrap();
-    let share = |provider: &str, base, weight| ProviderShare { provider: id(provider), base, weight };
+    let share = |provider: &str, base, weight| ProviderShare {
+        provider: id(provider),
+        base,
+        weight,
+        group: Some(id(&format!("g-{provider}"))),
+    };
     assert_eq!(found.providers, [share("cp-arm", 2, 1), share("cp-x86", 0, 0)]);
     assert_eq!(found.hands_off, None);
     let found = service(json!({ "launchType": "EC2" }), plain(), &[]).await.unwrap();

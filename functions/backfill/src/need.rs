@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::Need;
 use evenkeel_model::fleet::{Backfill, Fleet, Purchase};
-use evenkeel_model::report::Report;
+use evenkeel_model::report::{Report, Shortfall};
 use evenkeel_model::{PoolName, Resources, Timestamp};
 use evenkeel_turn::{Borrow, Given, Told};
 
@@ -56,7 +56,7 @@ fn borrowed(borrow: &Borrow, now: Timestamp) -> u32 {
 fn extra(given: &Given<'_, State>, seen: &Seen, state: &State, has: u32, coming: bool) -> u32 {
     let told = &given.board.told;
     let age = given.now.duration_since(told.at).unsigned_abs();
-    if told.missing.is_empty() || age > TOLD_COUNTS {
+    if age > TOLD_COUNTS || !told.missing.iter().any(|missing| helps(given.fleet, missing)) {
         return 0;
     }
     let old = told.at < state.changed + SETTLING;
@@ -65,6 +65,13 @@ fn extra(given: &Given<'_, State>, seen: &Seen, state: &State, has: u32, coming:
     }
     let more = units_for(told, seen, given.fleet);
     state.extra.max((has + more).saturating_sub(given.fleet.hosts.steady))
+}
+
+/// Whether a host of some on-demand pool would take the missing tasks: those of a service on capacity providers go to the
+/// hosts of these alone.
+fn helps(fleet: &Fleet, missing: &Shortfall) -> bool {
+    let mut dear = fleet.pools.iter().filter(|pool| pool.purchase == Purchase::OnDemand);
+    missing.groups.is_empty() || dear.any(|pool| missing.groups.contains(&pool.auto_scaling_group))
 }
 
 /// Units that hold the missing tasks, going by the smallest host that there is of an on-demand pool, or of any.
@@ -82,6 +89,7 @@ fn units_for(told: &Told, seen: &Seen, fleet: &Fleet) -> u32 {
     let parts: u64 = told
         .missing
         .iter()
+        .filter(|missing| helps(fleet, missing))
         .map(|missing| u64::from(missing.tasks) * 1_000_000 / u64::from(host.registered.times(missing.task).max(1)))
         .sum();
     u32::try_from(parts.div_ceil(1_000_000)).unwrap_or(u32::MAX).saturating_mul(units)

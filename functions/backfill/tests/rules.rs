@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel_backfill::{Seen, State, plan};
@@ -214,7 +215,7 @@ fn a_host_that_came_for_tasks_without_a_place_goes_when_everything_fits() {
     assert_eq!(steps(&story.turn()), Vec::<String>::new());
     story.later(1);
     let task = serde_json::from_value(json!({ "cpu": 1024, "memory": 1024 })).unwrap();
-    let missing = Shortfall { service: "web".parse().unwrap(), tasks: 1, task };
+    let missing = Shortfall { service: "web".parse().unwrap(), tasks: 1, task, groups: BTreeSet::new() };
     story.board.told = Told { at: story.seen.at, missing: vec![missing] };
     assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
     story.has("burst", 1);
@@ -234,6 +235,20 @@ fn a_host_that_came_for_tasks_without_a_place_goes_when_everything_fits() {
         went.extend(steps(&story.turn()));
     }
     assert!(went.iter().any(|step| step.starts_with("drain burst-1")), "{went:?}");
+}
+
+#[test]
+fn nothing_is_launched_for_tasks_that_no_on_demand_host_would_take() {
+    for (behind, expect) in [("spot", &[][..]), ("burst", &["pool burst 0 -> 1".to_owned()])] {
+        let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 0);
+        assert_eq!(steps(&story.turn()), Vec::<String>::new());
+        story.later(1);
+        let task = serde_json::from_value(json!({ "cpu": 1024, "memory": 1024 })).unwrap();
+        let groups = BTreeSet::from([behind.parse().unwrap()]);
+        let missing = Shortfall { service: "web".parse().unwrap(), tasks: 1, task, groups };
+        story.board.told = Told { at: story.seen.at, missing: vec![missing] };
+        assert_eq!(steps(&story.turn()), expect, "hosts of {behind} take them");
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! Every count is made anew from the tasks that live and the room there is, never from the count that was set before.
 //! So planning again gives nothing, and a turn that was lost is made up for by the next.
 
+use std::collections::BTreeSet;
+
 use evenkeel_model::decision::{Planned, Step, Why};
-use evenkeel_model::observed::{HandsOff, Observed};
+use evenkeel_model::observed::{EcsService, HandsOff, Observed};
 use evenkeel_model::report::{Report, Shortfall, Wait};
-use evenkeel_model::{ServiceName, Timestamp};
+use evenkeel_model::{GroupName, ServiceName, Timestamp};
 use evenkeel_turn::window::Extreme;
 use evenkeel_turn::{Given, Outlook};
 
@@ -255,7 +257,8 @@ impl Planning<'_, '_> {
             if short > waiting {
                 let because = self.why_no_room(rank);
                 self.report.waits.push(Wait::NoRoom { service: service.clone(), short: short - waiting, because });
-                let missing = Shortfall { service, tasks: short - waiting, task: need.resources };
+                let groups = self.books.services[rank].ecs.map(groups_behind).unwrap_or_default();
+                let missing = Shortfall { service, tasks: short - waiting, task: need.resources, groups };
                 self.report.shortfall.push(missing);
             }
         }
@@ -339,4 +342,10 @@ struct Change {
     from: u32,
     to: u32,
     why: Why,
+}
+
+/// The groups behind a service's capacity providers; none where one of them is not known, or any host takes its tasks.
+fn groups_behind(ecs: &EcsService) -> BTreeSet<GroupName> {
+    let used = ecs.providers.iter().filter(|share| share.base > 0 || share.weight > 0);
+    used.map(|share| share.group.clone()).collect::<Option<_>>().unwrap_or_default()
 }

@@ -96,8 +96,12 @@ mod tests {
                 serde_json::json!({ "id": provider, "status": "ACTIVE", "registered": {}, "provider": provider });
             serde_json::from_value(text).unwrap()
         };
-        let share =
-            |provider: &str, (base, weight)| ProviderShare { provider: provider.parse().unwrap(), base, weight };
+        let share = |provider: &str, (base, weight)| ProviderShare {
+            provider: provider.parse().unwrap(),
+            base,
+            weight,
+            group: None,
+        };
         let hosts = [host("a"), host("b")];
         Split::of(&[share("a", shares[0]), share("b", shares[1])], hosts.iter()).unwrap()
     }
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn one_provider_is_no_split() {
-        let share = |base, weight| ProviderShare { provider: "a".parse().unwrap(), base, weight };
+        let share = |base, weight| ProviderShare { provider: "a".parse().unwrap(), base, weight, group: None };
         let none: [&Host; 0] = [];
         assert!(Split::of(&[share(1, 1)], none.into_iter()).is_none());
         assert!(Split::of(&[share(1, 1), share(0, 0)], none.into_iter()).is_none());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InstanceId, PoolName, ProviderName, ServiceName, TaskId, Zone};
+use crate::ids::{GroupName, InstanceId, PoolName, ProviderName, ServiceName, TaskId, Zone};
 use crate::resources::{Port, Resources, Room};
 
 /// What one turn of microscale saw.
@@ -182,6 +182,9 @@ pub struct ProviderShare {
     /// Its part of the tasks beyond all bases.
     #[serde(default)]
     pub weight: u32,
+    /// The Auto Scaling group behind it; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
 }
 
 /// How tasks of a service leave a host that drains (ECS developer guide, "Draining Amazon ECS container instances").

@@ -3,6 +3,7 @@
 mod hosts;
 mod rolls;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use hosts::{HostWait, Source};
 pub use rolls::RollWait;
 
-use crate::ids::ServiceName;
+use crate::ids::{GroupName, ServiceName};
 use crate::observed::HandsOff;
 use crate::resources::Resources;
 use jiff::Timestamp;
@@ -35,6 +36,9 @@ pub struct Shortfall {
     pub tasks: u32,
     /// What one of them needs.
     pub task: Resources,
+    /// The groups whose hosts alone would take them; none: any host would.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<GroupName>,
 }
 
 /// One thing that is waited for.

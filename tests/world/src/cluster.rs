@@ -10,7 +10,9 @@ use evenkeel_model::observed::{
     Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Placement, ProviderShare, Task, TaskPhase,
 };
 use evenkeel_model::resources::Port;
-use evenkeel_model::{InstanceId, PoolName, ProviderName, Resources, Room, ServiceName, TaskId, Timestamp, Zone};
+use evenkeel_model::{
+    GroupName, InstanceId, PoolName, ProviderName, Resources, Room, ServiceName, TaskId, Timestamp, Zone,
+};
 
 use crate::clock::Ms;
 use crate::setup::Spread;
@@ -312,17 +314,22 @@ impl Cluster {
         self.tasks.values().filter_map(describe).collect()
     }
 
-    /// DescribeServices and DescribeTaskDefinition.
-    #[must_use]
-    pub fn describe_services(&self, names: &[ServiceName], at: impl Fn(Ms) -> Timestamp) -> Vec<EcsService> {
+    /// DescribeServices, DescribeTaskDefinition and DescribeCapacityProviders.
+    pub(crate) fn describe_services(
+        &self,
+        names: &[ServiceName],
+        behind: impl Fn(&ProviderName) -> Option<GroupName>,
+        at: impl Fn(Ms) -> Timestamp,
+    ) -> Vec<EcsService> {
         let asked = self.services.iter().filter(|service| names.contains(&service.name));
+        let share = |share: &ProviderShare| ProviderShare { group: behind(&share.provider), ..share.clone() };
         let describe = |service: &SimService| EcsService {
             name: service.name.clone(),
             desired: service.desired,
             task: service.task.clone(),
             strategy: service.strategy.clone(),
             constraints: service.constraints.clone(),
-            providers: service.providers.clone(),
+            providers: service.providers.iter().map(share).collect(),
             stop_timeout: service.stop_timeout,
             leaving: service.leaving,
             hands_off: service.hands_off,

@@ -484,7 +484,7 @@ impl Core {
             at: timestamp(self.now),
             hosts: self.cluster.describe_hosts(),
             tasks: self.cluster.describe_tasks(timestamp),
-            services: self.cluster.describe_services(&names, timestamp),
+            services: self.cluster.describe_services(&names, |provider| self.cloud.behind(provider), timestamp),
             demand,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_ecs::types::CapacityProvider;
-use evenkeel_model::{ProviderName, Timestamp};
+use evenkeel_model::{GroupName, ProviderName, Timestamp};
 use evenkeel_turn::ports::{Answer, Clock};
 
 use crate::Aws;
@@ -16,12 +16,23 @@ const MOST_NAMES: usize = 100;
 /// What a provider launches into never changes; that there is one of a name may.
 const READ_AGAIN: Duration = Duration::from_secs(600);
 
-/// When which provider was described, and whether it launches ECS Managed Instances.
-pub(super) type Described = BTreeMap<ProviderName, (Timestamp, bool)>;
+/// When which provider was described, and what is behind it.
+pub(super) type Described = BTreeMap<ProviderName, (Timestamp, Behind)>;
+
+/// What is behind a capacity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// The hosts of an Auto Scaling group.
+    Group(GroupName),
+    /// ECS Managed Instances, which AWS scales by itself.
+    ManagedInstances,
+    /// Nothing that is known.
+    Unknown,
+}
 
 impl Aws {
-    /// Those of these providers whose hosts AWS scales by itself.
-    pub(super) async fn managed_instances(&self, names: &BTreeSet<ProviderName>) -> Answer<BTreeSet<ProviderName>> {
+    /// What is behind each of these providers, as far as they exist.
+    pub(super) async fn providers(&self, names: &BTreeSet<ProviderName>) -> Answer<BTreeMap<ProviderName, Behind>> {
         let now = self.now();
         let known = self.known.lock().providers.clone();
         let fresh = |name: &ProviderName| {
@@ -37,10 +48,21 @@ impl Aws {
         }));
         let found: Vec<CapacityProvider> = pages.await?.into_iter().flatten().collect();
         let mut inner = self.known.lock();
-        inner.providers.extend(found.iter().filter_map(|provider| {
-            Some((id(provider.name())?, (now, provider.managed_instances_provider().is_some())))
-        }));
-        let managed = |name: &&ProviderName| inner.providers.get(*name).is_some_and(|(_, managed)| *managed);
-        Ok(names.iter().filter(managed).cloned().collect())
+        inner
+            .providers
+            .extend(found.iter().filter_map(|provider| Some((id(provider.name())?, (now, behind(provider))))));
+        let known = |name: &ProviderName| Some((name.clone(), inner.providers.get(name)?.1.clone()));
+        Ok(names.iter().filter_map(known).collect())
     }
+}
+
+/// A group's ARN ends with its name (Service Authorization Reference, "Resource types defined by Amazon EC2 Auto Scaling");
+/// the name alone is allowed, too (ECS API reference, AutoScalingGroupProvider).
+fn behind(found: &CapacityProvider) -> Behind {
+    if found.managed_instances_provider().is_some() {
+        return Behind::ManagedInstances;
+    }
+    let arn = found.auto_scaling_group_provider().map(|group| group.auto_scaling_group_arn());
+    let name = arn.map(|arn| arn.rsplit_once("autoScalingGroupName/").map_or(arn, |(_, name)| name));
+    id(name).map_or(Behind::Unknown, Behind::Group)
 }

@@ -15,6 +15,7 @@ use futures_util::future::try_join4;
 
 use super::definitions::{Definition, STOP_TIMEOUT};
 use super::distinct;
+use super::providers::Behind;
 use crate::Aws;
 use crate::convert::{all, count, id, timestamp};
 use crate::error::port_error;
@@ -40,20 +41,19 @@ impl Aws {
         let found: Vec<Service> =
             pages.await?.into_iter().flatten().filter(|service| service.status() != Some("INACTIVE")).collect();
         let definitions = distinct(found.iter().filter_map(definition_of).map(str::to_owned));
-        let providers = found.iter().flat_map(shares).map(|share| share.provider).collect();
+        let providers = found.iter().flat_map(providers).map(|(provider, _)| provider).collect();
         let groups = distinct(found.iter().flat_map(target_groups));
         let also = self.settings.also;
         let delays = async { if also.deregistration_delays { self.delays(groups).await } else { Ok(BTreeMap::new()) } };
         let scaled = async {
             if also.scaled_elsewhere { self.scaled_elsewhere(cluster, names).await } else { Ok(BTreeSet::new()) }
         };
-        let managed = self.managed_instances(&providers);
-        let asked = try_join4(self.definitions(definitions), delays, scaled, managed);
-        let (definitions, delays, scaled, managed) = asked.await?;
+        let asked = try_join4(self.definitions(definitions), delays, scaled, self.providers(&providers));
+        let (definitions, delays, scaled, behind) = asked.await?;
         let waiting = self.known.waiting_for_hosts(cluster);
         let of = |found: &Service| {
             let definition = definition_of(found).and_then(|arn| definitions.get(arn)).and_then(Option::as_deref);
-            let mut service = service(found, definition, &delays, &managed)?;
+            let mut service = service(found, definition, &delays, &behind)?;
             if scaled.contains(&service.name) {
                 service.hands_off.get_or_insert(HandsOff::ScaledElsewhere);
             }
@@ -116,13 +116,22 @@ fn strategy(found: &Service) -> &[CapacityProviderStrategyItem] {
 }
 
 /// The capacity providers whose hosts its tasks go to, those of Fargate left out.
-fn shares(found: &Service) -> Vec<ProviderShare> {
+fn providers(found: &Service) -> impl Iterator<Item = (ProviderName, &CapacityProviderStrategyItem)> {
     let own = strategy(found).iter().filter(|item| !FARGATE.contains(&item.capacity_provider()));
-    let share = |item: &CapacityProviderStrategyItem| {
+    own.filter_map(|item| Some((id(Some(item.capacity_provider()))?, item)))
+}
+
+/// What part of its tasks goes to each.
+fn shares(found: &Service, behind: &BTreeMap<ProviderName, Behind>) -> Vec<ProviderShare> {
+    let share = |(provider, item): (ProviderName, &CapacityProviderStrategyItem)| {
         let [base, weight] = [item.base(), item.weight()].map(|number| count(Some(number)));
-        Some(ProviderShare { provider: id(Some(item.capacity_provider()))?, base, weight })
+        let group = match behind.get(&provider) {
+            Some(Behind::Group(group)) => Some(group.clone()),
+            Some(Behind::ManagedInstances | Behind::Unknown) | None => None,
+        };
+        ProviderShare { provider, base, weight, group }
     };
-    own.filter_map(share).collect()
+    providers(found).map(share).collect()
 }
 
 /// A service; none where its task definition says nothing although its count is ours, so that there is nothing to count with.
@@ -130,9 +139,9 @@ fn service(
     found: &Service,
     definition: Option<&Definition>,
     delays: &BTreeMap<String, Duration>,
-    managed: &BTreeSet<ProviderName>,
+    behind: &BTreeMap<ProviderName, Behind>,
 ) -> Option<EcsService> {
-    let hands_off = hands_off(found, managed);
+    let hands_off = hands_off(found, behind);
     if definition.is_none() && hands_off.is_none() {
         return None;
     }
@@ -147,7 +156,7 @@ fn service(
         task: definition.map_or_else(Room::default, Definition::room),
         strategy: found.placement_strategy().iter().filter_map(placement).collect(),
         constraints: own.chain(definition.into_iter().flat_map(|definition| definition.constraints.clone())).collect(),
-        providers: shares(found),
+        providers: shares(found, behind),
         stop_timeout: definition.map_or(STOP_TIMEOUT, |definition| definition.stop_timeout),
         leaving: Leaving {
             minimum_percent: percent(configuration.and_then(|c| c.minimum_healthy_percent()), default.minimum_percent),
@@ -160,18 +169,18 @@ fn service(
 }
 
 /// A first deployment that has not settled is no reason: it would not settle while its count is left alone.
-fn hands_off(found: &Service, managed: &BTreeSet<ProviderName>) -> Option<HandsOff> {
+fn hands_off(found: &Service, behind: &BTreeMap<ProviderName, Behind>) -> Option<HandsOff> {
     if found.status() == Some("DRAINING") {
         return Some(HandsOff::Deleted);
     }
     if found.scheduling_strategy() == Some(&SchedulingStrategy::Daemon) {
         return Some(HandsOff::Daemon);
     }
-    runs_elsewhere(found, managed).or_else(|| deploys(found))
+    runs_elsewhere(found, behind).or_else(|| deploys(found))
 }
 
 /// Whether its tasks run on no host of an Auto Scaling group.
-fn runs_elsewhere(found: &Service, managed: &BTreeSet<ProviderName>) -> Option<HandsOff> {
+fn runs_elsewhere(found: &Service, behind: &BTreeMap<ProviderName, Behind>) -> Option<HandsOff> {
     let launch = found.launch_type().or_else(|| primary(found)?.launch_type());
     let on_fargate = strategy(found).iter().any(|item| FARGATE.contains(&item.capacity_provider()));
     match launch {
@@ -179,7 +188,10 @@ fn runs_elsewhere(found: &Service, managed: &BTreeSet<ProviderName>) -> Option<H
         Some(LaunchType::External) => Some(HandsOff::Anywhere),
         Some(LaunchType::ManagedInstances) => Some(HandsOff::ManagedInstances),
         _ if on_fargate => Some(HandsOff::Fargate),
-        _ => shares(found).iter().any(|share| managed.contains(&share.provider)).then_some(HandsOff::ManagedInstances),
+        _ => {
+            let managed = |share: &ProviderShare| behind.get(&share.provider) == Some(&Behind::ManagedInstances);
+            shares(found, behind).iter().any(managed).then_some(HandsOff::ManagedInstances)
+        }
     }
 }
 

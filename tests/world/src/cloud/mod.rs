@@ -17,7 +17,7 @@ use std::time::Duration;
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind, SpotCode, SpotRequest};
 use evenkeel_model::templates::{Health, Instance as Ec2Instance, TemplateUse, TemplateVersion};
-use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_model::{GroupName, ImageId, InstanceId, PoolName, ProviderName, Timestamp, Zone};
 
 use crate::clock::{Ms, timestamp};
 use crate::cloud::warm::WarmPool;
@@ -159,6 +159,12 @@ impl SimGroup {
 }
 
 impl Cloud {
+    /// The group behind a capacity provider.
+    pub(crate) fn behind(&self, provider: &ProviderName) -> Option<GroupName> {
+        let of = self.groups.iter().find(|group| group.setup.provider.as_ref() == Some(provider));
+        of.map(|group| group.name.clone())
+    }
+
     pub(crate) fn new(fleet: &Fleet, setup: &Setup) -> Self {
         let mut templates = Templates::default();
         let mut group = |pool: &evenkeel_model::fleet::Pool| {

@@ -74,7 +74,10 @@ impl ReadEcs for Ports {
 
     async fn services(&self, _: &ClusterName, names: &[ServiceName]) -> Answer<Vec<EcsService>> {
         self.calls(Api::DescribeServices, names.len().div_ceil(SERVICES), |core, under, fresh| {
-            let services = fresh.read(&mut core.newest.services, || core.cluster.describe_services(names, timestamp));
+            let (cluster, cloud) = (&core.cluster, &core.cloud);
+            let services = fresh.read(&mut core.newest.services, || {
+                cluster.describe_services(names, |provider| cloud.behind(provider), timestamp)
+            });
             under.told().services.clone_from(&services);
             Ok(services)
         })
