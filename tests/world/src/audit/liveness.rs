@@ -282,7 +282,8 @@ impl Core {
         let ready: Vec<(GroupNo, bool)> =
             (0..self.cloud.groups.len()).map(|group| (group, self.is_whole(group))).collect();
         let patience = patience(&self.fleet);
-        let all_current = self.is_rolled();
+        // A roll ends with its section in the fleet file, and nobody asks for another by putting that back.
+        let over = self.is_rolled() || self.fleet.patch.is_none();
         let halts = self.signals.halts.values().any(|(firing, _)| *firing)
             || self.fleet.patch.iter().flat_map(|patch| &patch.halt_alarms).any(|alarm| self.signals.fires(alarm));
         let Self { audit, cloud, cluster, .. } = self;
@@ -300,7 +301,7 @@ impl Core {
             }
         }
         known.halted |= halts;
-        known.sought &= !all_current;
+        known.sought &= !over;
         for (group, found) in cloud.groups.iter().enumerate() {
             known.own.entry(group).or_insert(found.desired);
         }
