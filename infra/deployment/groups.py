@@ -22,6 +22,7 @@ def look(session, fleets, account):
     for place, pool in pools:
         if place.name in found:
             account.missing += refused(place, pool, found[place.name])
+            account.notes += purchase_notes(place, pool, found[place.name])
         else:
             account.missing.append(f"{place.where}: there is no Auto Scaling group {place.name} in {account.region}")
     look_at_who_else_scales(session, fleets, found, account)
@@ -39,12 +40,52 @@ def refused(place, pool, group):
             f"`aws autoscaling update-auto-scaling-group --auto-scaling-group-name {shlex.quote(place.name)} "
             "--desired-capacity-type units`, with sizes that mean hosts"
         )
+    if pool["purchase"] == "on-demand" and (spot := spot_words(group)):
+        yield (
+            f"{place.where}: group {place.name} launches spot hosts ({spot}), and stand-ins for spot hosts must be none: "
+            "set OnDemandPercentageAboveBaseCapacity to 100 in its mixed instances policy, or give stand-ins a group of their own"
+        )
     overrides = mixed.get("LaunchTemplate", {}).get("Overrides", [])
     weights = sorted({one["WeightedCapacity"] for one in overrides if one.get("WeightedCapacity")} - {"1"}, key=int)
     if weights and pool["purchase"] == "on-demand":
         yield (
             f"{place.where}: group {place.name} has weights ({', '.join(weights)}), so that its capacity is no number of hosts: "
             "take them out of its mixed instances policy, or give stand-ins a group of their own"
+        )
+
+
+def distribution(group):
+    """A group's on-demand base, and how much of a hundred hosts beyond it is on-demand. What is not said has these defaults
+    (Auto Scaling API reference, "InstancesDistribution"); without a mixed instances policy a template alone says what is spot."""
+    said = group.get("MixedInstancesPolicy", {}).get("InstancesDistribution", {})
+    return said.get("OnDemandBaseCapacity", 0), said.get("OnDemandPercentageAboveBaseCapacity", 100)
+
+
+def spot_words(group):
+    """What a group's policy says of its spot part; nothing where it has none."""
+    base, percentage = distribution(group)
+    return f"OnDemandBaseCapacity {base}, OnDemandPercentageAboveBaseCapacity {percentage}" if percentage < 100 else ""
+
+
+def purchase_notes(place, pool, group):
+    """Where a pool's word is not the best one for what its group launches. Each host counts as what it is in mixed pools only."""
+    base, percentage = distribution(group)
+    spot = spot_words(group)
+    if pool["purchase"] == "spot" and "MixedInstancesPolicy" in group and (base or percentage):
+        yield (
+            f"{place.where}: group {place.name} launches on-demand hosts, too (OnDemandBaseCapacity {base}, "
+            f'OnDemandPercentageAboveBaseCapacity {percentage}), and all count as spot: say purchase = "mixed"'
+        )
+    if pool["purchase"] == "reserved" and spot:
+        yield (
+            f"{place.where}: group {place.name} launches spot hosts, too ({spot}), and all count as reserved: "
+            'say purchase = "mixed", or "spot" where all are'
+        )
+    if pool["purchase"] == "mixed" and not spot:
+        yield (
+            f"{place.where}: group {place.name} is mixed in the fleet file and launches no spot hosts: set "
+            "OnDemandPercentageAboveBaseCapacity below 100 in its mixed instances policy, "
+            'or say purchase = "reserved"'
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from cloud import REPOSITORY
 from conftest import DEPOT, SHOP, read
-from deployment import account, fleet, launch, limits, parameters
+from deployment import account, fleet, groups, launch, limits, parameters
 from deployment.account import Account
 from deployment.trouble import Trouble
 from moto import mock_aws
@@ -38,10 +38,10 @@ def build(session, one, template=None, **group):
         given = {"AutoScalingGroupName": place.name, "MinSize": 0, "MaxSize": 9, "AvailabilityZones": [f"{REGION}a"]}
         if "Overrides" in group:
             policy = {"LaunchTemplateSpecification": launched, "Overrides": group["Overrides"]}
-            given["MixedInstancesPolicy"] = {"LaunchTemplate": policy}
+            given["MixedInstancesPolicy"] = {"LaunchTemplate": policy, "InstancesDistribution": group.get("Distribution", {})}
         else:
             given["LaunchTemplate"] = launched
-        session.client("autoscaling").create_auto_scaling_group(**given, **{k: v for k, v in group.items() if k != "Overrides"})
+        session.client("autoscaling").create_auto_scaling_group(**given, **{k: v for k, v in group.items() if k not in ("Overrides", "Distribution")})
     ecs = session.client("ecs")
     ecs.create_cluster(clusterName=one.cluster.name)
     definition = ecs.register_task_definition(family="x", containerDefinitions=[{"name": "x", "image": "x", "memory": 9}])
@@ -122,9 +122,49 @@ def test_weights_are_refused_where_stand_ins_are_counted(aws):
     assert [one["purchase"] for one in shop.data["pool"]] == ["reserved", "spot", "on-demand"]
 
 
-def test_groups_that_count_in_something_else_are_refused():
-    from deployment import groups
+PER_POLICY = "OnDemandPercentageAboveBaseCapacity"
 
+
+@pytest.mark.parametrize(
+    "purchase, distribution, refused, noted",
+    [
+        ("on-demand", {PER_POLICY: 50}, "must be none", ""),
+        ("on-demand", {"OnDemandBaseCapacity": 9, PER_POLICY: 0}, "must be none", ""),
+        # What is not said: all on-demand.
+        ("on-demand", {}, "", ""),
+        ("on-demand", {"SpotAllocationStrategy": "price-capacity-optimized"}, "", ""),
+        ("spot", {"OnDemandBaseCapacity": 2, PER_POLICY: 0}, "", 'say purchase = "mixed"'),
+        ("spot", {PER_POLICY: 25}, "", 'say purchase = "mixed"'),
+        ("spot", {}, "", 'say purchase = "mixed"'),
+        ("spot", {PER_POLICY: 0}, "", ""),
+        ("spot", None, "", ""),
+        ("mixed", {"OnDemandBaseCapacity": 2, PER_POLICY: 0}, "", ""),
+        ("mixed", {"OnDemandBaseCapacity": 2}, "", "launches no spot hosts"),
+        ("mixed", None, "", "launches no spot hosts"),
+        ("reserved", {"OnDemandBaseCapacity": 2, PER_POLICY: 0}, "", 'say purchase = "mixed"'),
+        ("reserved", {}, "", ""),
+        ("reserved", None, "", ""),
+    ],
+)
+def test_a_pools_purchase_is_held_against_what_its_group_launches(purchase, distribution, refused, noted):
+    [place, *_] = read(SHOP).groups
+    group = {} if distribution is None else {"MixedInstancesPolicy": {"InstancesDistribution": distribution}}
+    said = list(groups.refused(place, {"purchase": purchase}, group)), list(groups.purchase_notes(place, {"purchase": purchase}, group))
+    for lines, words in zip(said, (refused, noted)):
+        assert [words in line and place.name in line for line in lines] == [True] * bool(words), lines
+
+
+def test_a_pool_of_stand_ins_whose_group_would_launch_spot_is_refused(aws):
+    shop = read(SHOP)
+    policy = {"OnDemandBaseCapacity": 1, PER_POLICY: 0}
+    build(aws, shop, Overrides=[{"InstanceType": "m7i.large"}], Distribution=policy)
+    found = look(aws, shop)
+    [said] = [line for line in found.missing if "must be none" in line]
+    assert said.startswith(f"{shop.path}: pool[2].auto_scaling_group: group shop-burst launches spot hosts (OnDemandBaseCapacity 1")
+    assert len([note for note in found.notes if 'purchase = "mixed"' in note]) == 2
+
+
+def test_groups_that_count_in_something_else_are_refused():
     [place, *_] = read(SHOP).groups
     for kind in ("vcpu", "memory-mib"):
         [said] = groups.refused(place, {"purchase": "reserved"}, {"DesiredCapacityType": kind})
