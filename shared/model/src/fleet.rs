@@ -92,8 +92,18 @@ pub enum Purchase {
     Reserved,
     /// Cheap, and taken away at two minutes' notice or none.
     Spot,
+    /// Both in one group: an on-demand base that is always there, and spot hosts beyond it.
+    Mixed,
     /// Dear, and there when asked for.
     OnDemand,
+}
+
+impl Purchase {
+    /// Whether hosts of such a pool may be spot; in a mixed one only the host tells.
+    #[must_use]
+    pub const fn has_spot(self) -> bool {
+        matches!(self, Self::Spot | Self::Mixed)
+    }
 }
 
 /// One Auto Scaling group.

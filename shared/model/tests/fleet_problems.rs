@@ -83,7 +83,7 @@ fn everything_is_reported_at_once_and_by_line() {
         &[
             "line 1: name: expected a fleet name: 1 to 64 letters, digits, hyphens or underscores, found the text \"my shop\"",
             "line 5: hosts.minimum: expected a whole number from 1 to 5000, found the number -3",
-            "line 14: pool[1].purchase: expected one of \"reserved\", \"spot\", \"on-demand\", found the text \"ondemand\"",
+            "line 14: pool[1].purchase: expected one of \"reserved\", \"spot\", \"mixed\", \"on-demand\", found the text \"ondemand\"",
             "line 15: pool[1].price: unknown field: expected one of name, purchase, auto_scaling_group, units",
             "line 23: service[0].max_tasks: 1 is less than min_tasks, which is 2",
             "line 24: service[0].demand.per_task: expected a positive number (1e-9 to 1e15), found the text \"50\"",
@@ -137,7 +137,7 @@ fn what_is_missing_is_reported_at_its_table() {
     check(&[("steady = 5\n", "")], &["line 4: hosts.steady: missing: expected a whole number from 1 to 5000"]);
     check(
         &[("purchase = \"on-demand\"\n", "")],
-        &["line 12: pool[1].purchase: missing: expected one of \"reserved\", \"spot\", \"on-demand\""],
+        &["line 12: pool[1].purchase: missing: expected one of \"reserved\", \"spot\", \"mixed\", \"on-demand\""],
     );
     let nothing_but_a_beat = [
         "line 1: hosts: missing: expected a table [hosts]",
@@ -352,10 +352,12 @@ fn a_demand_has_one_source() {
 
 #[test]
 fn backfill_can_start_hosts() {
-    check(
-        &[("\"on-demand\"", "\"spot\"")],
-        &["line 16: backfill: backfill starts on-demand hosts: expected a [[pool]] with purchase = \"on-demand\""],
-    );
+    for other in ["\"spot\"", "\"mixed\""] {
+        check(
+            &[("\"on-demand\"", other)],
+            &["line 16: backfill: backfill starts on-demand hosts: expected a [[pool]] with purchase = \"on-demand\""],
+        );
+    }
     check(
         &[("maximum = 7", "maximum = 5")],
         &["line 17: backfill.alarms: alarms can add no host, because hosts.steady and hosts.maximum are both 5: \
@@ -494,7 +496,7 @@ fn json_is_strict_and_has_lines_too() {
         &[
             "line 1: hosts.steady: expected a whole number from 1 to 5000, found the number 1.0",
             "line 1: hosts: the key \"steady\" is given a second time",
-            "line 2: pool[0].purchase: expected one of \"reserved\", \"spot\", \"on-demand\", found null",
+            "line 2: pool[0].purchase: expected one of \"reserved\", \"spot\", \"mixed\", \"on-demand\", found null",
         ],
     );
     check_json("[]", &["line 1: expected a table, found a list"]);

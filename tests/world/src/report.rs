@@ -125,7 +125,7 @@ impl Percentiles {
 /// The hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct HostReport {
-    /// Hours of reserved hosts.
+    /// Hours of reserved hosts, and of the on-demand bases of mixed groups.
     pub reserved_hours: f64,
     /// Hours of spot hosts.
     pub spot_hours: f64,

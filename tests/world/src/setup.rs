@@ -64,6 +64,8 @@ pub struct PoolSetup {
     pub kind: Option<HostType>,
     /// Several types, of which each launch draws one.
     pub types: Vec<MixedType>,
+    /// `OnDemandBaseCapacity` of a mixed group, in hosts; the rest is spot. None: its share of `minimum` in `[hosts]`.
+    pub on_demand_base: Option<u32>,
     /// `MinSize` of the group.
     pub min: u32,
     /// `MaxSize` of the group; none: whatever the fleet may need.
@@ -216,6 +218,7 @@ impl Default for PoolSetup {
             on_demand_usd: Usd::from(0.096),
             kind: None,
             types: Vec::new(),
+            on_demand_base: None,
             min: 0,
             max: None,
             boot: Spread { least: 20_000, usual: 30_000, most: 45_000 },
@@ -380,6 +383,9 @@ pub enum SetupError {
         /// Its name.
         name: String,
     },
+    /// It gives a base to a pool that has none.
+    #[error("setup gives pool {0} an on_demand_base, and its purchase is not \"mixed\"")]
+    NotMixed(PoolName),
 }
 
 impl Setup {
@@ -405,6 +411,13 @@ impl Setup {
                 return Err(SetupError::Unknown { what: "pool", name: name.to_string() });
             }
         }
+        let of_mixed =
+            |name: &PoolName| fleet.pools.iter().any(|pool| pool.name == *name && pool.purchase == Purchase::Mixed);
+        for (name, pool) in &setup.pool {
+            if pool.on_demand_base.is_some() && !of_mixed(name) {
+                return Err(SetupError::NotMixed(name.clone()));
+            }
+        }
         for name in setup.service.keys() {
             if !fleet.services.iter().any(|service| service.name == *name) {
                 return Err(SetupError::Unknown { what: "service", name: name.to_string() });
@@ -420,11 +433,13 @@ impl Setup {
         known.and_then(|(_, text)| Self::read(text, fleet).ok()).unwrap_or_default()
     }
 
-    /// A pool's setup with the number of its hosts.
+    /// A pool's setup, the on-demand base of a mixed one included, with the number of its hosts.
     #[must_use]
     pub fn hosts_of(&self, fleet: &Fleet, pool: &PoolName) -> (PoolSetup, u32) {
-        let setup = self.pool.get(pool).cloned().unwrap_or_default();
-        let hosts = setup.hosts.unwrap_or_else(|| share(fleet, pool)).max(setup.min);
+        let mut setup = self.pool.get(pool).cloned().unwrap_or_default();
+        let (stay, spot) = shares(fleet, pool);
+        let base = *setup.on_demand_base.get_or_insert(stay);
+        let hosts = setup.hosts.unwrap_or(base + spot).max(setup.min);
         (setup, hosts)
     }
 
@@ -435,24 +450,23 @@ impl Setup {
     }
 }
 
-/// A pool's share of `[hosts]`: spot gives what `steady` has above `minimum`, reserved the rest, on-demand none. `[hosts]`
-/// counts capacity units, the share whole hosts.
-fn share(fleet: &Fleet, pool: &PoolName) -> u32 {
-    let pools = |purchase: Purchase| fleet.pools.iter().filter(move |pool| pool.purchase == purchase);
-    let Some(own) = fleet.pools.iter().find(|own| own.name == *pool) else { return 0 };
-    let spot = if pools(Purchase::Spot).next().is_some() { fleet.hosts.steady - fleet.hosts.minimum } else { 0 };
-    let all = match own.purchase {
-        Purchase::Reserved => fleet.hosts.steady - spot,
-        Purchase::Spot => spot,
-        // Without anything else the fleet lives on on-demand hosts.
-        Purchase::OnDemand if pools(Purchase::Reserved).next().is_none() => fleet.hosts.steady - spot,
-        Purchase::OnDemand => 0,
+/// A pool's share of `[hosts]`, in hosts: those that are always there, and spot ones. Spot gives what `steady` has above
+/// `minimum`, reserved and the bases of mixed groups the rest, on-demand none. `[hosts]` counts capacity units, the share
+/// whole hosts.
+fn shares(fleet: &Fleet, pool: &PoolName) -> (u32, u32) {
+    let stays = |own: &Pool| matches!(own.purchase, Purchase::Reserved | Purchase::Mixed);
+    let any_stays = fleet.pools.iter().any(stays);
+    // Without anything else the fleet lives on on-demand hosts.
+    let stands = |own: &Pool| stays(own) || (own.purchase == Purchase::OnDemand && !any_stays);
+    let is_spot = |own: &Pool| own.purchase.has_spot();
+    let spot = if fleet.pools.iter().any(is_spot) { fleet.hosts.steady - fleet.hosts.minimum } else { 0 };
+    let part = |units: u32, of: &dyn Fn(&Pool) -> bool| {
+        let peers: Vec<_> = fleet.pools.iter().filter(|peer| of(peer)).collect();
+        let Some(place) = peers.iter().position(|peer| peer.name == *pool) else { return 0 };
+        let [count, place] = [peers.len(), place].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        (units / count + u32::from(place < units % count)).div_ceil(peers[place as usize].units)
     };
-    let peers: Vec<_> = pools(own.purchase).collect();
-    let count = u32::try_from(peers.len()).unwrap_or(1).max(1);
-    let place = peers.iter().position(|peer| peer.name == *pool).and_then(|place| u32::try_from(place).ok());
-    let units = all / count + u32::from(place.unwrap_or(0) < all % count);
-    units.div_ceil(own.units)
+    (part(fleet.hosts.steady - spot, &stands), part(spot, &is_spot))
 }
 
 /// The most tasks of a service that the fleet's steady hosts have room for when nothing else runs on them but daemons.

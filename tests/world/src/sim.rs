@@ -382,7 +382,8 @@ impl World {
         serde_json::from_str(&item.body).ok()
     }
 
-    /// Gives a spot pool a market that follows a file, scaled so that its maximum is the pool's size.
+    /// Gives a spot pool, or the spot part of a mixed one, a market that follows a file, scaled so that its maximum is how
+    /// many spot hosts the pool has.
     ///
     /// # Errors
     /// Says which pool there is not, or why it cannot follow a market.
@@ -391,10 +392,11 @@ impl World {
         let Some(number) = core.cloud.groups.iter().position(|group| group.pool == *pool) else {
             return Err(format!("the fleet has no pool {pool}"));
         };
-        if core.cloud.groups[number].purchase != Purchase::Spot {
-            return Err(format!("pool {pool} is not a spot pool"));
+        if !core.cloud.groups[number].purchase.has_spot() {
+            return Err(format!("pool {pool} has no spot hosts"));
         }
-        let scaled = trace.scaled_to(core.cloud.groups[number].desired);
+        let group = &core.cloud.groups[number];
+        let scaled = trace.scaled_to(group.desired.saturating_sub(group.setup.on_demand_base.unwrap_or(0)));
         core.follow(number, scaled);
         Ok(())
     }
@@ -416,14 +418,14 @@ impl World {
         }
     }
 
-    /// Refuses every launch in the pools of a purchase kind for want of capacity, for so long from now on.
-    pub fn starve_all(&mut self, purchase: Purchase, length: Ms) {
+    /// Refuses every launch of spot hosts for want of capacity, for so long from now on.
+    pub fn starve_spot(&mut self, length: Ms) {
         let pools: Vec<PoolName> = self
             .lock()
             .fleet
             .pools
             .iter()
-            .filter(|pool| pool.purchase == purchase)
+            .filter(|pool| pool.purchase.has_spot())
             .map(|pool| pool.name.clone())
             .collect();
         for pool in pools {
@@ -449,10 +451,10 @@ impl World {
         self.load(part.map(|part| part * steady));
     }
 
-    /// Whether the fleet has pools of a purchase kind.
+    /// Whether a pool of the fleet may have spot hosts.
     #[must_use]
-    pub fn has(&self, purchase: Purchase) -> bool {
-        self.lock().fleet.pools.iter().any(|pool| pool.purchase == purchase)
+    pub fn has_spot(&self) -> bool {
+        self.lock().fleet.pools.iter().any(|pool| pool.purchase.has_spot())
     }
 
     /// What the hosts cost in an hour now, and what they would if all were on-demand, in USD.
@@ -493,7 +495,7 @@ impl World {
         core.send(payload, crate::delivery::Promise::AtLeastOnce, 0);
     }
 
-    /// Capacity units that take work now, of one purchase kind.
+    /// Capacity units that take work now and are bought like this; `Mixed` is the on-demand base of mixed groups.
     #[must_use]
     pub fn working(&self, purchase: Purchase) -> u32 {
         self.lock().cloud.working(|one| one == purchase)

@@ -38,7 +38,7 @@ pub(crate) struct Hosts {
     /// What all hosts cost in an hour, and what they would as on-demand ones.
     pub(crate) paid_usd: f64,
     pub(crate) list_usd: f64,
-    /// Hosts by purchase kind.
+    /// Hosts by purchase kind; the on-demand base of a mixed group is always there, as reserved ones are.
     pub(crate) reserved: u64,
     pub(crate) spot: u64,
     pub(crate) on_demand: u64,
@@ -89,8 +89,8 @@ impl Hosts {
             if one.works && takes(number) {
                 hosts.in_service += group.units;
             }
-            *match group.purchase {
-                Purchase::Reserved => &mut hosts.reserved,
+            *match one.purchase {
+                Purchase::Reserved | Purchase::Mixed => &mut hosts.reserved,
                 Purchase::Spot => &mut hosts.spot,
                 Purchase::OnDemand => &mut hosts.on_demand,
             } += 1;

@@ -259,11 +259,11 @@ pub struct Need {
     /// More, because a roll has no room for its next wave.
     #[serde(default)]
     pub borrowed: u32,
-    /// Reserved capacity in service or on its way.
+    /// Reserved capacity in service or on its way, the on-demand base of mixed groups included.
     pub reserved: u32,
     /// Spot capacity in service or on its way, and not about to be taken.
     pub spot: u32,
-    /// Capacity of reserved and spot groups that were not shown, which nobody knows to be missing.
+    /// Capacity of groups other than on-demand ones that were not shown, which nobody knows to be missing.
     #[serde(default)]
     pub unknown: u32,
     /// On-demand capacity that is needed for the rest, within `maximum`.

@@ -105,8 +105,12 @@ impl HostsDraft {
 
 impl PoolDraft {
     fn read(table: &mut Table<'_>) -> Self {
-        const PURCHASES: &[(&str, Purchase)] =
-            &[("reserved", Purchase::Reserved), ("spot", Purchase::Spot), ("on-demand", Purchase::OnDemand)];
+        const PURCHASES: &[(&str, Purchase)] = &[
+            ("reserved", Purchase::Reserved),
+            ("spot", Purchase::Spot),
+            ("mixed", Purchase::Mixed),
+            ("on-demand", Purchase::OnDemand),
+        ];
         Self {
             name: table.required("name", &id(PoolName::EXPECTED)),
             purchase: table.required("purchase", &choice(PURCHASES)),

@@ -253,7 +253,6 @@ impl Core {
             one.works && !one.ended && !one.doomed && takes && !at_risk
         };
         let units = |one: &crate::cloud::Instance| self.cloud.groups[one.group].units;
-        let bought = |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase;
         let own = self.cloud.groups.iter().enumerate().filter(|(_, group)| group.purchase == Purchase::OnDemand);
         // What its group is ending already was sent away; what it has beyond its capacity while it evens out its zones
         // is its own affair.
@@ -267,7 +266,7 @@ impl Core {
             .cloud
             .instances
             .iter()
-            .filter(|instance| bought(instance.1) != Purchase::OnDemand && sound(instance))
+            .filter(|instance| instance.1.purchase != Purchase::OnDemand && sound(instance))
             .map(|(_, one)| units(one))
             .sum();
         let hosts = self.fleet.hosts;
@@ -301,8 +300,7 @@ impl Core {
 
     /// Notes what is dear to look at: whether tasks have no place, and whether what runs on on-demand hosts has another.
     pub(super) fn note_places(&mut self) {
-        let dear =
-            |one: &crate::cloud::Instance| self.cloud.groups[one.group].purchase == Purchase::OnDemand && one.works;
+        let dear = |one: &crate::cloud::Instance| one.purchase == Purchase::OnDemand && one.works;
         let mut own = self.cloud.instances.iter().filter(|(_, one)| dear(one)).peekable();
         let tied = own.peek().is_some() && own.all(|(number, _)| !self.surely_moves(*number));
         let short = self.any_without_a_place();

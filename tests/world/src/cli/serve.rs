@@ -13,7 +13,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Args;
 use evenkeel_livefeed::{Source, SourceError, router};
-use evenkeel_model::fleet::Purchase;
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_world::clock::MINUTE;
 use evenkeel_world::{Faults, Interruption, World};
@@ -188,7 +187,7 @@ const CONTROLS: [Control; 11] = [
         label: "Starve spot",
         title: "No spot host can be launched for thirty minutes",
         shown: Shown::Spot,
-        press: |world| world.starve_all(Purchase::Spot, 30 * MINUTE),
+        press: |world| world.starve_spot(30 * MINUTE),
     },
     Control {
         id: "load",
@@ -238,7 +237,7 @@ async fn about(State(shared): State<Shared>) -> Json<Value> {
     let world = shared.lock();
     let shown = |control: &&Control| match control.shown {
         Shown::Always => true,
-        Shown::Spot => world.has(Purchase::Spot),
+        Shown::Spot => world.has_spot(),
         Shown::Patch => world.may_patch(),
     };
     let controls: Vec<Value> = CONTROLS

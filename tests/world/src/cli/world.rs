@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use evenkeel_model::fleet::{Fleet, Purchase};
+use evenkeel_model::fleet::Fleet;
 use evenkeel_model::{PoolName, ServiceName};
 use evenkeel_world::demand::{self, DemandOption, Scale, Series, Walk};
 use evenkeel_world::setup::{HostType, Setup, millis};
@@ -23,8 +23,8 @@ pub(crate) struct DemandOptions {
     /// Without it, demand is random.
     #[arg(long, value_name = "SERVICE=NUMBER|FILE[:FACTOR|:fit]")]
     demand: Vec<String>,
-    /// How many hosts a spot pool's market gives over time, scaled so that the file's maximum is the pool's size:
-    /// {"metadata":{"gap_seconds":N},"data":[...]}, or lines of time_ms,add|remove,node.
+    /// How many spot hosts a spot or mixed pool's market gives over time, scaled so that the file's maximum is as many
+    /// as the pool has at the start: {"metadata":{"gap_seconds":N},"data":[...]}, or lines of time_ms,add|remove,node.
     #[arg(long, value_name = "POOL=FILE")]
     spot: Vec<String>,
     /// The instance type of a pool's hosts: what they cost, and what their agents register.
@@ -133,8 +133,8 @@ impl Made {
         let Some(pool) = self.fleet.pools.iter().find(|pool| pool.name.as_str() == name) else {
             bail!("--spot {option}: the fleet has no pool {name}");
         };
-        if pool.purchase != Purchase::Spot {
-            bail!("--spot {option}: {name} is not a spot pool");
+        if !pool.purchase.has_spot() {
+            bail!("--spot {option}: {name} has no spot hosts");
         }
         let path = Path::new(path);
         let text = String::from_utf8(read_file(path)?).with_context(|| path.display().to_string())?;

@@ -160,7 +160,8 @@ impl Core {
             return;
         }
         let waits_until = self.cloud.groups[number].waits_until;
-        if waits_until > now {
+        // The spot market's refusals do not hold up a mixed group's base.
+        if waits_until > now && self.cloud.buys(number) != Purchase::Mixed {
             self.group_looks(number, waits_until - now);
             return;
         }
@@ -194,9 +195,12 @@ impl Core {
     /// Why EC2 would refuse a launch now.
     pub(crate) fn refusal(&self, number: GroupNo) -> Option<RefusalKind> {
         let group = &self.cloud.groups[number];
-        let there = self.cloud.members(number).filter(|(_, one)| !one.ended && !one.doomed).count();
-        let there = u32::try_from(there).unwrap_or(u32::MAX);
-        if group.market.quota.is_some_and(|quota| there >= quota) {
+        let buys = self.cloud.buys(number);
+        let alive = |of: &dyn Fn(Purchase) -> bool| {
+            let there = self.cloud.members(number).filter(|(_, one)| !one.ended && !one.doomed && of(one.purchase));
+            u32::try_from(there.count()).unwrap_or(u32::MAX)
+        };
+        if group.market.quota.is_some_and(|quota| alive(&|_| true) >= quota) {
             return Some(RefusalKind::Quota);
         }
         let (_, image) = self.cloud.launches(number);
@@ -205,14 +209,16 @@ impl Core {
         }
         let zones = &group.setup.zones;
         let none_left = !zones.is_empty() && zones.iter().all(|zone| self.cloud.lost_zones.contains(zone));
-        let starved = none_left || self.now < group.market.starved_until;
-        let bought_up = group.purchase == Purchase::Spot && there >= group.market.gives(self.now);
-        (starved || bought_up).then_some(RefusalKind::Capacity)
+        // A mixed group's drought is one of its spot part.
+        let starved = self.now < group.market.starved_until && buys != Purchase::Mixed;
+        let bought_up = buys == Purchase::Spot && alive(&|one| one == Purchase::Spot) >= group.market.gives(self.now);
+        (none_left || starved || bought_up).then_some(RefusalKind::Capacity)
     }
 
     /// Launches one instance of a group, in the zone with fewest unless one is named.
     pub(crate) fn launch(&mut self, number: GroupNo, zone: Option<Zone>) {
         let zone = zone.or_else(|| self.least_zone(number));
+        let purchase = self.cloud.buys(number);
         let host = self.cluster.next_number();
         let group = &mut self.cloud.groups[number];
         let id = InstanceId::new(&format!("i-{:.40}-{host}", group.pool.as_str()).replace('_', "-"));
@@ -254,6 +260,7 @@ impl Core {
             id: id.unwrap_or_else(|_| unreachable!("pool names are shorter than ids")),
             group: number,
             kind: kind_of,
+            purchase,
             zone,
             phase: Phase::Pending,
             floor: REACTION.usual + works,
@@ -274,7 +281,7 @@ impl Core {
             ready_at: None,
             mute,
         };
-        if group.purchase == Purchase::Spot {
+        if purchase == Purchase::Spot {
             self.cloud.requests.insert(instance.id.clone(), (SpotCode::Fulfilled, self.now));
         }
         self.cloud.instances.insert(host, instance);
@@ -393,7 +400,8 @@ impl Core {
     }
 
     /// The group ends the instance that its policy names: of the zone with most of them the oldest, whether others take
-    /// work yet or not (Auto Scaling user guide, "Default termination policy").
+    /// work yet or not (Auto Scaling user guide, "Default termination policy"). A mixed group has a spot host go there before one
+    /// of its base.
     fn scale_in(&mut self, number: GroupNo) {
         let staying = || {
             self.cloud
@@ -401,7 +409,10 @@ impl Core {
                 .filter(|(_, one)| one.phase != Phase::Terminating && !one.protected && !one.aside)
         };
         let zones = |zone: &Option<Zone>| staying().filter(|(_, one)| one.zone == *zone).count();
-        let victim = staying().min_by_key(|(host, one)| (std::cmp::Reverse(zones(&one.zone)), *host));
+        let base = self.cloud.groups[number].setup.on_demand_base.unwrap_or(0);
+        let whole = self.cloud.in_base(number) <= base as usize;
+        let of_base = |one: &Instance| whole && one.purchase == Purchase::Mixed;
+        let victim = staying().min_by_key(|(host, one)| (std::cmp::Reverse(zones(&one.zone)), of_base(one), *host));
         if let Some((victim, _)) = victim {
             self.begin_end(victim);
         }
@@ -464,9 +475,7 @@ impl Core {
 
     /// One of the instances that work, by chance.
     pub(crate) fn any_working(&mut self, of: impl Fn(Purchase) -> bool) -> Option<HostNo> {
-        let groups = &self.cloud.groups;
-        let working =
-            self.cloud.instances.iter().filter(|(_, one)| one.works && !one.doomed && of(groups[one.group].purchase));
+        let working = self.cloud.instances.iter().filter(|(_, one)| one.works && !one.doomed && of(one.purchase));
         let working: Vec<HostNo> = working.map(|(host, _)| *host).collect();
         (!working.is_empty()).then(|| working[self.rng.trouble.random_range(0..working.len())])
     }

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use crate::clock::{Ms, SECOND};
 use crate::cloud::spot::Trace;
-use crate::cloud::{Cloud, GroupNo, Phase};
+use crate::cloud::{Cloud, GroupNo, Instance, Phase};
 use crate::cluster::HostNo;
 use crate::core::{Core, Event};
 
@@ -57,8 +57,9 @@ impl Core {
         if let Some(next) = trace.next_after(self.now) {
             self.at(next, Event::Market(number));
         }
+        let spot = |one: &Instance| one.purchase == Purchase::Spot && !one.ended && !one.doomed;
         let alive: Vec<HostNo> =
-            self.cloud.members(number).filter(|(_, one)| !one.ended && !one.doomed).map(|(host, _)| host).collect();
+            self.cloud.members(number).filter(|(_, one)| spot(one)).map(|(host, _)| host).collect();
         let mut alive = alive;
         while alive.len() > trace.at(self.now) as usize {
             let taken = alive.swap_remove(self.rng.market.random_range(0..alive.len()));
@@ -125,7 +126,7 @@ impl Core {
         let Cloud { groups, instances, .. } = &mut *self.cloud;
         let Some(instance) = instances.get_mut(&host) else { return };
         let number = instance.group;
-        if groups[number].purchase == Purchase::Spot
+        if instance.purchase == Purchase::Spot
             && groups[number].setup.capacity_rebalancing
             && instance.phase == Phase::InService
         {

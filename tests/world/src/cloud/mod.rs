@@ -102,6 +102,8 @@ pub(crate) struct Instance {
     pub(crate) group: GroupNo,
     /// Which of the group's types it is of.
     pub(crate) kind: usize,
+    /// How it is bought: in a mixed group `Spot`, or `Mixed` for one of its on-demand base.
+    pub(crate) purchase: Purchase,
     pub(crate) zone: Option<Zone>,
     pub(crate) phase: Phase,
     /// What no controller could make shorter: from the group's look to in service.
@@ -148,11 +150,11 @@ impl SimGroup {
     /// What one of its instances costs in an hour, and what it would as an on-demand one.
     pub(crate) fn usd_an_hour(&self, instance: &Instance, spot_per_mille: u32) -> (f64, f64) {
         let list = self.setup.of_type(instance.kind).1.usd();
-        let part = match self.purchase {
+        let part = match instance.purchase {
             // A one-year standard reservation is typically about 37 % below on-demand.
             Purchase::Reserved => 0.63,
             Purchase::Spot => f64::from(spot_per_mille) / 1_000.0,
-            Purchase::OnDemand => 1.0,
+            Purchase::Mixed | Purchase::OnDemand => 1.0,
         };
         (list * part, list)
     }
@@ -222,6 +224,23 @@ impl Cloud {
         self.instances.iter().find(|(_, instance)| instance.id == *id).map(|(number, _)| *number)
     }
 
+    /// How the next instance of a group would be bought: a mixed one fills up its base first (Auto Scaling API reference,
+    /// `InstancesDistribution`).
+    pub(crate) fn buys(&self, group: GroupNo) -> Purchase {
+        let SimGroup { purchase, setup, .. } = &self.groups[group];
+        let base = setup.on_demand_base.unwrap_or(0);
+        match purchase {
+            Purchase::Mixed if self.in_base(group) >= base as usize => Purchase::Spot,
+            other @ (Purchase::Reserved | Purchase::Spot | Purchase::Mixed | Purchase::OnDemand) => *other,
+        }
+    }
+
+    /// Instances of a mixed group that are on-demand, as far as the group counts on them.
+    pub(crate) fn in_base(&self, group: GroupNo) -> usize {
+        let stays = |one: &Instance| one.phase != Phase::Terminating && !one.aside;
+        self.members(group).filter(|(_, one)| one.purchase == Purchase::Mixed && stays(one)).count()
+    }
+
     /// The instances that a group counts.
     pub(crate) fn members(&self, group: GroupNo) -> impl Iterator<Item = (HostNo, &Instance)> {
         self.instances.iter().filter(move |(_, one)| one.group == group).map(|(number, one)| (*number, one))
@@ -229,8 +248,8 @@ impl Cloud {
 
     /// Capacity units that take work now, of the kinds that `of` names.
     pub(crate) fn working(&self, of: impl Fn(Purchase) -> bool) -> u32 {
-        let working = self.instances.values().filter(|one| one.works && !one.ended);
-        working.map(|one| &self.groups[one.group]).filter(|group| of(group.purchase)).map(|group| group.units).sum()
+        let working = self.instances.values().filter(|one| one.works && !one.ended && of(one.purchase));
+        working.map(|one| self.groups[one.group].units).sum()
     }
 
     /// What all instances cost in an hour, and what they would as on-demand ones.

@@ -84,7 +84,7 @@ impl Core {
                 self.ends_after(wait, Mishap::Zone(zone));
             }
             (1, _) => {
-                let spot = |one: &Instance| one.works && self.cloud.groups[one.group].purchase == Purchase::Spot;
+                let spot = |one: &Instance| one.works && one.purchase == Purchase::Spot;
                 let hosts: Vec<HostNo> =
                     self.cloud.instances.iter().filter(|(_, one)| spot(one)).map(|(host, _)| *host).collect();
                 if let Some(host) = hosts.get(self.rng.mishaps.random_range(0..hosts.len().max(1))) {

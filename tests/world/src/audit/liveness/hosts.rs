@@ -26,7 +26,7 @@ impl Core {
                 Purchase::OnDemand if self.may_give(number) => unborn,
                 Purchase::OnDemand => 0,
                 // Its group is about to launch the one that takes its place.
-                Purchase::Reserved | Purchase::Spot => {
+                Purchase::Reserved | Purchase::Spot | Purchase::Mixed => {
                     let ended = self.audit.liveness.ended.get(&number).map_or(0, Vec::len);
                     unborn.min(u32::try_from(ended).unwrap_or(u32::MAX))
                 }
