@@ -205,17 +205,18 @@ impl<P: Ports> Function<P> for Backfill {
         let pools = || fleet.pools.iter().chain(&left);
         let names: Vec<GroupName> =
             pools().map(|pool| pool.auto_scaling_group.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-        let of_kind = |id: &InstanceId, kind: Purchase| {
+        let of_kind = |id: &InstanceId, is: fn(Purchase) -> bool| {
             let memory = given.state.hosts.get(id);
-            memory.is_some_and(|memory| pools().any(|known| memory.is_of(known) && known.purchase == kind))
+            memory.is_some_and(|memory| pools().any(|known| memory.is_of(known) && is(known.purchase)))
         };
         let spot: Vec<InstanceId> =
-            given.state.hosts.keys().filter(|id| of_kind(id, Purchase::Spot)).cloned().collect();
+            given.state.hosts.keys().filter(|id| of_kind(id, Purchase::has_spot)).cloned().collect();
         // EC2 tells of every instance of the account.
         let noticed = || given.board.notices.hosts().chain(given.state.notices.hosts());
         let leaves = noticed().any(|id| given.state.hosts.contains_key(id))
             || given.state.hosts.iter().any(|(id, memory)| {
-                memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, Purchase::OnDemand)
+                let dear = |purchase| purchase == Purchase::OnDemand;
+                memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, dear)
             });
         let looked = join4(
             retry(ports, deadline, || ports.groups(&names)),

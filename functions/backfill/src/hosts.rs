@@ -22,6 +22,8 @@ const GROUP_UNSEEN: Duration = Duration::from_secs(600);
 pub(crate) struct Kept<'a> {
     pub(crate) member: &'a Member,
     pub(crate) pool: &'a Pool,
+    /// How it is bought; `Mixed` for the on-demand base of a mixed pool.
+    pub(crate) bought: Purchase,
     /// Its group.
     pub(crate) group: &'a Group,
     /// Its container instance.
@@ -178,6 +180,7 @@ impl<'a> Hosts<'a> {
                 memory.group = Some(pool.auto_scaling_group.clone());
                 let case = Case { given, seen, notices, pool, member, host, ecs_is_away: false };
                 case.note_agent(memory);
+                case.note_request(memory);
                 cases.push((case, *group, left, shown.is_none()));
             }
         }
@@ -194,7 +197,8 @@ impl<'a> Hosts<'a> {
             let (standing, sign) = case.judge(memory, report);
             let at_risk = case.at_risk();
             let Case { pool, member, host, .. } = case;
-            all.insert(&member.id, Kept { member, pool, group, host, standing, sign, at_risk, left, recalled });
+            let bought = memory.bought(pool);
+            all.insert(&member.id, Kept { member, pool, bought, group, host, standing, sign, at_risk, left, recalled });
         }
         let shown = |memory: &HostMemory| groups.iter().any(|(pool, group)| group.is_some() && memory.is_of(pool));
         let stood =
@@ -245,10 +249,11 @@ impl<'a> Hosts<'a> {
         self.units(|kept| kept.standing == Standing::Works)
     }
 
-    /// Units of a purchase kind that count for what the fleet needs. A host at risk does not: its replacement is wanted.
-    /// A host that a roll has ended does, while its group is about to launch the one that takes its place.
+    /// Units of hosts that were bought like this and count for what the fleet needs. A host at risk does not: its
+    /// replacement is wanted. A host that a roll has ended does, while its group is about to launch the one that takes its
+    /// place.
     pub(crate) fn counted(&self, purchase: Purchase, budget: &Budget) -> u32 {
-        let there = self.units(|kept| kept.pool.purchase == purchase && kept.counts() && !kept.at_risk && !kept.left);
+        let there = self.units(|kept| kept.bought == purchase && kept.counts() && !kept.at_risk && !kept.left);
         let of_kind = self.groups.iter().filter(|(pool, _)| pool.purchase == purchase);
         let unborn =
             of_kind.map(|(pool, group)| group.map_or(0, |group| self.unborn(pool, group, budget) * pool.units));
@@ -263,8 +268,8 @@ impl<'a> Hosts<'a> {
         })
     }
 
-    /// Units of reserved and spot pools whose groups were not shown: nobody knows whether they are there, so they are not
-    /// made up for. It is what `steady` says beyond what the other pools should have and what is remembered.
+    /// Units of other than on-demand pools whose groups were not shown: nobody knows whether they are there, so they are
+    /// not made up for. It is what `steady` says beyond what the other pools should have and what is remembered.
     pub(crate) fn unknown(&self, steady: u32) -> u32 {
         let own = || self.groups.iter().filter(|(pool, _)| pool.purchase != Purchase::OnDemand);
         if own().all(|(_, group)| group.is_some()) {

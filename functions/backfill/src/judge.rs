@@ -102,6 +102,12 @@ impl Case<'_, '_> {
         };
     }
 
+    /// Notes that the host is spot; that it is not, nothing tells for certain.
+    pub(crate) fn note_request(&self, memory: &mut HostMemory) {
+        let asked = || self.seen.requests.iter().any(|request| request.instance == self.member.id);
+        memory.spot = memory.spot || (self.pool.purchase.has_spot() && asked());
+    }
+
     /// What the host counts for, and by what sign it was lost, if it is.
     pub(crate) fn judge(&self, memory: &mut HostMemory, report: &mut Report) -> (Standing, Option<Sign>) {
         let now = self.given.now;

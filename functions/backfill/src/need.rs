@@ -32,13 +32,15 @@ pub(crate) fn need(
     report: &mut Report,
 ) -> Need {
     let numbers = given.fleet.hosts;
-    let reserved = hosts.counted(Purchase::Reserved, &given.board.budget) + hosts.scaled_elsewhere();
-    let spot = hosts.counted(Purchase::Spot, &given.board.budget);
+    let counted = |purchase| hosts.counted(purchase, &given.board.budget);
+    // The on-demand base of a mixed group is always there, as reserved hosts are.
+    let reserved = counted(Purchase::Reserved) + counted(Purchase::Mixed) + hosts.scaled_elsewhere();
+    let spot = counted(Purchase::Spot);
     let unknown = hosts.unknown(numbers.steady);
     let has = reserved + spot + unknown + on_demand;
     let boost = boost(&Look { given, policy, seen, hosts, has }, state, report);
-    let coming = hosts.all.values().any(|kept| kept.standing == Standing::Coming)
-        || on_demand > hosts.counted(Purchase::OnDemand, &given.board.budget);
+    let coming =
+        hosts.all.values().any(|kept| kept.standing == Standing::Coming) || on_demand > counted(Purchase::OnDemand);
     state.extra = extra(given, seen, state, has, coming);
     let borrowed = borrowed(&given.board.borrow, given.now);
     let wanted = (numbers.steady + boost + state.extra + borrowed).min(numbers.maximum);

@@ -115,7 +115,7 @@ impl Planning<'_, '_> {
         self.lease(&need, kept, &tied);
     }
 
-    /// Says which pools' capacities are not ours; what a reserved or spot group counts in matters to nobody here.
+    /// Says which pools' capacities are not ours; what any other group counts in matters to nobody here.
     fn name_scaled_elsewhere(&mut self) {
         for (pool, group) in &self.hosts.groups {
             let because = group.and_then(|group| group.scaled_by.clone());

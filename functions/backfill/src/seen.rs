@@ -25,7 +25,7 @@ pub struct Seen {
     /// The cluster's container instances; none for a fleet without a cluster.
     #[serde(default)]
     pub hosts: Vec<Host>,
-    /// What the market says about the spot hosts that are known.
+    /// What the market says about those hosts of spot and mixed pools that are known and spot.
     #[serde(default)]
     pub requests: Vec<SpotRequest>,
     /// The alarms' states.

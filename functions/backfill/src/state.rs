@@ -67,6 +67,9 @@ pub struct HostMemory {
     pub group: Option<GroupName>,
     /// When it was first seen.
     pub since: Timestamp,
+    /// A spot request was seen for it: in a mixed pool nothing else tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
     /// It was in the cluster.
     #[serde(default)]
     pub joined: bool,
@@ -105,6 +108,7 @@ impl HostMemory {
             pool: pool.name.clone(),
             group: Some(pool.auto_scaling_group.clone()),
             since: now,
+            spot: false,
             joined: false,
             in_service: None,
             away: None,
@@ -121,6 +125,14 @@ impl HostMemory {
     /// Whether it is a host of this pool.
     pub(crate) fn is_of(&self, pool: &Pool) -> bool {
         self.group.as_ref().map_or(self.pool == pool.name, |group| *group == pool.auto_scaling_group)
+    }
+
+    /// How it is bought, as far as it is known; `Mixed` for the on-demand base of a mixed pool.
+    pub(crate) const fn bought(&self, pool: &Pool) -> Purchase {
+        match pool.purchase {
+            Purchase::Mixed if self.spot => Purchase::Spot,
+            of_all @ (Purchase::Reserved | Purchase::Spot | Purchase::Mixed | Purchase::OnDemand) => of_all,
+        }
     }
 
     /// Whether it was told to drain so lately that an answer may show it as it was before.

@@ -1,5 +1,6 @@
 //! Stories of the planner alone: a small fleet of groups and a cluster that do what they are told, in steps of a minute.
 
+mod mixed;
 mod pools;
 mod unseen;
 
@@ -8,7 +9,9 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, HostWhy, LossCause, Outcome, Sign, Step, Why};
 use evenkeel_model::fleet::{self, Fleet, Format};
-use evenkeel_model::groups::{Group, Member, MemberState, Process, Refusal, RefusalKind, ScaledBy};
+use evenkeel_model::groups::{
+    Group, Member, MemberState, Process, Refusal, RefusalKind, ScaledBy, SpotCode, SpotRequest,
+};
 use evenkeel_model::observed::{EcsService, Host, HostStatus, Running, Task, TaskPhase};
 use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Resources, Room, Timestamp, Zone};
@@ -51,6 +54,7 @@ struct Story {
     tasks: Vec<Task>,
     services: Vec<EcsService>,
     refusals: Vec<(&'static str, Refusal)>,
+    requests: Vec<SpotRequest>,
     unread: BTreeMap<Source, String>,
     /// Groups that cannot be told anything.
     deaf: Vec<&'static str>,
@@ -78,6 +82,7 @@ impl Story {
             tasks: Vec::new(),
             services: Vec::new(),
             refusals: Vec::new(),
+            requests: Vec::new(),
             unread: BTreeMap::new(),
             deaf: Vec::new(),
             joins: vec!["g-base", "g-spot", "g-burst", "g-second"],
@@ -143,7 +148,7 @@ impl Story {
             unread: self.unread.clone(),
             groups: if read(Source::Groups) { self.groups.clone() } else { Vec::new() },
             hosts: if read(Source::Cluster) { hosts } else { Vec::new() },
-            requests: Vec::new(),
+            requests: self.requests.clone(),
             alarms: BTreeMap::new(),
             levels: BTreeMap::new(),
             refusals: self.refusals.iter().fold(BTreeMap::new(), |mut of, (group, refusal)| {

@@ -39,7 +39,7 @@ pub struct HostLine {
     pub id: InstanceId,
     /// Its pool.
     pub pool: PoolName,
-    /// How it is bought.
+    /// How it is bought: of a mixed pool's hosts, those that are known to be spot say so.
     pub purchase: Purchase,
     /// Its zone.
     pub zone: Option<Zone>,
@@ -77,7 +77,8 @@ pub(crate) fn view(given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<Stat
                 (None, None, None) => String::new(),
             };
             let (id, zone) = (member.id.clone(), member.zone.clone());
-            HostLine { id, pool: pool.name.clone(), purchase: pool.purchase, zone, says, coming, going }
+            let purchase = memory.map_or(pool.purchase, |memory| memory.bought(pool));
+            HostLine { id, pool: pool.name.clone(), purchase, zone, says, coming, going }
         })
         .collect();
     hosts.sort_by(|a, b| (a.purchase, &a.pool, &a.id).cmp(&(b.purchase, &b.pool, &b.id)));

@@ -92,9 +92,10 @@ function withBackfill(hosts) {
   if (!backfill) return hosts;
   const known = new Map(hosts.map((host) => [host.id, host]));
   const lines = backfill.hosts.map((line) => {
-    const host = known.get(line.id) ?? { ...empty(line.id), zone: line.zone, purchase: line.purchase };
+    const host = known.get(line.id) ?? { ...empty(line.id), zone: line.zone };
     known.delete(line.id);
-    return { ...host, says: line.says, coming: line.coming, going: line.going };
+    // In a mixed pool only backfill knows which hosts are spot.
+    return { ...host, purchase: line.purchase, says: line.says, coming: line.coming, going: line.going };
   });
   return [...lines, ...known.values()];
 }
