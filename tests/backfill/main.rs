@@ -2,6 +2,7 @@
 
 mod cloud;
 mod edited;
+mod mixed;
 mod peaks;
 mod pools;
 #[path = "../seeds.rs"]

@@ -67,7 +67,7 @@ type Pool = (&'static str, &'static str, u32);
 type Odd = (&'static str, &'static str, &'static [Pool], &'static str);
 
 /// Fleets unlike the examples: pools, units, with or without a cluster and tasks, and what is odd about their cloud.
-const ODD: [Odd; 8] = [
+const ODD: [Odd; 9] = [
     (
         "{ minimum = 3, steady = 5, maximum = 7 }",
         "no cluster",
@@ -131,6 +131,12 @@ const ODD: [Odd; 8] = [
         "alarms without a level",
         &[("base", "reserved", 1), ("spot", "spot", 1), ("b1", "on-demand", 1)],
         "[alarms]\nlevels = false\n",
+    ),
+    (
+        "{ minimum = 3, steady = 5, maximum = 7 }",
+        "a mixed group",
+        &[("both", "mixed", 1), ("b1", "on-demand", 1)],
+        "[pool.both]\non_demand_base = 2\nhosts = 5\ncapacity_rebalancing = true\n",
     ),
 ];
 
