@@ -237,7 +237,7 @@ async fn templates_tell_their_instance_type_and_what_only_groups_can_launch() {
         );
         let fake = Fake::new(move |_| Reply::Xml(found.clone()));
         let uses = [TemplateUse { id: id("lt-1"), version: VersionSpec::Latest }];
-        let found = fake.aws().templates(&uses).await.unwrap().remove(0);
+        let found = fake.aws().templates(&uses).await.unwrap().found.remove(0);
         assert_eq!((found.instance_type, found.no_builder), (kind.map(id), no_builder), "{data}");
     }
 }
