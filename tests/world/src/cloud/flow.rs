@@ -400,8 +400,8 @@ impl Core {
     }
 
     /// The group ends the instance that its policy names: of the zone with most of them the oldest, whether others take
-    /// work yet or not (Auto Scaling user guide, "Default termination policy"). A mixed group has a spot host go there before one
-    /// of its base.
+    /// work yet or not (Auto Scaling user guide, "Default termination policy"). Of a mixed group's, spot hosts go there
+    /// before its base does.
     fn scale_in(&mut self, number: GroupNo) {
         let staying = || {
             self.cloud
