@@ -47,9 +47,6 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen, afresh: bool) -> Outlook<Stat
     if seen.alarms.is_some() {
         state.alarms_read = given.now;
     }
-    if seen.templates.is_some() {
-        state.templates_read = given.now;
-    }
     state.looks_whole &= seen.some_hosts;
     if let Some(refreshing) = &seen.refreshes {
         state.refreshing.clone_from(refreshing);
@@ -112,6 +109,9 @@ impl Planning<'_, '_> {
     /// Takes the roll as far as it can go now.
     fn go_on(&mut self) {
         let Some(mut roll) = self.state.roll.take() else { return };
+        if self.seen.templates.is_some() {
+            self.state.templates_read = self.given.now;
+        }
         self.count_those_that_went(&mut roll);
         self.look_at_alarms(&mut roll);
         let ending = self.stage(&mut roll);

@@ -44,7 +44,7 @@ pub struct State {
     /// When the halt alarms were read last.
     #[serde(default)]
     pub alarms_read: Timestamp,
-    /// When it was looked last what the groups launch.
+    /// When it was looked last what the groups launch, while a roll is on.
     #[serde(default)]
     pub templates_read: Timestamp,
     /// When it was looked for instance refreshes last.
