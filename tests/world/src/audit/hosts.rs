@@ -254,12 +254,19 @@ impl Core {
         };
         let units = |one: &crate::cloud::Instance| self.cloud.groups[one.group].units;
         let own = self.cloud.groups.iter().enumerate().filter(|(_, group)| group.purchase == Purchase::OnDemand);
+        // A host whose agent is away is replaced, and kept all the same for as long as the file says: its tasks may run on.
+        let patience = millis(policy.agent_timeout) + 2 * MINUTE;
+        let silent = |number: &crate::cluster::HostNo| {
+            self.audit.liveness.away_since(*number).is_some_and(|since| now - since <= patience)
+        };
         // What its group is ending already was sent away; what it has beyond its capacity while it evens out its zones
         // is its own affair.
         let there = own.map(|(number, group)| {
             let stay = |(_, one): &(_, &crate::cloud::Instance)| !one.ended && one.phase != Phase::Terminating;
-            let count = self.cloud.members(number).filter(stay).count();
-            group.units * group.desired.min(u32::try_from(count).unwrap_or(u32::MAX))
+            let (silent, others) =
+                self.cloud.members(number).filter(stay).partition::<Vec<_>, _>(|(host, _)| silent(host));
+            let [silent, others] = [silent, others].map(|hosts| u32::try_from(hosts.len()).unwrap_or(u32::MAX));
+            group.units * group.desired.saturating_sub(silent).min(others)
         });
         let there = there.sum();
         let others: u32 = self

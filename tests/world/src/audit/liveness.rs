@@ -188,6 +188,11 @@ impl Liveness {
         }
     }
 
+    /// Since when a host's agent is away, if it is.
+    pub(super) fn away_since(&self, host: HostNo) -> Option<Ms> {
+        self.away.get(&host).copied()
+    }
+
     /// Hosts are found to be vulnerable, or not compliant.
     pub(crate) fn hosts_found(&mut self, now: Ms) {
         self.found.get_or_insert(now);
