@@ -111,8 +111,7 @@ impl Planning<'_, '_> {
 
     /// A builder is launched like a host of the first group of the roll that one can be launched like.
     fn launch(&self, roll: &Roll, image: ImageId) -> Result<Launch, String> {
-        let asked =
-            self.roster.groups.iter().filter(|(pool, _)| roll.pool.as_ref().is_none_or(|one| *one == pool.name));
+        let asked = self.roster.groups.iter().filter(|(pool, _)| roll.is_about(&pool.name));
         let targets = asked.filter_map(|(pool, group)| Some((pool, group, self.state.targets.get(&pool.name)?)));
         if let Some((pool, ..)) = targets.clone().find(|(_, _, target)| !target.lines.is_empty()) {
             let pool = &pool.name;

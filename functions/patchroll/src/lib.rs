@@ -20,6 +20,7 @@ mod state;
 mod stuck;
 mod successors;
 mod template;
+mod todo;
 mod view;
 mod warm;
 mod wave;

@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use evenkeel_model::decision::{Halt, RollStep, RollWhy};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::report::{RollWait, Wait};
-use evenkeel_model::templates::TemplateVersion;
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{GroupName, PoolName, RollId, Timestamp};
+use evenkeel_model::{PoolName, RollId, Timestamp};
 use evenkeel_turn::{Ask, Order};
 
-use crate::hosts::Roster;
 use crate::plan::Planning;
 use crate::state::{BakeState, Due, Roll, Stage};
 
@@ -175,45 +173,6 @@ impl Planning<'_, '_> {
         self.tell(RollStep::Start { roll: roll.id.clone(), pool: roll.pool.clone() }, why);
         self.state.roll = Some(roll);
     }
-
-    /// Puts all hosts that are to be replaced on the roll's list; those that could not be are left out.
-    pub(crate) fn list_hosts(&self, roll: &mut Roll) {
-        let targets = &self.state.targets;
-        for (id, kept) in &self.roster.all {
-            let asked = roll.pool.as_ref().is_none_or(|pool| *pool == kept.pool.name);
-            let target = targets.get(&kept.pool.name);
-            let old = kept.may_go() && kept.to_replace(target, roll.refresh, roll.started).is_some();
-            if asked && old && !roll.abandoned.contains_key(*id) {
-                roll.todo.insert((*id).clone());
-            }
-        }
-        if roll.from.is_empty() {
-            roll.from = versions_before(self.roster, roll, targets);
-        }
-    }
-}
-
-/// What most of a group's hosts on the list were launched from, where it is not what the group launches now.
-fn versions_before(
-    roster: &Roster<'_>,
-    roll: &Roll,
-    targets: &BTreeMap<PoolName, crate::state::Target>,
-) -> BTreeMap<GroupName, TemplateVersion> {
-    let mut counts: BTreeMap<&GroupName, BTreeMap<&TemplateVersion, usize>> = BTreeMap::new();
-    for kept in roll.todo.iter().filter_map(|id| roster.all.get(id)) {
-        let Some(own) = &kept.member.template else { continue };
-        let target = targets.get(&kept.pool.name);
-        // Of several templates only one can be told: such a group is not taken back.
-        let one = target.filter(|target| target.lines.is_empty());
-        if one.is_some_and(|target| target.template == own.id && target.version != own.version) {
-            *counts.entry(&kept.group.name).or_default().entry(own).or_default() += 1;
-        }
-    }
-    let most = |versions: BTreeMap<&TemplateVersion, usize>| {
-        let (version, _) = versions.into_iter().max_by_key(|(version, count)| (*count, version.version))?;
-        Some(version.clone())
-    };
-    counts.into_iter().filter_map(|(group, versions)| Some((group.clone(), most(versions)?))).collect()
 }
 
 const fn stronger(one: Refresh, other: Refresh) -> Refresh {

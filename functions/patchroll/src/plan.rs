@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evenkeel_model::decision::{Ending, Halt, HostStep, Planned, RollStep, RollWhy, Step, Stuck, Why};
+use evenkeel_model::decision::{Ending, Halt, HostStep, Planned, RollStep, RollWhy, Step, Why};
 use evenkeel_model::fleet::{Patch, Refresh, Strategy};
 use evenkeel_model::groups::MemberState;
 use evenkeel_model::observed::{HostStatus, Signal};
@@ -17,7 +17,7 @@ use evenkeel_turn::{Budget, Given, Out, OutCause, Outlook};
 use crate::hosts::{Kept, Roster};
 use crate::pairs::Wave;
 use crate::seen::Seen;
-use crate::state::{Ended, HostNote, Roll, Stage, State};
+use crate::state::{Ended, Roll, Stage, State};
 
 /// Rolls that are remembered after their end.
 const MOST_ENDED: usize = 10;
@@ -194,82 +194,16 @@ impl Planning<'_, '_> {
         if let Some(because) = roll.halted.clone().filter(|_| roll.stage == Stage::Rolling && !roll.aborting) {
             self.report.waits.push(Wait::Roll(RollWait::Halted { because }));
             if self.policy.roll_back && roll.from.is_empty() {
-                let because = "its hosts ran no other version of their launch template before".to_owned();
-                self.report.waits.push(Wait::Roll(RollWait::Refused { request: "roll_back".to_owned(), because }));
+                let mut targets = self.state.targets.iter().filter(|(pool, _)| roll.is_about(pool));
+                let several = targets.any(|(_, target)| !target.lines.is_empty());
+                let because = if several {
+                    "its hosts are launched from several templates, and one cannot be told for all"
+                } else {
+                    "its hosts ran no other version of their launch template before"
+                };
+                let (request, because) = ("roll_back".to_owned(), because.to_owned());
+                self.report.waits.push(Wait::Roll(RollWait::Refused { request, because }));
             }
-        }
-    }
-
-    /// A host on the list that is gone counts as rolled: what takes its place is new.
-    fn count_those_that_went(&self, roll: &mut Roll) {
-        let unseen = |id: &InstanceId| {
-            let note = self.given.state.hosts.get(id);
-            let group = note.and_then(|note| note.group.as_ref());
-            group.is_some_and(|group| self.roster.group(group).is_none())
-        };
-        self.give_up_those_not_listed(roll);
-        self.keep_those_that_are_current(roll);
-        // Nobody waits for what somebody has set aside; it is listed again when it is back.
-        roll.todo.retain(|id| self.roster.all.get(id).is_none_or(|kept| kept.may_go() || !kept.stays()));
-        let before = roll.todo.len();
-        roll.todo.retain(|id| self.roster.all.get(id).is_some_and(Kept::stays) || unseen(id));
-        roll.went += u32::try_from(before - roll.todo.len()).unwrap_or(0);
-    }
-
-    /// Somebody may have pointed a group back to what its hosts run: then there is nothing to replace.
-    fn keep_those_that_are_current(&self, roll: &mut Roll) {
-        if roll.stage != Stage::Rolling || self.seen.templates.is_none() {
-            return;
-        }
-        let current: Vec<InstanceId> = roll.todo.iter().filter(|id| self.is_current(roll, id)).cloned().collect();
-        roll.todo.retain(|id| !current.contains(id));
-    }
-
-    /// Whether a host is known to be what its group launches now.
-    pub(crate) fn is_current(&self, roll: &Roll, id: &InstanceId) -> bool {
-        self.roster.all.get(id).is_some_and(|kept| {
-            let target = self.state.targets.get(&kept.pool.name);
-            target.is_some() && kept.to_replace(target, roll.refresh, roll.started).is_none()
-        })
-    }
-
-    /// Hosts of pools whose templates are not known are given up once no others are left: nobody can say that they are new.
-    fn give_up_those_not_judged(&self, roll: &mut Roll) {
-        let judged = |id: &InstanceId| self.roster.all.get(id).is_none_or(|kept| self.can_be_judged(roll, kept));
-        if roll.stage != Stage::Rolling || roll.halted.is_some() || roll.todo.iter().any(judged) {
-            return;
-        }
-        let concerned = |kept: &Kept<'_>| kept.stays() && roll.pool.as_ref().is_none_or(|pool| *pool == kept.pool.name);
-        let unknown = self.roster.all.iter().filter(|(_, kept)| concerned(kept)).filter_map(|(id, kept)| {
-            let because = self.roster.unknown.get(&kept.pool.name).filter(|_| !self.can_be_judged(roll, kept))?;
-            Some(((*id).clone(), Stuck::UnknownTemplate { because: because.clone() }))
-        });
-        let unknown: Vec<(InstanceId, Stuck)> = unknown.collect();
-        roll.todo.retain(|id| unknown.iter().all(|(one, _)| one != id));
-        roll.abandoned.extend(unknown);
-    }
-
-    /// Whether it can be told if a roll is to replace a host.
-    pub(crate) fn can_be_judged(&self, roll: &Roll, kept: &Kept<'_>) -> bool {
-        kept.can_be_judged(self.state.targets.get(&kept.pool.name), roll.refresh)
-    }
-
-    /// Hosts of groups that the fleet file does not name any more are nobody's to replace: those on the list, and those that
-    /// would have come to be on it, because their group launched something newer when it was looked at last.
-    fn give_up_those_not_listed(&self, roll: &mut Roll) {
-        let before = self.given.state;
-        let concerned = |note: &HostNote| roll.pool.as_ref().is_none_or(|pool| *pool == note.pool);
-        let other_image = |note: &HostNote| {
-            let launches = before.targets.get(&note.pool).and_then(|target| target.image.as_ref());
-            launches.is_some() && note.image.is_some() && launches != note.image.as_ref()
-        };
-        let behind = before.hosts.iter().filter(|(id, note)| {
-            let newly = roll.stage == Stage::Rolling && !before.drained.contains(*id) && !self.is_of_listed_group(id);
-            newly && concerned(note) && other_image(note)
-        });
-        let behind: Vec<InstanceId> = behind.map(|(id, _)| id.clone()).collect();
-        for id in roll.todo.extract_if(.., |id| !self.is_of_listed_group(id)).chain(behind) {
-            roll.abandoned.insert(id, Stuck::NotListed);
         }
     }
 
@@ -284,12 +218,6 @@ impl Planning<'_, '_> {
             let step = RollStep::Abort { roll: roll.id.clone() };
             self.tell(step, RollWhy::Halted { because: Halt::NoSection });
         }
-    }
-
-    /// Whether a host's group is one of the fleet's, as far as it is known.
-    fn is_of_listed_group(&self, id: &InstanceId) -> bool {
-        let group = self.given.state.hosts.get(id).and_then(|note| note.group.as_ref());
-        group.is_none_or(|group| self.is_listed(group))
     }
 
     /// A halt alarm in ALARM stops the roll.

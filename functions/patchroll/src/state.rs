@@ -255,6 +255,11 @@ pub struct Roll {
 }
 
 impl Roll {
+    /// Whether it is about a pool: one was named, or none, which means all.
+    pub(crate) fn is_about(&self, pool: &PoolName) -> bool {
+        self.pool.as_ref().is_none_or(|one| one == pool)
+    }
+
     /// Whether it is halted and takes itself back: where the fleet file says so, and there is a version to go back to.
     pub(crate) fn turns_back(&self, policy: &Patch) -> bool {
         let by_itself = matches!(self.halted, Some(Halt::Alarm(_) | Halt::Replacement(_)));

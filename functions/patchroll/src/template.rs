@@ -58,8 +58,8 @@ impl Planning<'_, '_> {
         let mut made: std::collections::BTreeSet<evenkeel_model::TemplateId> = std::collections::BTreeSet::new();
         let roster = self.roster;
         for (pool, group) in &roster.groups {
-            let asked = roll.pool.as_ref().is_none_or(|asked| *asked == pool.name);
-            let Some(target) = self.state.targets.get(&pool.name).filter(|_| asked).cloned() else { continue };
+            let target = self.state.targets.get(&pool.name).filter(|_| roll.is_about(&pool.name));
+            let Some(target) = target.cloned() else { continue };
             let Some(asks) = &group.template else { continue };
             if target.image.as_ref() == Some(image) {
                 continue;

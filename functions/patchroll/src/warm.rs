@@ -32,7 +32,7 @@ impl<'r> Planning<'_, 'r> {
         let mut old = Vec::new();
         let roster = self.roster;
         for (pool, group) in &roster.groups {
-            let asked = roll.and_then(|roll| roll.pool.as_ref()).is_none_or(|asked| *asked == pool.name);
+            let asked = roll.is_none_or(|roll| roll.is_about(&pool.name));
             let waiting = self.seen.warm.get(&group.name).filter(|_| asked).into_iter().flatten();
             for member in waiting.filter(|member| !member.leaving) {
                 let facts = self.seen.instances.iter().find(|one| one.id == member.id);

@@ -322,12 +322,43 @@ fn what_a_roll_has_ended_and_nothing_replaced_is_a_loss_for_which_what_is_taken_
     assert!(story.board.budget.outs.contains_key(&"base-6".parse::<InstanceId>().unwrap()));
 }
 
-#[test]
-fn in_a_group_of_two_architectures_each_host_is_held_against_its_own_template() {
-    let mut story = first(1, 3);
+/// The first group launches hosts of another architecture from a template of their own, too.
+fn with_graviton(story: &mut Story) {
     story.seen.groups[0].lines = vec![serde_json::from_value(json!({ "id": "lt-arm", "version": "latest" })).unwrap()];
     let arm = json!({ "asks": { "id": "lt-arm", "version": "latest" }, "version": 7 });
     story.seen.templates.as_mut().unwrap().push(serde_json::from_value(arm).unwrap());
+}
+
+#[test]
+fn a_halted_roll_says_why_it_is_not_taken_back() {
+    for (several, words) in [(true, "launched from several templates"), (false, "ran no other version")] {
+        let mut story = Story::new(1, 9, 1, "roll_back = true");
+        if several {
+            with_graviton(&mut story);
+        } else {
+            // Hosts of another template than the group's were never launched from an older version of that.
+            let other = json!({ "id": "lt-0", "version": 1 });
+            for member in &mut story.seen.groups[0].members {
+                member.template = Some(serde_json::from_value(other.clone()).unwrap());
+            }
+        }
+        story.board.orders.add(now(), start(Some("base")), None);
+        assert_eq!(drained(&story.goes_on()), ["base-1"]);
+        let fires = Signal::Alarm { firing: true, since: now() };
+        story.seen.alarms.as_mut().unwrap().insert("r-5xx".parse().unwrap(), fires);
+        let waits = story.goes_on().report.waits;
+        let refused = |wait: &Wait| {
+            let Wait::Roll(RollWait::Refused { request, because }) = wait else { return false };
+            request == "roll_back" && because.contains(words)
+        };
+        assert!(waits.iter().any(refused), "{waits:?}");
+    }
+}
+
+#[test]
+fn in_a_group_of_two_architectures_each_host_is_held_against_its_own_template() {
+    let mut story = first(1, 3);
+    with_graviton(&mut story);
     for (number, member) in story.seen.groups[0].members.iter_mut().enumerate() {
         let own = match number {
             0 => json!({ "id": "lt-arm", "version": 6 }),
