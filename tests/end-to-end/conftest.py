@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from called import recorded
-from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, Played, eventually
+from cloud import ALL, HERE, Cloud, Deployed, Fleet, Patience, eventually
+from played import Played
 from strict import known
 from strict.wire import Wire
 
@@ -41,7 +42,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "last: after all others, because it looks at what they did")
     config.addinivalue_line("markers", "calm: not behind the fault proxy, because it is not about what functions do to a fleet")
-    config.addinivalue_line("markers", "shop(**how): how the shop is built for a story (`cloud.Played`)")
+    config.addinivalue_line("markers", "shop(**how): how the shop is built for a story (`played.Played`)")
     config.addinivalue_line("markers", "yard(**how): the same of the yard")
     config.addinivalue_line("markers", "takes(seconds): more than half a minute, so that it begins early")
     if config.option.faults:

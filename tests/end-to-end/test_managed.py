@@ -4,8 +4,9 @@ import json
 import time
 
 import pytest
-from cloud import Deployed, Played, alarm, eventually
+from cloud import Deployed, alarm, eventually
 from conftest import ROOM, SHOP, TICK, read
+from played import Played
 from test_page import get
 from test_roll import ask, says
 

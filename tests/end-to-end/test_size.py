@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from called import calls_on_ministack
-from cloud import HERE, REPOSITORY, Deployed, Played, eventually
+from cloud import HERE, REPOSITORY, Deployed, eventually
 from conftest import read
+from played import Played
 
 pytestmark = pytest.mark.calm
 
