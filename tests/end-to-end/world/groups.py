@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from moto.autoscaling.models import InstanceState, autoscaling_backends
 from moto.ec2.models import ec2_backends
 
-from . import lines
+from . import lines, market
 from .where import ACCOUNT, REGION
 
 
@@ -73,7 +73,7 @@ class Groups:
             if name in self.ready_at:
                 known.add(name)
                 continue
-            if group.name in self.drought:
+            if not self._gives(group, state):
                 self._refuse(group, state)
                 continue
             known.add(name)
@@ -82,22 +82,27 @@ class Groups:
             self.gone_from[name] = group.name
             state.lifecycle_state = "Pending"
             self._launched_from(group, state)
+            if market.is_spot(state):
+                market.ask(self.ec2, state.instance)
             self.announce.instance_state(name, "pending")
         for name in [name for name in self.gone_from if name not in known and name not in self.ending]:
             self.ending[name] = time.time() + self.pace.terminate
             self.ended.append({"instance": name, "group": self.gone_from[name], "at": time.time()})
+            market.tell(self.ec2, name, "instance-terminated-by-user")
             self.announce.instance_state(name, "shutting-down")
+
+    def _gives(self, group, state):
+        """In a drought a group has no spot hosts, where it launches some, and else none at all."""
+        return group.name not in self.drought or (market.has_spot(group) and not market.is_spot(state))
 
     def _refuse(self, group, state):
         """moto launched what the market does not give: it was never there."""
         group.instance_states.remove(state)
         self.ec2.terminate_instances([state.instance.id])
-        self._refused(group.name)
-
-    def _refused(self, group):
-        self.refused.append({"group": group, "at": datetime.now(timezone.utc)})
-        self.refill_at[group] = time.time() + self.pace.try_again
-        self.announce.activity("EC2 Instance Launch Unsuccessful", group)
+        words = market.REFUSALS[market.is_spot(state)]
+        self.refused.append({"group": group.name, "at": datetime.now(timezone.utc), "words": words})
+        self.refill_at[group.name] = time.time() + self.pace.try_again
+        self.announce.activity("EC2 Instance Launch Unsuccessful", group.name)
 
     def _launched_from(self, group, state):
         line = lines.of_member(state)
@@ -154,11 +159,8 @@ class Groups:
                 self.refill_at.pop(group.name, None)
             elif now >= self.refill_at.setdefault(group.name, now + self.pace.replace):
                 del self.refill_at[group.name]
-                if group.name in self.drought:
-                    self._refused(group.name)
-                else:
-                    group.set_desired_capacity(group.desired_capacity)
-                    self.notice()
+                group.set_desired_capacity(group.desired_capacity)
+                self.notice()
 
     def give_again(self, name):
         """The market has room again: what is missing is launched at once."""
@@ -179,6 +181,7 @@ class Groups:
     def reclaim(self, name, notice):
         """EC2 takes a spot instance: a warning, then the end."""
         self.announce.spot_warning(name)
+        market.tell(self.ec2, name, "marked-for-termination")
         self.reclaims[name] = time.time() + notice
 
     def lose(self, name):
@@ -187,6 +190,7 @@ class Groups:
             if state.instance.id == name:
                 group.instance_states.remove(state)
                 self.ec2.terminate_instances([name])
+                market.tell(self.ec2, name, "instance-terminated-no-capacity")
         self.notice()
 
 

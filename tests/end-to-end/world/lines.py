@@ -1,10 +1,12 @@
-"""Groups of several instance types: by which line of its policy a group launches each host, and what that host counts.
+"""Groups with a policy: by which line of it a group launches each host, whether as a spot host, and what that host counts.
 
 moto launches all of them as the first line says, and counts only those in service.
 """
 
 from moto.autoscaling.models import FakeAutoScalingGroup, InstanceState
 from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+from . import market
 
 
 def of_group(group):
@@ -38,10 +40,13 @@ def set_desired_capacity(self, new_capacity):
     do without (Auto Scaling user guide, "Configure a mixed instances group to use instance weights")."""
     self.desired_capacity = self.min_size if new_capacity is None else new_capacity
     desired = self.desired_capacity or 0
-    if of_group(self):
+    if self.mixed_instances_policy:
         while sum(map(weight, self.instance_states)) < desired:
+            on_demand = sum(weight(state) for state in self.instance_states if not market.is_spot(state))
             self.replace_autoscaling_group_instances(1, self.get_propagated_tags())
-            follow(self, self.instance_states[-1])
+            launched = self.instance_states[-1]
+            launched.instance.lifecycle = "spot" if market.is_next_spot(self, on_demand) else None
+            follow(self, launched)
     elif len(self.instance_states) < desired:
         self.replace_autoscaling_group_instances(desired - len(self.instance_states), self.get_propagated_tags())
     for state in [one for one in self.instance_states if not one.protected_from_scale_in]:
@@ -56,6 +61,8 @@ def set_desired_capacity(self, new_capacity):
 def follow(group, state):
     """Which line it is depends on the market; here it is that of which the group has fewest hosts."""
     lines = of_group(group)
+    if not lines:
+        return
     has = [of_member(other).get("InstanceType") for other in group.instance_states]
     state.line = min(lines, key=lambda line: has.count(line["InstanceType"]))
     kind = state.line["InstanceType"]

@@ -191,8 +191,7 @@ def answer(start, value, status="200 OK"):
 REFUSED = """<ActivityId>{time}</ActivityId><AutoScalingGroupName>{group}</AutoScalingGroupName>
 <Description>Launching a new EC2 instance.  Status Reason: no capacity</Description><Cause>a story says so</Cause>
 <StartTime>{time}</StartTime><EndTime>{time}</EndTime><StatusCode>Failed</StatusCode><Progress>100</Progress><Details/>
-<StatusMessage>Could not launch On-Demand Instances. InsufficientInstanceCapacity - We currently do not have sufficient
-m7i.large capacity in the Availability Zone you requested (us-east-1a). Launching EC2 instance failed.</StatusMessage>"""
+<StatusMessage>{words}</StatusMessage>"""
 WARM = """<InstanceId>{instance}</InstanceId><AvailabilityZone>us-east-1a</AvailabilityZone>
 <LifecycleState>Warmed:Stopped</LifecycleState><HealthStatus>Healthy</HealthStatus>
 <ProtectedFromScaleIn>false</ProtectedFromScaleIn>
