@@ -287,6 +287,20 @@ class Deployed:
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [json.loads(message["Body"]) for message in found.get("Messages", [])]
 
+    def put_in_force(self, fleet):
+        """Puts another file of a fleet in force. A process reads it once a minute, and at once where it is told that others
+        work by another one: here that of nobody."""
+        ssm, parameter = self.cloud.client("ssm"), f"/evenkeel/fleets/{fleet.name}"
+        if ssm.get_parameter(Name=parameter)["Parameter"]["Value"] == fleet.text:
+            return
+        ssm.put_parameter(Name=parameter, Value=fleet.text, Type="String", Overwrite=True)
+        self.cloud.client("dynamodb").update_item(
+            TableName=self.name,
+            Key={"pk": {"S": f"fleet#{fleet.name}"}, "sk": {"S": "turn#fleet-file"}},
+            UpdateExpression="SET body = :body ADD version :one",
+            ExpressionAttributeValues={":body": {"S": "0"}, ":one": {"N": "1"}},
+        )
+
     def forget(self):
         """Empties the ledger and the queues, as if nothing had happened yet. The last good fleet file stays: functions
         that run already have it, and do not write it again."""

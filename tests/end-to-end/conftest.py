@@ -210,10 +210,12 @@ def story(cloud, deployed, request):
             getattr(story, name).__dict__.update(mark.kwargs)
     story.forget_clusters()
     deployed.forget()
+    deployed.put_in_force(story.shop.fleet)
     story.build()
     # What was on its way while no cluster was there has failed.
     deployed.purge()
     yield story
+    deployed.put_in_force(read(SHOP))
     wrong = cloud.world("wrong")
     assert not wrong["faults"], "the world itself failed"
     # MiniStack tries an event again even where the function is gone, and its role with it; AWS does not.

@@ -13,10 +13,11 @@ class Played:
     def __init__(self, cloud, fleet: Fleet, sizes, tasks, balanced=(), versions=None, profile=None):
         """`sizes` and `versions` of the launch template are by group, `tasks` by service; `profile` is that of the hosts.
 
-        A story may say more before it is built. By service: `providers`, the capacity providers, which are called as their
-        groups, each with its base and its weight (what is said of `cluster` is its default), and `processors`, the kind that
-        its tasks are for. By group: `types`, the instance types, each with a weight, with "image" for one of its own, or with
-        nothing. `managed` are the groups of a provider with managed scaling; `away` says that all are in a VPC of their own."""
+        A story may say more before it is built: `fleet`, another file. By service: `providers`, the capacity providers, which
+        are called as their groups, each with its base and its weight (what is said of `cluster` is its default), and
+        `processors`, the kind that its tasks are for. By group: `types`, the instance types, each with a weight, with "image"
+        for one of its own, or with nothing, and `bases`, how many on-demand hosts it has before all others are spot. `managed`
+        are the groups of a provider with managed scaling; `away` says that all are in a VPC of their own."""
         self.cloud = cloud
         self.fleet = fleet
         self.cluster = fleet.data["cluster"]
@@ -25,6 +26,7 @@ class Played:
         self.events = cloud.client("events")
         self.sizes, self.tasks, self.balanced, self.versions = sizes, tasks, balanced, versions or {}
         self.providers, self.managed, self.types, self.processors, self.away = {}, set(), {}, {}, False
+        self.bases = {}
         self.hardware = {"InstanceType": "m7i.large"} | ({"IamInstanceProfile": {"Name": profile}} if profile else {})
         # AWS never uses the ARN of a task definition again, and functions count on that.
         self.revision = f"{time.time():.0f}"
@@ -85,12 +87,12 @@ class Played:
 
     def _launches(self, group):
         """A launch template; with a policy where there are several instance types, in which those of another processor have
-        a template of their own."""
+        a template of their own, or where some hosts are spot."""
         own = {"LaunchTemplateId": self.template, "Version": self.versions.get(group, "$Latest")}
-        if group not in self.types:
+        if group not in self.types and group not in self.bases:
             return {"LaunchTemplate": own}
         lines = []
-        for kind, says in self.types[group].items():
+        for kind, says in self.types.get(group, {}).items():
             line = {"InstanceType": kind}
             if says == "image":
                 line["ImageId"] = self.images[2]
@@ -99,7 +101,11 @@ class Played:
             if kind.split(".")[0].endswith("g"):
                 line["LaunchTemplateSpecification"] = {"LaunchTemplateId": self._graviton(), "Version": "$Latest"}
             lines.append(line)
-        return {"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": own, "Overrides": lines}}}
+        policy = {"LaunchTemplate": {"LaunchTemplateSpecification": own, "Overrides": lines}}
+        if group in self.bases:
+            beyond = {"OnDemandPercentageAboveBaseCapacity": 0, "SpotAllocationStrategy": "price-capacity-optimized"}
+            policy["InstancesDistribution"] = {"OnDemandBaseCapacity": self.bases[group], **beyond}
+        return {"MixedInstancesPolicy": policy}
 
     def _graviton(self):
         """The launch template of Graviton hosts."""
@@ -163,6 +169,12 @@ class Played:
         names = [group] if group else [pool["auto_scaling_group"] for pool in self.fleet.data["pool"]]
         found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
         return {one["InstanceId"]: one for each in found for one in each["Instances"]}
+
+    def spot(self, group):
+        """The members of a group that EC2 says are spot hosts."""
+        pages = self.ec2.describe_instances(InstanceIds=list(self.members(group)))["Reservations"]
+        hosts = [instance for page in pages for instance in page["Instances"]]
+        return {host["InstanceId"] for host in hosts if host.get("InstanceLifecycle") == "spot"}
 
     def tasks_on(self, host):
         """The tasks that are not STOPPED on a container instance."""
