@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_model::ClusterName;
+use evenkeel_aws::Aws;
+use evenkeel_model::observed::{Host, Running, Task};
+use evenkeel_model::{ClusterName, Fleet, Timestamp, fleet};
+use evenkeel_turn::ports::{Meant, ReadEcs, TaskNow, TasksOf};
+use evenkeel_turn::{Memory, cluster};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, Reply, id};
@@ -11,6 +15,31 @@ pub(crate) const ARN: &str = "arn:aws:ecs:eu-west-1:123456789012";
 
 pub(crate) fn shop() -> ClusterName {
     id("shop")
+}
+
+/// A fleet in that cluster.
+fn fleet_of(services: &[&str]) -> Fleet {
+    let mut text = "name = \"shop\"\ncluster = \"shop\"\nhosts = { minimum = 1, steady = 1, maximum = 1 }\n\
+        pool = [{ name = \"p\", purchase = \"reserved\", auto_scaling_group = \"p\" }]\n"
+        .to_owned();
+    for (priority, name) in services.iter().enumerate() {
+        text += &format!("[[service]]\nname = \"{name}\"\npriority = {}\nfill = true\n", priority + 1);
+    }
+    fleet::read(&text, fleet::Format::Toml).unwrap()
+}
+
+/// A turn's look at the cluster.
+pub(crate) async fn look(aws: &Aws, memory: &Memory, services: &[&str]) -> (Vec<Host>, Running) {
+    let (hosts, running) = cluster(&fleet_of(services), aws, Timestamp::MAX, memory).await;
+    (hosts.unwrap(), running.unwrap().unwrap())
+}
+
+/// All tasks on hosts, as a process sees them that knows nothing.
+pub(crate) async fn all_tasks(aws: &Aws) -> Vec<Task> {
+    let ids = aws.task_ids(&shop(), TasksOf::All, Meant::ToRun).await.unwrap();
+    let found = aws.describe_tasks(&shop(), &ids).await.unwrap().into_iter();
+    let on_host = |task| if let TaskNow::On(task) = task { Some(task) } else { None };
+    found.filter_map(on_host).collect()
 }
 
 pub(crate) fn instance(number: usize) -> Value {
@@ -82,12 +111,16 @@ impl Cluster {
                 page("containerInstanceArns", &arns, asked)
             }
             "DescribeContainerInstances" => {
-                let found: Vec<Value> = numbers("containerInstances").into_iter().map(instance).collect();
+                let found: Vec<Value> =
+                    numbers("containerInstances").into_iter().map(|number| self.instance(number)).collect();
                 Reply::Json(json!({ "containerInstances": found, "failures": [] }))
             }
             "ListTasks" => {
                 let stops = asked.text("desiredStatus") == "STOPPED";
-                let listed = (0..self.tasks).filter(|number| self.told_to_stop.contains(number) == stops);
+                let host = asked.text("containerInstance");
+                let on_it = |number: &usize| host.is_empty() || host.ends_with(&format!("/h{}", number % 100));
+                let stops = |number: &usize| self.told_to_stop.contains(number) == stops;
+                let listed = (0..self.tasks).filter(|number| stops(number) && on_it(number));
                 let arns: Vec<String> = listed.map(|number| format!("{ARN}:task/shop/t{number}")).collect();
                 page("taskArns", &arns, asked)
             }
@@ -112,11 +145,30 @@ impl Cluster {
                     .collect();
                 Reply::Json(json!({ "protectedTasks": found, "failures": [] }))
             }
+            "DescribeClusters" => {
+                let shop = json!({ "clusterName": "shop", "registeredContainerInstancesCount": self.hosts });
+                Reply::Json(json!({ "clusters": [shop], "failures": [] }))
+            }
             "DescribeTaskDefinition" => Reply::Json(json!({ "taskDefinition": {
                 "taskDefinitionArn": asked.text("taskDefinition"), "networkMode": "bridge",
                 "containerDefinitions": [{ "name": "web", "cpu": 256, "memory": 512 }],
             }})),
             action => panic!("asked for {action}"),
         }
+    }
+
+    /// A host with what its tasks leave of it.
+    fn instance(&self, number: usize) -> Value {
+        let own = || (0..self.tasks).filter(|task| task % 100 == number);
+        let live = own().filter(|task| !self.told_to_stop.contains(task)).count();
+        let mut host = instance(number);
+        host["version"] = json!(2 * own().count() - live);
+        host["runningTasksCount"] = json!(live);
+        host["pendingTasksCount"] = json!(0);
+        host["remainingResources"] = json!([
+            { "name": "CPU", "type": "INTEGER", "integerValue": 2048 - 256 * live },
+            { "name": "MEMORY", "type": "INTEGER", "integerValue": 3885 - 512 * live },
+        ]);
+        host
     }
 }

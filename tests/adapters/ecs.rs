@@ -7,25 +7,29 @@ use std::time::Duration;
 
 use evenkeel_aws::Also;
 use evenkeel_model::ServiceName;
-use evenkeel_model::observed::{Constraint, Field, HandsOff, Placement, TaskPhase};
+use evenkeel_model::observed::{Constraint, Field, HandsOff, Placement, Running, TaskPhase};
 use evenkeel_model::resources::{Port, Resources};
+use evenkeel_turn::Memory;
 use evenkeel_turn::ports::{ChangeEcs, PortError, ReadEcs};
 use serde_json::{Value, json};
 
-use crate::cluster::{ARN, Cluster, shop, task};
+use crate::cluster::{ARN, Cluster, all_tasks, look, shop, task};
 use crate::fake::{Asked, Fake, Reply, id};
 
 #[tokio::test]
-async fn a_quiet_turn_makes_few_calls() {
-    let fake = Fake::new(|asked| Cluster::of(100, 200).answer(asked));
-    let aws = fake.aws();
-    for _ in 0..2 {
-        fake.forget();
-        let (hosts, tasks) = (aws.hosts(&shop()).await.unwrap(), aws.tasks(&shop()).await.unwrap());
-        assert_eq!((hosts.len(), tasks.len()), (100, 200));
+async fn a_quiet_look_makes_few_calls() {
+    // DescribeClusters says that no host has come, and one page describes a hundred.
+    for (hosts, tasks, calls) in [(99, 90, 2), (100, 200, 2), (1_000, 500, 11)] {
+        let fake = Fake::new(move |asked| Cluster::of(hosts, tasks).answer(asked));
+        let (aws, memory) = (fake.aws(), Memory::new());
+        for _ in 0..2 {
+            fake.forget();
+            let (found, running) = look(&aws, &memory, &[]).await;
+            assert_eq!((found.len(), running.tasks.len()), (hosts, tasks));
+        }
+        // No list of tasks, no definition, no protection, nothing that stops.
+        assert_eq!(fake.calls(), calls, "{hosts} hosts");
     }
-    // Two calls for the hosts, and two for each hundred tasks: no definition, no protection, nothing that stops.
-    assert_eq!(fake.calls(), 2 + 2 * 2);
 }
 
 #[tokio::test]
@@ -33,25 +37,27 @@ async fn tasks_that_stop_are_seen_until_they_have_stopped() {
     let cluster = Arc::new(Mutex::new(Cluster::of(250, 150)));
     let answers = Arc::clone(&cluster);
     let fake = Fake::new(move |asked| answers.lock().unwrap().answer(asked));
-    let aws = fake.aws();
-    aws.hosts(&shop()).await.unwrap();
+    let (aws, memory) = (fake.aws(), Memory::new());
     let stopping = async || {
         fake.forget();
-        let tasks = aws.tasks(&shop()).await.unwrap();
+        let (_, Running { tasks, .. }) = look(&aws, &memory, &[]).await;
         let stopping = tasks.iter().filter(|task| task.phase == TaskPhase::Stopping).count();
-        let lists = fake.asked("ListTasks").iter().filter(|asked| asked.text("desiredStatus") == "STOPPED").count();
-        (tasks.len(), stopping, lists)
+        (tasks.len(), stopping, fake.asked("ListTasks").len(), fake.asked("DescribeTasks").len())
     };
-    assert_eq!(stopping().await, (150, 0, 1), "the first look asks for everything");
-    assert_eq!(stopping().await, (150, 0, 0));
+    assert_eq!(
+        stopping().await,
+        (150, 0, 3, 2),
+        "the first look asks for everything, two pages of what runs and one of what stops"
+    );
+    assert_eq!(stopping().await, (150, 0, 0, 0));
     cluster.lock().unwrap().told_to_stop = BTreeSet::from([3, 4]);
-    assert_eq!(stopping().await, (150, 2, 1), "two that were to run are not any more");
+    assert_eq!(stopping().await, (150, 2, 0, 1), "their hosts say that something has changed");
     cluster.lock().unwrap().stopped = BTreeSet::from([3]);
-    assert_eq!(stopping().await, (149, 1, 1));
+    assert_eq!(stopping().await, (149, 1, 0, 1), "what stops is asked for each time");
     cluster.lock().unwrap().stopped = BTreeSet::from([3, 4]);
-    assert_eq!(stopping().await, (148, 0, 1));
+    assert_eq!(stopping().await, (148, 0, 0, 1));
     // ECS still lists both, for an hour; nobody asks.
-    assert_eq!(stopping().await, (148, 0, 0));
+    assert_eq!(stopping().await, (148, 0, 0, 0));
 }
 
 #[tokio::test]
@@ -59,9 +65,9 @@ async fn protection_is_asked_for_each_time_where_something_is_protected() {
     for (protected, calls) in [(BTreeSet::new(), 1), (BTreeSet::from([5]), 3)] {
         let cluster = Cluster { protected: protected.clone(), ..Cluster::of(250, 20) };
         let fake = Fake::new(move |asked| cluster.answer(asked));
-        let aws = fake.aws();
+        let (aws, memory) = (fake.aws(), Memory::new());
         for _ in 0..3 {
-            let tasks = aws.tasks(&shop()).await.unwrap();
+            let (_, Running { tasks, .. }) = look(&aws, &memory, &[]).await;
             let found: Vec<&str> = tasks.iter().filter(|task| task.protected).map(|task| task.id.as_str()).collect();
             assert_eq!(found.len(), protected.len());
         }
@@ -85,7 +91,7 @@ async fn takes(task_fields: Value, definition: Option<Value>) -> (Resources, BTr
         },
         _ => Cluster::of(250, 2).answer(asked),
     });
-    let tasks = fake.aws().tasks(&shop()).await.unwrap();
+    let tasks = all_tasks(&fake.aws()).await;
     let task = tasks.first().expect("one task").clone();
     (task.takes.resources, task.takes.ports, task.phase)
 }
@@ -198,7 +204,7 @@ async fn tasks_elsewhere_and_standalone_tasks_are_told_apart() {
         }
         _ => Cluster::of(250, 2).answer(asked),
     });
-    let tasks = fake.aws().tasks(&shop()).await.unwrap();
+    let tasks = all_tasks(&fake.aws()).await;
     assert_eq!(tasks.len(), 1);
     assert_eq!((tasks[0].host.clone(), tasks[0].service.clone()), (id("i-2"), None));
     // Its host was not known, so that one host was asked for.

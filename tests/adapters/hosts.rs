@@ -15,7 +15,7 @@ use crate::fake::{Asked, Fake, Reply, id};
 
 #[tokio::test]
 async fn hosts_come_in_pages_of_a_hundred_with_what_they_registered() {
-    let fake = Fake::new(|asked| Cluster::of(250, 0).answer(asked));
+    let fake = Fake::new(|asked| Cluster::of(250, 200).answer(asked));
     let hosts = fake.aws().hosts(&shop()).await.unwrap();
     assert_eq!(hosts.len(), 250);
     assert_eq!(fake.asked("ListContainerInstances").len(), 3);

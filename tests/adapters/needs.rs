@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use evenkeel_model::observed::{Constraint, EcsService, HandsOff, Host, ProviderShare};
 use evenkeel_model::resources::Port;
+use evenkeel_turn::Memory;
 use evenkeel_turn::ports::ReadEcs;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, instance, shop, task};
+use crate::cluster::{Cluster, instance, look, shop, task};
 use crate::ecs::answer_about_services;
 use crate::fake::{Fake, Reply, id};
 
@@ -202,8 +203,9 @@ async fn a_task_that_waits_for_a_host_of_its_provider_tells_that_it_could_not_be
             _ => answer_about_services(asked, &|service| service["events"] = json!([])),
         });
         let aws = fake.aws().with_clock(|| "2026-01-05T00:00:00Z".parse().unwrap());
-        assert!(aws.tasks(&shop()).await.unwrap().is_empty(), "on no host");
-        aws.services(&shop(), &[id("web")]).await.unwrap().pop().unwrap().placement_failed.map(|at| at.as_second())
+        let (_, mut running) = look(&aws, &Memory::new(), &["web"]).await;
+        assert!(running.tasks.is_empty(), "on no host");
+        running.services.pop().unwrap().placement_failed.map(|at| at.as_second())
     };
     assert_eq!(after(30.0).await, None);
     assert_eq!(after(90.0).await, Some(1_767_571_170), "a minute after it was made");

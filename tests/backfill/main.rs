@@ -75,7 +75,8 @@ fn a_warned_spot_host_is_stood_in_for_and_drained_at_once_and_the_fleet_goes_bac
         quiet(&report);
         assert_eq!((report.losses.warned, report.losses.drained_in_time), (1, 1), "seed {seed}");
         assert_eq!(report.hosts.below_minimum_seconds, 0.0);
-        assert!(report.losses.calls_before.launch <= 3 && report.losses.calls_before.drain <= 3, "{:?}", report.losses);
+        // The table; what is there, and then what tasks are; the record.
+        assert!(report.losses.calls_before.launch <= 4 && report.losses.calls_before.drain <= 4, "{:?}", report.losses);
         assert!(report.losses.replacement_over_floor.p99.is_some_and(|over| over <= 1.15), "{:?}", report.losses);
         assert_eq!(report.backfill.moves, 1);
     }

@@ -56,15 +56,19 @@ fn one_reading_that_fails_keeps_neither_the_launch_nor_the_drain_back() {
 fn while_a_source_is_out_no_host_is_taken_for_gone_or_empty() {
     // Without the spot requests there is nothing that a release must know.
     let cases = [
-        ("ecs:*", 1),
-        ("ecs:DescribeContainerInstances", 1),
-        ("autoscaling:*", 1),
-        ("ecs:DescribeTasks", 1),
-        ("ec2:*", 0),
+        ("ecs:*", 18, 1),
+        ("ecs:DescribeContainerInstances", 18, 1),
+        ("autoscaling:*", 18, 1),
+        // Who has seen the tasks needs not ask again as long as their hosts say that none has changed.
+        ("ecs:DescribeTasks", 10, 1),
+        ("ec2:*", 18, 0),
     ];
-    for (action, stay) in cases {
+    for (action, from, stay) in cases {
         let mut world = shop(2);
         world.run_until(10 * MINUTE);
+        if from == 10 {
+            world.break_api(action, Outage::Down);
+        }
         world.interrupt(Interruption::Unwarned);
         // The stand-in serves out its dwell while something cannot be read.
         world.run_until(18 * MINUTE);

@@ -46,7 +46,11 @@ fn roll(hosts: u32, strategy: &str, seeds: Vec<u64>) {
         let roll = &report.rolls[0];
         eprintln!("{hosts} hosts, {strategy}, seed {seed}: {roll}");
         assert!(roll.max_out <= hosts as usize / 10);
-        assert_eq!(report.throttled, 0, "{roll}: a bucket was overdrawn {:?}", report.api_calls);
+        assert_eq!(
+            report.throttled, 0,
+            "{roll}: a bucket was overdrawn {:?} {:?}",
+            report.api_calls, report.calls_by_function
+        );
         let ratio = roll.seconds / roll.floor_seconds;
         assert!(ratio <= if hosts > 100 { 1.20 } else { 1.12 }, "{roll}");
         ratios.push(ratio);

@@ -15,10 +15,10 @@ use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups, ReadSignals,
 };
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON, Summary,
-    dry_run, hold, look, retry, run, state_key, stored, try_again, wake,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Memory, NoticeKind, Notices, Outlook, SOON,
+    Summary, cluster, dry_run, hold, look, retry, run, state_key, stored, try_again, wake,
 };
-use futures_util::future::{join, join3, join4, try_join_all};
+use futures_util::future::{join, join3, try_join_all};
 
 use crate::hosts::left_pools;
 use crate::plan::plan;
@@ -199,7 +199,7 @@ impl<P: Ports> Function<P> for Backfill {
     type Seen = Seen;
     type View = BackfillView;
 
-    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Seen> {
+    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp, memory: &Memory) -> Answer<Seen> {
         let fleet = given.fleet;
         let left = left_pools(fleet, given.state);
         let pools = || fleet.pools.iter().chain(&left);
@@ -218,12 +218,13 @@ impl<P: Ports> Function<P> for Backfill {
                 let dear = |purchase| purchase == Purchase::OnDemand;
                 memory.loss.is_some() || memory.leaving.is_some() || of_kind(id, dear)
             });
-        let looked = join4(
+        let looked = join3(
             retry(ports, deadline, || ports.groups(&names)),
             async {
                 match &fleet.cluster {
-                    Some(cluster) => retry(ports, deadline, || ports.hosts(cluster)).await,
-                    None => Ok(Vec::new()),
+                    Some(_) if leaves || memory.pays(given.now) => cluster(fleet, ports, deadline, memory).await,
+                    Some(cluster) => (retry(ports, deadline, || ports.hosts(cluster)).await, Ok(None)),
+                    None => (Ok(Vec::new()), Ok(None)),
                 }
             },
             async {
@@ -233,7 +234,6 @@ impl<P: Ports> Function<P> for Backfill {
                     retry(ports, deadline, || ports.spot_requests(&spot)).await
                 }
             },
-            async { if leaves { look::running(fleet, ports, deadline).await } else { Ok(None) } },
         );
         let alarms = fleet.backfill.as_ref().map_or(&[][..], |policy| &policy.alarms);
         // Only hosts that came for an alarm are kept because of a level.
@@ -243,7 +243,7 @@ impl<P: Ports> Function<P> for Backfill {
             look::alarm_levels(near, ports, deadline),
             refusals(given, ports, deadline),
         );
-        let ((groups, hosts, requests, running), (alarms, levels, refusals)) = join(looked, also).await;
+        let ((groups, (hosts, running), requests), (alarms, levels, refusals)) = join(looked, also).await;
         // Who knows neither of the groups nor of the cluster knows nothing.
         let (groups, hosts) = match (groups, hosts) {
             (Err(error), hosts) if fleet.cluster.is_none() || hosts.is_err() => return Err(error),

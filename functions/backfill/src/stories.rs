@@ -12,7 +12,7 @@ use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::groups::{
     Group, Member, MemberState, Process, Refusal, RefusalKind, ScaledBy, SpotCode, SpotRequest,
 };
-use evenkeel_model::observed::{EcsService, Host, HostStatus, Running, Task, TaskPhase};
+use evenkeel_model::observed::{EcsService, Host, HostStatus, Mark, Running, Task, TaskPhase};
 use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::{FunctionName, InstanceId, Resources, Room, Timestamp, Zone};
 use evenkeel_turn::{Applied, Board, Given, NoticeKind, Out, OutCause, Outlook};
@@ -126,6 +126,7 @@ impl Story {
                         task_count: 0,
                         provider: None,
                         attributes: BTreeMap::new(),
+                        mark: Mark::default(),
                     });
                 }
             }

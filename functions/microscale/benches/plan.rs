@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use evenkeel_microscale::{State, plan};
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::observed::{
-    EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
+    EcsService, Field, Host, HostStatus, Leaving, Mark, Observed, Placement, Signal, Task, TaskPhase,
 };
 use evenkeel_model::resources::Port;
 use evenkeel_model::{Resources, Room, Timestamp};
@@ -58,6 +58,7 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
         connected: true,
         task_count: 0,
         attributes: BTreeMap::new(),
+        mark: Mark::default(),
     };
     let size = |service: usize| Resources::new(256 + 64 * (service as u32 % 3), 384 + 128 * (service as u32 % 5));
     let task = |number: usize| {
@@ -104,6 +105,7 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
             leaving: Leaving::default(),
             hands_off: None,
             placement_failed: None,
+            counted: live,
         });
         let factor = match case {
             Case::Quiet | Case::HostsLost => 1.0,

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{Planned, Step};
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource};
-use evenkeel_model::observed::{Observed, Signal};
+use evenkeel_model::observed::{Observed, Running, Signal};
 use evenkeel_model::trigger::{Amount, DeploymentEvent, MicroscaleVerb, Request, ServiceEvent, Trigger};
 use evenkeel_model::view::View;
 use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Notices, Outlook, Pushed, SOON, Tell, Told,
-    dry_run, push_demand, retry, run, wake,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Memory, Notices, Outlook, Pushed, SOON, Tell,
+    Told, cluster, dry_run, push_demand, retry, run, wake,
 };
-use futures_util::future::{Either, Ready, join, join3, ready, try_join3};
+use futures_util::future::{Either, Ready, join, join3, ready};
 
 use crate::plan::plan;
 use crate::state::State;
@@ -171,19 +171,20 @@ impl<P: Ports> Function<P> for Microscale {
     type Seen = Observed;
     type View = View;
 
-    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Observed> {
+    async fn observe(
+        &self,
+        given: &Given<'_, State>,
+        ports: &P,
+        deadline: Timestamp,
+        memory: &Memory,
+    ) -> Answer<Observed> {
         let fleet = given.fleet;
-        let Some(cluster) = &fleet.cluster else {
+        let look = join(cluster(fleet, ports, deadline, memory), demand(fleet, ports, deadline));
+        let ((hosts, running), demand) = look.await;
+        let (hosts, running) = (hosts?, running?);
+        let Some(Running { tasks, services }) = running else {
             return Err(PortError::Refused("the fleet has no cluster, so there are no tasks to count".to_owned()));
         };
-        let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
-        let cluster_now = try_join3(
-            retry(ports, deadline, || ports.hosts(cluster)),
-            retry(ports, deadline, || ports.tasks(cluster)),
-            retry(ports, deadline, || ports.services(cluster, &names)),
-        );
-        let (cluster_now, demand) = join(cluster_now, demand(fleet, ports, deadline)).await;
-        let (hosts, tasks, services) = cluster_now?;
         Ok(Observed { at: given.now, hosts, tasks, services, demand })
     }
 

@@ -16,10 +16,10 @@ use evenkeel_turn::ports::{
     ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
 };
 use evenkeel_turn::{
-    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, SOON,
-    Tell, dry_run, look, order, retry, run, state_key, stored, wake,
+    Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, Memory, NoticeKind, Notices, Outlook,
+    SOON, Tell, cluster, dry_run, look, order, retry, run, state_key, stored, wake,
 };
-use futures_util::future::{join, join_all, try_join_all, try_join3, try_join4};
+use futures_util::future::{join, join_all, try_join_all, try_join3};
 
 use crate::arrivals::completes_a_wave;
 use crate::bake::prefix;
@@ -233,23 +233,26 @@ impl<P: Ports> Function<P> for Woken {
     type Seen = Seen;
     type View = PatchView;
 
-    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp) -> Answer<Seen> {
+    async fn observe(&self, given: &Given<'_, State>, ports: &P, deadline: Timestamp, memory: &Memory) -> Answer<Seen> {
         let fleet = given.fleet;
         let looks = Looks::of(given);
         let names: Vec<GroupName> = fleet.pools.iter().map(|pool| pool.auto_scaling_group.clone()).collect();
         let alarms = fleet.patch.as_ref().map_or(&[][..], |policy| &policy.halt_alarms);
-        let first = try_join4(
+        let first = try_join3(
             retry(ports, deadline, || ports.groups(&names)),
             async {
                 match (&fleet.cluster, &looks.hosts) {
-                    (Some(cluster), LookAt::All) => retry(ports, deadline, || ports.hosts(cluster)).await,
-                    (Some(cluster), LookAt::Some(hosts)) => {
-                        retry(ports, deadline, || ports.some_hosts(cluster, hosts)).await
+                    (Some(_), LookAt::All) if looks.running => {
+                        let (hosts, running) = cluster(fleet, ports, deadline, memory).await;
+                        Ok((hosts?, running?))
                     }
-                    (Some(_), LookAt::Nothing) | (None, _) => Ok(Vec::new()),
+                    (Some(cluster), LookAt::All) => Ok((retry(ports, deadline, || ports.hosts(cluster)).await?, None)),
+                    (Some(cluster), LookAt::Some(hosts)) => {
+                        Ok((retry(ports, deadline, || ports.some_hosts(cluster, hosts)).await?, None))
+                    }
+                    (Some(_), LookAt::Nothing) | (None, _) => Ok((Vec::new(), None)),
                 }
             },
-            async { if looks.running { look::running(fleet, ports, deadline).await } else { Ok(None) } },
             async {
                 if looks.refreshes {
                     let names = concerned(given);
@@ -264,7 +267,7 @@ impl<P: Ports> Function<P> for Woken {
             async { if looks.bakery { bakery(fleet, ports, deadline).await.map(Some) } else { Ok(None) } },
         );
         let (first, (alarms, bakery)) = join(first, also).await;
-        let (groups, hosts, running, refreshes) = first?;
+        let (groups, (hosts, running), refreshes) = first?;
         let warm = warm(&looks, &groups, ports, deadline).await?;
         let (templates, instances, targets) = second(given, &looks, (&groups, &warm), ports, deadline).await?;
         let short: Vec<GroupName> =

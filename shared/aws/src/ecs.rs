@@ -16,14 +16,14 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use evenkeel_model::observed::{EcsService, Host, Task};
-use evenkeel_model::{ClusterName, InstanceId, ServiceName};
-use evenkeel_turn::ports::{Answer, ReadEcs};
+use evenkeel_model::observed::{EcsService, Host};
+use evenkeel_model::{ClusterName, InstanceId, ServiceName, TaskId, Timestamp};
+use evenkeel_turn::ports::{Answer, Meant, ReadEcs, TaskNow, TasksOf};
 
 use crate::Aws;
 use definitions::Definition;
 
-/// Ids in one call (ECS API reference, DescribeTasks, DescribeContainerInstances, GetTaskProtection).
+/// Container instances in one call (ECS API reference, ListContainerInstances, DescribeContainerInstances).
 const MOST_IDS: usize = 100;
 
 /// What this process knows already.
@@ -38,20 +38,20 @@ struct Inner {
     definitions: BTreeMap<String, Option<Arc<Definition>>>,
     /// Container instances by cluster and ARN.
     hosts: BTreeMap<ClusterName, BTreeMap<String, hosts::Registration>>,
+    /// When all container instances of a cluster were listed.
+    listed: BTreeMap<ClusterName, Timestamp>,
     /// The most network interfaces of instance types, which never change.
     interfaces: BTreeMap<String, u32>,
     /// Capacity providers, as they were described last.
     providers: providers::Described,
     /// What is left on hosts that drain, by cluster.
     leftovers: BTreeMap<ClusterName, emptied::Leftovers>,
-    /// The last look at each cluster's tasks.
-    looks: BTreeMap<ClusterName, tasks::Look>,
     /// The services that Application Auto Scaling scales.
     #[cfg(feature = "applicationautoscaling")]
     scalable: BTreeMap<ClusterName, scalable::Scalable>,
     /// The deregistration delays of target groups, and when they were read.
     #[cfg(feature = "elb")]
-    delays: BTreeMap<String, (evenkeel_model::Timestamp, std::time::Duration)>,
+    delays: BTreeMap<String, (Timestamp, std::time::Duration)>,
 }
 
 impl Known {
@@ -70,8 +70,16 @@ impl ReadEcs for Aws {
         self.ecs_some_hosts(cluster, instances).await
     }
 
-    async fn tasks(&self, cluster: &ClusterName) -> Answer<Vec<Task>> {
-        self.ecs_tasks(cluster).await
+    async fn task_ids(&self, cluster: &ClusterName, of: TasksOf<'_>, meant: Meant) -> Answer<Vec<TaskId>> {
+        self.ecs_task_ids(cluster, of, meant).await
+    }
+
+    async fn describe_tasks(&self, cluster: &ClusterName, tasks: &[TaskId]) -> Answer<Vec<TaskNow>> {
+        self.ecs_describe_tasks(cluster, tasks).await
+    }
+
+    async fn protected(&self, cluster: &ClusterName, tasks: &[TaskId]) -> Answer<BTreeSet<TaskId>> {
+        self.ecs_protected(cluster, tasks).await
     }
 
     async fn services(&self, cluster: &ClusterName, names: &[ServiceName]) -> Answer<Vec<EcsService>> {

@@ -70,6 +70,24 @@ pub struct Host {
     /// All ECS attributes, for placement constraints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// What tells whether its tasks have changed.
+    #[serde(skip)]
+    pub mark: Mark,
+}
+
+/// What a container instance says of its tasks without naming them (ECS API reference, ContainerInstance): only ever compared
+/// with an earlier one, and with the sum of its tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// `version`: it grows with each placement, each task that is told to stop, and each change of the host itself. A task
+    /// that comes up, or has stopped, is no such change.
+    pub version: u64,
+    /// `runningTasksCount`, without tasks that are told to stop.
+    pub running: u32,
+    /// `pendingTasksCount`.
+    pub pending: u32,
+    /// `remainingResources`, as far as CPU units and memory go: what ECS places the next task by.
+    pub remaining: Resources,
 }
 
 impl Host {
@@ -168,6 +186,9 @@ pub struct EcsService {
     /// The newest "was unable to place a task" among its service events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement_failed: Option<Timestamp>,
+    /// `runningCount` and `pendingCount` together: only ever compared with the tasks that are known.
+    #[serde(skip)]
+    pub counted: u32,
 }
 
 /// A capacity provider's part in a service's strategy (ECS API reference, CapacityProviderStrategyItem).

@@ -7,6 +7,7 @@ use evenkeel_model::fleet::{self, Format, Problems};
 use evenkeel_model::{Fleet, FleetName, Timestamp};
 use futures_util::future::try_join;
 
+use crate::cluster::Memory;
 use crate::fingerprint::fingerprint;
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
@@ -90,23 +91,31 @@ struct Cached {
     in_force: InForce,
 }
 
-/// One fleet's file, kept by a process between turns.
+/// What a process keeps of one fleet between turns: its file, and what it saw of its cluster.
 pub struct FleetCache {
     name: FleetName,
     cached: Mutex<Option<Cached>>,
+    /// The cluster as it was seen last.
+    pub(crate) memory: Memory,
 }
 
 impl FleetCache {
     /// Nothing read yet.
     #[must_use]
     pub const fn new(name: FleetName) -> Self {
-        Self { name, cached: Mutex::new(None) }
+        Self { name, cached: Mutex::new(None), memory: Memory::new() }
     }
 
     /// The fleet's name.
     #[must_use]
     pub const fn name(&self) -> &FleetName {
         &self.name
+    }
+
+    /// What the process has seen of the fleet's cluster.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The file in force, read again when it is older than a minute, and with every turn while the newest one is refused:

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::board::{Board, Tell};
 use crate::budget::Budget;
+use crate::cluster::Memory;
 use crate::ports::Answer;
 use crate::view::Dated;
 
@@ -25,12 +26,13 @@ pub trait Function<P>: Sync {
     /// What it shows.
     type View: Dated + Send;
 
-    /// Looks at the world with the fewest calls.
+    /// Looks at the world with the fewest calls; `memory` is what this process has seen before.
     fn observe(
         &self,
         given: &Given<'_, Self::State>,
         ports: &P,
         deadline: Timestamp,
+        memory: &Memory,
     ) -> impl Future<Output = Answer<Self::Seen>> + Send;
 
     /// Decides. Pure: the same arguments give the same plan.

@@ -7,6 +7,7 @@
 mod board;
 mod body;
 mod budget;
+mod cluster;
 mod error;
 mod files;
 mod fingerprint;
@@ -15,6 +16,7 @@ mod handled;
 mod lease;
 pub mod ledger;
 pub mod look;
+mod picture;
 mod port_error;
 pub mod ports;
 mod record;
@@ -31,6 +33,7 @@ pub use board::{
     stored, try_again,
 };
 pub use budget::{Budget, Out, OutCause, REPAID_WITHIN, Stands};
+pub use cluster::{Memory, cluster};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, Refusal, good_file_key};
 pub use fingerprint::fingerprint;

@@ -2,27 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_model::observed::{Level, Running, Signal};
-use evenkeel_model::{AlarmName, Fleet, ServiceName, Timestamp};
-use futures_util::future::try_join;
+use evenkeel_model::observed::{Level, Signal};
+use evenkeel_model::{AlarmName, Timestamp};
 
-use crate::ports::{Answer, Clock, ReadEcs, ReadSignals};
+use crate::ports::{Clock, ReadSignals};
 use crate::retry;
-
-/// What runs in the fleet's cluster; none without one.
-///
-/// # Errors
-/// The error of the last try.
-pub async fn running<P: ReadEcs + Clock>(fleet: &Fleet, ports: &P, deadline: Timestamp) -> Answer<Option<Running>> {
-    let Some(cluster) = &fleet.cluster else { return Ok(None) };
-    let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
-    let (tasks, services) = try_join(
-        retry(ports, deadline, || ports.tasks(cluster)),
-        retry(ports, deadline, || ports.services(cluster, &names)),
-    )
-    .await?;
-    Ok(Some(Running { tasks, services }))
-}
 
 /// The alarms' states. One that cannot be read is unknown; it must not stop the turn.
 pub async fn alarms<P: ReadSignals + Clock>(

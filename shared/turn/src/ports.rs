@@ -1,6 +1,7 @@
 //! The traits through which a turn sees and changes the world. Reading and changing are different traits, so that what
 //! only looks (the page, a dry run) cannot change anything.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use evenkeel_model::observed::{EcsService, Host, HostStatus, Level, Signal, Task
 use evenkeel_model::templates::{Builder, Image, Instance, Launch, Resolved, Target, TemplateUse, TemplateVersion};
 use evenkeel_model::{
     AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, RollId, ServiceName, TargetGroup,
-    TemplateId, Timestamp,
+    TaskId, TemplateId, Timestamp,
 };
 
 use crate::ledger::{Item, Key, LedgerError, Write};
@@ -42,14 +43,77 @@ pub trait ReadEcs: Sync {
         let _all_of_them = instances;
         self.hosts(cluster)
     }
-    /// All tasks of the cluster that are not STOPPED.
-    fn tasks(&self, cluster: &ClusterName) -> impl Future<Output = Answer<Vec<Task>>> + Send;
+    /// The tasks of the cluster, or of a part of it, that ECS means to be running, or means to stop: those that have stopped
+    /// are among the latter for an hour, and where they are many in a whole cluster, some are left out.
+    fn task_ids(
+        &self,
+        cluster: &ClusterName,
+        of: TasksOf<'_>,
+        meant: Meant,
+    ) -> impl Future<Output = Answer<Vec<TaskId>>> + Send;
+    /// These tasks, as far as ECS knows them: one that stopped more than an hour ago is missing.
+    fn describe_tasks(
+        &self,
+        cluster: &ClusterName,
+        tasks: &[TaskId],
+    ) -> impl Future<Output = Answer<Vec<TaskNow>>> + Send;
+    /// Those of these tasks that UpdateTaskProtection protects from scale-in.
+    fn protected(
+        &self,
+        cluster: &ClusterName,
+        tasks: &[TaskId],
+    ) -> impl Future<Output = Answer<BTreeSet<TaskId>>> + Send;
     /// Those of the named services that exist.
     fn services(
         &self,
         cluster: &ClusterName,
         names: &[ServiceName],
     ) -> impl Future<Output = Answer<Vec<EcsService>>> + Send;
+}
+
+/// Tasks in one call (ECS API reference, ListTasks, DescribeTasks, GetTaskProtection).
+pub const MOST_TASKS: usize = 100;
+
+/// Of what tasks are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TasksOf<'a> {
+    /// Of the whole cluster.
+    All,
+    /// Of a service.
+    Service(&'a ServiceName),
+    /// On a host.
+    Host(&'a InstanceId),
+}
+
+/// What ECS means a task to be: its `desiredStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    /// RUNNING.
+    ToRun,
+    /// STOPPED.
+    ToStop,
+}
+
+/// A task as ECS describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskNow {
+    /// It is on a host; whether it is protected is not said.
+    On(Task),
+    /// It has no host yet.
+    Waits {
+        /// The task.
+        id: TaskId,
+        /// Its service.
+        service: Option<ServiceName>,
+        /// When it was made.
+        created: Timestamp,
+        /// It is PROVISIONING, until its capacity provider has a host for it.
+        for_host: bool,
+    },
+    /// It is on no host of an Auto Scaling group, nor ever will be.
+    Elsewhere(TaskId),
+    /// It is STOPPED.
+    Stopped(TaskId),
 }
 
 /// Changes an ECS cluster.

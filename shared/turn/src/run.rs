@@ -13,6 +13,7 @@ use crate::board::{
 };
 use crate::body::{parse, to_json};
 use crate::budget::Budget;
+use crate::cluster::Memory;
 use crate::error::{HandleError, TurnError};
 use crate::files::{FleetCache, InForce, in_force_key};
 use crate::function::{Applied, Function, Given, Outlook, Remembers};
@@ -174,6 +175,7 @@ struct Turn<'a, P, F> {
     function: &'a F,
     ports: &'a P,
     in_force: InForce,
+    memory: &'a Memory,
     deadline: Timestamp,
     news: &'a Notices,
 }
@@ -223,12 +225,13 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
     async fn new(
         function: &'a F,
         ports: &'a P,
-        fleets: &FleetCache,
+        fleets: &'a FleetCache,
         limits: Limits,
         news: &'a Notices,
     ) -> Result<Self, HandleError> {
         let deadline = ports.now() + limits.budget;
-        Ok(Self { function, ports, in_force: fleets.in_force(ports).await?, deadline, news })
+        let in_force = fleets.in_force(ports).await?;
+        Ok(Self { function, ports, in_force, memory: fleets.memory(), deadline, news })
     }
 
     fn fleet(&self) -> &Fleet {
@@ -317,7 +320,8 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
     async fn look_with(&self, known: &Known<F::State>) -> Result<Look<F::Seen>, TurnError> {
         let at = self.ports.now();
         let given = known.given(self.fleet(), at);
-        let seen = self.function.observe(&given, self.ports, self.deadline).await.map_err(TurnError::Observe)?;
+        let seen =
+            self.function.observe(&given, self.ports, self.deadline, self.memory).await.map_err(TurnError::Observe)?;
         Ok(Look { at, seen })
     }
 

@@ -13,8 +13,8 @@ use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write};
 use evenkeel_turn::ports::{Answer, Clock, FleetFiles, Ledger, PortError};
 use evenkeel_turn::{
-    Applied, Call, Dated, FleetCache, Function, Given, HandleError, Limits, NoticeKind, Notices, Outlook, Pushed,
-    Remembers, Summary, TurnError, push_demand, run,
+    Applied, Call, Dated, FleetCache, Function, Given, HandleError, Limits, Memory, NoticeKind, Notices, Outlook,
+    Pushed, Remembers, Summary, TurnError, push_demand, run,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -202,7 +202,7 @@ impl Function<Desk> for Watcher {
     type Seen = Timestamp;
     type View = Shown;
 
-    async fn observe(&self, given: &Given<'_, Nothing>, desk: &Desk, _: Timestamp) -> Answer<Timestamp> {
+    async fn observe(&self, given: &Given<'_, Nothing>, desk: &Desk, _: Timestamp, _: &Memory) -> Answer<Timestamp> {
         if !self.quick {
             desk.later(1);
         }
@@ -488,7 +488,7 @@ impl Function<Desk> for Doer {
     type Seen = ();
     type View = Shown;
 
-    async fn observe(&self, _: &Given<'_, Became>, _: &Desk, _: Timestamp) -> Answer<()> {
+    async fn observe(&self, _: &Given<'_, Became>, _: &Desk, _: Timestamp, _: &Memory) -> Answer<()> {
         Ok(())
     }
 

@@ -48,6 +48,8 @@ def _ecs(action, given, _):
     elif action == "ListContainerInstances":
         # Its cluster is its resource, and no condition key.
         about, context = [context["ecs:cluster"]], {}
+    elif action == "DescribeClusters":
+        about, context = [f"{arn}:cluster/{one.rsplit('/', 1)[-1]}" for one in given.get("clusters", [])], {}
     else:
         about, context = ["*"], context if action in WITH_CLUSTER else {}
     return [(f"ecs:{action}", resource, context) for resource in about]

@@ -212,8 +212,9 @@ class Scheduler:
                 self.announce.host(cluster, host, self._version(host))
 
     def _version(self, host):
-        self.versions[host.id] = self.versions.get(host.id, 0) + 1
-        return self.versions[host.id]
+        # The same number is in its description (ECS API reference, ContainerInstance); moto's stays zero.
+        self.versions[host.id] = host.version = self.versions.get(host.id, 0) + 1
+        return host.version
 
 
 def next_provider(service, has):

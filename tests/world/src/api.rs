@@ -13,10 +13,14 @@ use crate::setup::{Spread, millis};
 /// A call, in AWS's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Api {
-    /// ECS ListContainerInstances and DescribeContainerInstances.
+    /// ECS DescribeClusters, ListContainerInstances and DescribeContainerInstances.
     DescribeContainerInstances,
-    /// ECS ListTasks and DescribeTasks.
+    /// ECS ListTasks.
+    ListTasks,
+    /// ECS DescribeTasks.
     DescribeTasks,
+    /// ECS GetTaskProtection.
+    GetTaskProtection,
     /// ECS DescribeServices.
     DescribeServices,
     /// ECS UpdateService.
@@ -87,7 +91,9 @@ impl Api {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::DescribeContainerInstances => "ecs:DescribeContainerInstances",
+            Self::ListTasks => "ecs:ListTasks",
             Self::DescribeTasks => "ecs:DescribeTasks",
+            Self::GetTaskProtection => "ecs:GetTaskProtection",
             Self::DescribeServices => "ecs:DescribeServices",
             Self::UpdateService => "ecs:UpdateService",
             Self::GetMetricData => "cloudwatch:GetMetricData",
@@ -149,7 +155,8 @@ impl Api {
     /// the others are so large that a fleet does not meet them).
     const fn bucket(self) -> Option<(u8, f64, f64)> {
         match self {
-            Self::DescribeContainerInstances | Self::DescribeTasks => Some((0, 100.0, 20.0)),
+            Self::DescribeContainerInstances | Self::ListTasks | Self::DescribeTasks => Some((0, 100.0, 20.0)),
+            Self::GetTaskProtection => Some((8, 200.0, 80.0)),
             Self::DescribeServices => Some((1, 100.0, 20.0)),
             Self::UpdateService => Some((2, 50.0, 5.0)),
             Self::UpdateContainerInstancesState | Self::PutAttributes => Some((3, 100.0, 40.0)),
@@ -194,7 +201,9 @@ impl Api {
                 Spread { least: 8, usual: 15, most: 60 }
             }
             Self::DescribeContainerInstances
+            | Self::ListTasks
             | Self::DescribeTasks
+            | Self::GetTaskProtection
             | Self::DescribeServices
             | Self::UpdateService
             | Self::UpdateContainerInstancesState
@@ -239,6 +248,7 @@ pub(crate) struct Apis {
     /// Requests, by who made them.
     pub(crate) calls: BTreeMap<(FunctionName, Api), u64>,
     pub(crate) throttled: u64,
+    looks: BTreeMap<FunctionName, u64>,
     buckets: BTreeMap<u8, (f64, Ms)>,
 }
 
@@ -250,6 +260,11 @@ impl Apis {
             *sums.entry(api.name()).or_default() += calls;
         }
         sums
+    }
+
+    /// How often a function looked at the cluster's services.
+    pub(crate) fn looks(&self, function: FunctionName) -> u64 {
+        self.looks.get(&function).copied().unwrap_or(0)
     }
 
     /// A function's requests to AWS, those to its table and its wake-ups aside.
@@ -265,7 +280,9 @@ impl Apis {
                 Api::BatchGetItem | Api::Query | Api::TransactWriteItems => &mut split.ledger,
                 Api::SendMessageBatch => &mut split.beats,
                 Api::DescribeContainerInstances
+                | Api::ListTasks
                 | Api::DescribeTasks
+                | Api::GetTaskProtection
                 | Api::DescribeServices
                 | Api::UpdateService
                 | Api::GetMetricData
@@ -310,14 +327,11 @@ impl Apis {
         rng: &mut ChaCha8Rng,
     ) -> (Ms, bool) {
         let requests = u32::try_from(requests.max(1)).unwrap_or(u32::MAX);
-        let charged = match function {
-            FunctionName::Patchroll => f64::from(requests),
-            // Their looks at all hosts and tasks are more than the account's whole budget from some hundred hosts on, and nobody
-            // else could be judged beside them: one request a look, whatever its pages.
-            FunctionName::Microscale | FunctionName::Backfill => 1.0,
-        };
         let latency = api.latency().draw(rng);
         *self.calls.entry((function, api)).or_default() += u64::from(requests);
+        if api == Api::DescribeServices {
+            *self.looks.entry(function).or_default() += 1;
+        }
         let Some((bucket, size, refill)) = api.bucket() else { return (latency, true) };
         let (left, since) = self.buckets.entry(bucket).or_insert((size, now));
         *left = (*left + refill * crate::clock::seconds(now - *since)).min(size);
@@ -326,7 +340,7 @@ impl Apis {
             self.throttled += 1;
             return (latency, false);
         }
-        *left -= charged;
+        *left -= f64::from(requests);
         // What is owed is paid by waiting.
         let owed = (-*left).max(0.0) / refill;
         (latency + millis(Duration::from_secs_f64(owed)), true)

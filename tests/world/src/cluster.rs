@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use evenkeel_microscale::constraint::Expression;
 use evenkeel_model::observed::{
-    Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Placement, ProviderShare, Task, TaskPhase,
+    Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Mark, Placement, ProviderShare, Task, TaskPhase,
 };
 use evenkeel_model::resources::Port;
 use evenkeel_model::{
@@ -48,6 +48,8 @@ pub struct SimHost {
     pub drains: Option<Ms>,
     /// ECS's answers leave it out.
     pub hidden: bool,
+    /// Its tasks that were placed or told to stop, counted.
+    pub events: u64,
 }
 
 /// How far the agent is with a task.
@@ -188,6 +190,7 @@ impl Cluster {
         self.tasks.insert(number, task);
         if let Some(host) = self.hosts.get_mut(&host) {
             host.tasks.push(number);
+            host.events += 1;
         }
         number
     }
@@ -281,9 +284,37 @@ impl Cluster {
     pub fn describe_hosts(&self) -> Vec<Host> {
         let counted = |host: &SimHost| Host {
             task_count: u32::try_from(host.tasks.len()).unwrap_or(u32::MAX),
+            mark: self.mark(host),
             ..host.seen.clone()
         };
         self.hosts.values().filter(|host| !host.hidden).map(counted).collect()
+    }
+
+    /// What a container instance says of its tasks.
+    fn mark(&self, host: &SimHost) -> Mark {
+        let tasks = || host.tasks.iter().filter_map(|task| self.tasks.get(task));
+        let count = |of: &dyn Fn(Agent) -> bool| {
+            u32::try_from(tasks().filter(|task| of(task.agent)).count()).unwrap_or(u32::MAX)
+        };
+        let pending = |agent| matches!(agent, Agent::Queued | Agent::Forgotten | Agent::Starting);
+        let Resources { cpu, memory, .. } = self.placeable(host);
+        Mark {
+            version: host.events,
+            running: count(&|agent| agent == Agent::Running),
+            pending: count(&pending),
+            remaining: Resources::new(cpu, memory),
+        }
+    }
+
+    /// Tells a task to stop, if it was not told yet.
+    pub(crate) fn tell_to_stop(&mut self, number: TaskNo) -> bool {
+        let Some(task) = self.tasks.get_mut(&number).filter(|task| task.is_live()) else { return false };
+        task.agent = Agent::Stopping;
+        let host = task.host;
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.events += 1;
+        }
+        true
     }
 
     /// DescribeTasks of all tasks.
@@ -322,6 +353,12 @@ impl Cluster {
         at: impl Fn(Ms) -> Timestamp,
     ) -> Vec<EcsService> {
         let asked = self.services.iter().filter(|service| names.contains(&service.name));
+        let mut counts: BTreeMap<&ServiceName, u32> = BTreeMap::new();
+        for task in self.tasks.values().filter(|task| task.is_live()) {
+            if let Some(service) = task.service {
+                *counts.entry(&self.services[service].name).or_default() += 1;
+            }
+        }
         let share = |share: &ProviderShare| ProviderShare { group: behind(&share.provider), ..share.clone() };
         let describe = |service: &SimService| EcsService {
             name: service.name.clone(),
@@ -334,6 +371,7 @@ impl Cluster {
             leaving: service.leaving,
             hands_off: service.hands_off,
             placement_failed: service.placement_failed.map(&at),
+            counted: counts.get(&service.name).copied().unwrap_or(0),
         };
         asked.map(describe).collect()
     }
@@ -342,6 +380,7 @@ impl Cluster {
     pub fn set_status(&mut self, host: HostNo, status: HostStatus, now: Ms) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.seen.status = status;
+            host.events += 1;
             host.drains = (status == HostStatus::Draining).then(|| host.drains.unwrap_or(now));
         }
     }
@@ -367,8 +406,9 @@ impl SimHost {
             task_count: 0,
             provider: setup.provider.clone(),
             attributes,
+            mark: Mark::default(),
         };
-        Self { seen, tasks: Vec::new(), drains: None, hidden: false }
+        Self { seen, tasks: Vec::new(), drains: None, hidden: false, events: 1 }
     }
 
     /// Whether it belongs to a capacity provider.

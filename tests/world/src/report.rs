@@ -44,6 +44,8 @@ pub struct Report {
     pub api_calls: BTreeMap<&'static str, u64>,
     /// The same by function, those to its table and its wake-ups apart.
     pub calls_by_function: BTreeMap<FunctionName, Calls>,
+    /// Looks at the cluster's services by function.
+    pub looks: BTreeMap<FunctionName, u64>,
     /// Calls that were refused because of their rate.
     pub throttled: u64,
     /// The services, in the fleet file's order.
@@ -209,6 +211,7 @@ impl Report {
             dead_letters,
             api_calls: core.apis.by_action(),
             calls_by_function: core.functions().into_iter().map(|one| (one, core.apis.split(one))).collect(),
+            looks: core.functions().into_iter().map(|one| (one, core.apis.looks(one))).collect(),
             throttled: core.apis.throttled,
             services: services.map(|(file, measured)| ServiceReport::of(file, measured)).collect(),
             hosts: HostReport {

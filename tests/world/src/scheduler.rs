@@ -257,13 +257,11 @@ impl Core {
 
     /// Tells a task to stop.
     pub(crate) fn stop(&mut self, number: TaskNo) {
-        let Some(task) = self.cluster.tasks.get_mut(&number) else { return };
-        let began = task.holds_room();
-        if task.agent == Agent::Stopping {
+        let Some(task) = self.cluster.tasks.get(&number) else { return };
+        let (began, service) = (task.holds_room(), task.service);
+        if !self.cluster.tell_to_stop(number) {
             return;
         }
-        task.agent = Agent::Stopping;
-        let service = task.service;
         let wait = match service.map(|service| &self.cluster.services[service]) {
             _ if !began => QUICK_END,
             None => SECOND,

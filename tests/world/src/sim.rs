@@ -46,7 +46,8 @@ pub struct World {
     started: TurnNo,
     /// Patchroll's among them.
     roll_turns: TurnNo,
-    fleets: Arc<FleetCache>,
+    /// What the process of each function keeps.
+    processes: BTreeMap<FunctionName, Arc<FleetCache>>,
     seed: u64,
     tally: Tally,
     forget_at: Ms,
@@ -81,14 +82,13 @@ impl World {
         source: impl FnMut(&Service) -> Option<Source>,
     ) -> Self {
         let signals = Signals::new(&fleet, source);
-        let fleets = Arc::new(FleetCache::new(fleet.name.clone()));
         let core = Core::new(fleet, setup, signals, faults, seed);
         Self {
             core: Arc::new(Mutex::new(core)),
             turns: BTreeMap::new(),
             started: 0,
             roll_turns: 0,
-            fleets,
+            processes: BTreeMap::new(),
             seed,
             tally: Tally::default(),
             forget_at: FORGET,
@@ -137,10 +137,22 @@ impl World {
         }
     }
 
+    /// What the function's process keeps from turn to turn.
+    fn process(&mut self, function: FunctionName) -> Arc<FleetCache> {
+        let name = self.lock().fleet.name.clone();
+        Arc::clone(self.processes.entry(function).or_insert_with(|| Arc::new(FleetCache::new(name))))
+    }
+
+    /// Tasks that looks by difference had missed, of all processes.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.processes.values().map(|process| process.memory().missed()).sum()
+    }
+
     /// A window on the world for a turn that is nobody's message.
     pub(crate) fn window(&mut self, function: FunctionName) -> (Ports, Arc<FleetCache>) {
         self.started += 1;
-        (Ports::new(Arc::clone(&self.core), self.started, function), Arc::clone(&self.fleets))
+        (Ports::new(Arc::clone(&self.core), self.started, function), self.process(function))
     }
 
     pub(crate) fn take(&mut self, event: Event) {
@@ -217,7 +229,7 @@ impl World {
                     let about_a_host = matches!(trigger, Trigger::SpotInterruption(_));
                     let ports = Ports::new(Arc::clone(&self.core), turn, message.to);
                     let trigger = trigger.sent_as(&format!("request-{}", message.id));
-                    let work = work(message.to, ports, Arc::clone(&self.fleets), trigger, format!("turn-{turn}"));
+                    let work = work(message.to, ports, self.process(message.to), trigger, format!("turn-{turn}"));
                     {
                         let mut core = self.lock();
                         let at = core.now;

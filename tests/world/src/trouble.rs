@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use crate::clock::{MINUTE, SECOND};
 use crate::cloud::Interruption;
-use crate::cluster::{Agent, HostNo, ServiceNo, TaskNo};
+use crate::cluster::{HostNo, ServiceNo, TaskNo};
 use crate::core::{Core, Event};
 
 pub(crate) use others::Mishap;
@@ -181,9 +181,7 @@ impl Core {
         if alone {
             return;
         }
-        if let Some(task) = self.cluster.tasks.get_mut(&task) {
-            task.agent = Agent::Stopping;
-        }
+        self.cluster.tell_to_stop(task);
         self.after(100, Event::Ended(task));
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use evenkeel_model::groups::Group;
 use evenkeel_model::observed::{EcsService, Host, Task};
 use evenkeel_model::templates::{Builder, Image, Target};
-use evenkeel_model::{FunctionName, InstanceId, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, TaskId, Timestamp};
 use evenkeel_turn::ports::{Answer, Clock, PortError};
 
 use crate::api::Api;
@@ -51,6 +51,8 @@ pub(crate) struct Under {
     pub(crate) before: u32,
     /// An event about a host woke it, so it is measured how many calls come before the answer to it.
     pub(crate) timed: bool,
+    /// What it was told of single tasks in this round.
+    pub(crate) news: BTreeMap<TaskId, Option<Task>>,
     /// What it was told, and what it did, in this round.
     pub(crate) seen: Seen,
     /// The rounds before.
@@ -69,6 +71,7 @@ impl Under {
     fn told(&mut self) -> &mut Seen {
         if !self.seen.sets.is_empty() {
             self.earlier.push(std::mem::take(&mut self.seen));
+            self.news.clear();
         }
         &mut self.seen
     }
@@ -80,7 +83,11 @@ pub(crate) struct Newest {
     /// The container instances that each function has listed: its process remembers their names.
     listed: BTreeMap<FunctionName, BTreeSet<InstanceId>>,
     hosts: Option<Vec<Host>>,
-    tasks: Option<Vec<Task>>,
+    tasks: Option<Arc<Vec<Task>>>,
+    /// What each function's process was told of the tasks.
+    pictures: BTreeMap<FunctionName, Arc<Vec<Task>>>,
+    /// The tasks that were listed to each function's process, ever.
+    heard: BTreeMap<FunctionName, BTreeSet<TaskId>>,
     services: Option<Vec<EcsService>>,
     groups: Option<Vec<Group>>,
     targets: Option<Vec<Target>>,

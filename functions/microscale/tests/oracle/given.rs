@@ -8,7 +8,7 @@ use evenkeel_microscale::{State, plan};
 use evenkeel_model::decision::{Planned, Step};
 use evenkeel_model::fleet::{Demand, Fleet, Format, MetricDemand, MetricSource, Missing, Service, Statistic, read};
 use evenkeel_model::observed::{
-    Constraint, EcsService, Field, Host, HostStatus, Leaving, Observed, Placement, Signal, Task, TaskPhase,
+    Constraint, EcsService, Field, Host, HostStatus, Leaving, Mark, Observed, Placement, Signal, Task, TaskPhase,
 };
 use evenkeel_model::resources::Port;
 use evenkeel_model::{Resources, Room, ServiceName, Timestamp};
@@ -138,6 +138,7 @@ fn observed(case: &Case) -> Observed {
             task_count: 0,
             provider: None,
             attributes: [("zone-number".to_owned(), spot.zone.to_string())].into(),
+            mark: Mark::default(),
         });
     }
     for (number, job) in case.jobs.iter().enumerate() {
@@ -193,5 +194,6 @@ fn ecs_service(number: usize, kind: &Kind) -> EcsService {
             Some(Apart::Foreign | Apart::Refused | Apart::Unknown) | None => None,
         },
         placement_failed: (kind.apart == Some(Apart::Refused)).then_some(NOW),
+        counted: 0,
     }
 }

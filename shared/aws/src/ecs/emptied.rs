@@ -44,7 +44,7 @@ impl Aws {
         let mut left: Leftovers = arns(true).filter_map(|arn| before.get_key_value(arn)).map(owned).collect();
         left.extend(listed.await?);
         let ids: Vec<String> = left.values().flatten().cloned().collect();
-        let there = self.describe_tasks(cluster, &self.known.not_stopped(cluster, ids)).await?;
+        let there = self.describe_tasks(cluster, &ids).await?;
         let there = there.iter().filter(|task| task.last_status() != Some("STOPPED"));
         let there: BTreeSet<&str> = there.filter_map(|task| task.task_arn()).collect();
         for tasks in left.values_mut() {

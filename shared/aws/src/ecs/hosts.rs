@@ -1,12 +1,13 @@
 //! Container instances.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
-use evenkeel_model::observed::{Host, HostStatus};
+use evenkeel_model::observed::{Host, HostStatus, Mark};
 use evenkeel_model::resources::{Port, Resources};
-use evenkeel_model::{ClusterName, InstanceId};
-use evenkeel_turn::ports::Answer;
+use evenkeel_model::{ClusterName, InstanceId, Timestamp};
+use evenkeel_turn::ports::{Answer, Clock, PortError};
 use futures_util::future::try_join;
 
 use super::interfaces::interfaces;
@@ -15,6 +16,8 @@ use crate::Aws;
 use crate::convert::{all, count, id};
 use crate::error::port_error;
 
+/// A large cluster's container instances are listed this often although their number has not changed.
+const LIST_AGAIN: Duration = Duration::from_secs(300);
 /// The attribute that every host has (ECS developer guide, "Amazon ECS container instance attributes").
 const ZONE: &str = "ecs.availability-zone";
 /// The attribute that a host's user data may set.
@@ -22,10 +25,43 @@ const POOL: &str = "evenkeel.pool";
 
 impl Aws {
     pub(super) async fn ecs_hosts(&self, cluster: &ClusterName) -> Answer<Vec<Host>> {
-        let arns = self.host_arns(cluster, None).await?;
-        let found = one_for_each(self.describe_hosts(cluster, &arns).await?);
+        let known = self.known.all_listed(cluster, self.now());
+        // A page of a list costs as much as a count, and tells more.
+        let found = if known.len() < MOST_IDS {
+            let listed = self.list_all(cluster).await?;
+            self.describe_hosts(cluster, &listed).await?
+        } else {
+            self.describe_changed(cluster, known).await?
+        };
+        let found = one_for_each(found.into_iter().filter(is_registered).collect());
         self.known.note_all_hosts(cluster, registrations(&found).collect());
         self.hosts_of(cluster, &found).await
+    }
+
+    /// Describes hosts that are known, and lists all only where there are more or fewer than those.
+    async fn describe_changed(&self, cluster: &ClusterName, known: Vec<String>) -> Answer<Vec<ContainerInstance>> {
+        let (there, mut found) = try_join(self.host_count(cluster), self.describe_hosts(cluster, &known)).await?;
+        if found.iter().filter(|instance| is_counted(instance)).count() != there {
+            let mut new = self.list_all(cluster).await?;
+            new.retain(|arn| !known.contains(arn));
+            found.extend(self.describe_hosts(cluster, &new).await?);
+        }
+        Ok(found)
+    }
+
+    /// How many container instances are ACTIVE or DRAINING (ECS API reference, Cluster).
+    async fn host_count(&self, cluster: &ClusterName) -> Answer<usize> {
+        let asked = self.ecs.describe_clusters().clusters(cluster.as_str());
+        let answer = asked.send().await.map_err(port_error)?;
+        let found = answer.clusters().first().ok_or_else(|| PortError::NotFound(cluster.to_string()))?;
+        Ok(usize::try_from(found.registered_container_instances_count()).unwrap_or(0))
+    }
+
+    /// Lists all, and notes when.
+    async fn list_all(&self, cluster: &ClusterName) -> Answer<Vec<String>> {
+        let arns = self.host_arns(cluster, None).await?;
+        self.known.lock().listed.insert(cluster.clone(), self.now());
+        Ok(arns)
     }
 
     /// Those of these instances that are in the cluster. Two calls at once at most, one where all are known.
@@ -158,6 +194,14 @@ impl Known {
         inner.hosts.insert(cluster.clone(), hosts);
     }
 
+    /// The container instances that are known, where all were listed not long ago; none otherwise.
+    fn all_listed(&self, cluster: &ClusterName, now: Timestamp) -> Vec<String> {
+        let inner = self.lock();
+        let recent = |at: &Timestamp| now.duration_since(*at).unsigned_abs() < LIST_AGAIN;
+        let known = inner.listed.get(cluster).filter(|at| recent(at)).and_then(|_| inner.hosts.get(cluster));
+        known.into_iter().flatten().map(|(arn, _)| arn.clone()).collect()
+    }
+
     /// Where a host is registered, as far as this process knows; the registration with a connected agent counts.
     fn arn_of(&self, cluster: &ClusterName, host: &InstanceId) -> Option<Registered> {
         let inner = self.lock();
@@ -179,6 +223,11 @@ fn registrations(found: &[ContainerInstance]) -> impl Iterator<Item = (String, R
 /// reference, ContainerInstance).
 fn is_registered(instance: &ContainerInstance) -> bool {
     instance.status() != Some("INACTIVE")
+}
+
+/// Whether the cluster counts it among those that are registered.
+fn is_counted(instance: &ContainerInstance) -> bool {
+    matches!(instance.status(), Some("ACTIVE" | "DRAINING"))
 }
 
 /// An agent that lost its memory registers its host a second time, and the first registration stays for a while: the one
@@ -218,6 +267,12 @@ fn host(instance: &ContainerInstance) -> Option<Host> {
         connected: instance.agent_connected(),
         task_count: count(Some(instance.running_tasks_count())) + count(Some(instance.pending_tasks_count())),
         attributes,
+        mark: Mark {
+            version: u64::try_from(instance.version()).unwrap_or(0),
+            running: count(Some(instance.running_tasks_count())),
+            pending: count(Some(instance.pending_tasks_count())),
+            remaining: Resources { gpu: 0, ..resources(instance.remaining_resources()) },
+        },
     })
 }
 

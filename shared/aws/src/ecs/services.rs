@@ -50,14 +50,12 @@ impl Aws {
         };
         let asked = try_join4(self.definitions(definitions), delays, scaled, self.providers(&providers));
         let (definitions, delays, scaled, behind) = asked.await?;
-        let waiting = self.known.waiting_for_hosts(cluster);
         let of = |found: &Service| {
             let definition = definition_of(found).and_then(|arn| definitions.get(arn)).and_then(Option::as_deref);
             let mut service = service(found, definition, &delays, &behind)?;
             if scaled.contains(&service.name) {
                 service.hands_off.get_or_insert(HandsOff::ScaledElsewhere);
             }
-            service.placement_failed = service.placement_failed.max(waiting.get(&service.name).copied());
             Some(service)
         };
         Ok(found.iter().filter_map(of).collect())
@@ -165,6 +163,7 @@ fn service(
         },
         hands_off,
         placement_failed: placement_failed(found),
+        counted: count(Some(found.running_count())) + count(Some(found.pending_count())),
     })
 }
 

@@ -40,11 +40,13 @@ pub struct Violation {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) hosts: Vec<Host>,
-    pub(crate) tasks: Vec<Task>,
+    pub(crate) tasks: Arc<Vec<Task>>,
     pub(crate) services: Vec<EcsService>,
     pub(crate) signals: Vec<(MetricSource, Signal)>,
     /// The counts that were set, in order.
     pub(crate) sets: Vec<(ServiceName, u32)>,
+    /// The most that each service's count truly was when one was set.
+    pub(crate) counts: BTreeMap<ServiceName, u32>,
 }
 
 /// What somebody sets may be a count that we have set before: until no answer of ECS can be that old, it is not known whose it
@@ -310,7 +312,8 @@ impl Count<'_> {
                         return true;
                     }
                     let meant = self.meant.iter().filter(|(name, _)| name == other).map(|(_, count)| *count).max();
-                    let truly = self.truly.get(other).copied().unwrap_or(0);
+                    let truly = [self.truly, &self.seen.counts].map(|counts| counts.get(other).copied().unwrap_or(0));
+                    let truly = truly[0].max(truly[1]);
                     self.left_at(other).max(meant.unwrap_or(0)).max(truly) > self.staying(other)
                 })
             };
@@ -448,10 +451,11 @@ mod tests {
         let Some(Demand::Metric(demand)) = &fleet.services[0].demand else { panic!("web has a metric") };
         let seen = Seen {
             hosts: told.hosts,
-            tasks: told.tasks,
+            tasks: Arc::new(told.tasks),
             services: told.services,
             signals: vec![(demand.source.clone(), Signal::Value { value: want, at: told.at })],
             sets: sets.iter().map(|(name, count)| (name.parse().unwrap(), *count)).collect(),
+            counts: BTreeMap::new(),
         };
         let summary = Summary {
             fleet: fleet.name.clone(),

@@ -25,6 +25,11 @@ impl ChangeEcs for Ports {
                 return Err(PortError::NotFound(format!("service {service}")));
             };
             core.audit.effect(self.turn, service, count, core.now);
+            let counts = core.cluster.services.iter().map(|service| (service.name.clone(), service.desired));
+            for (service, count) in counts {
+                let most = under.seen.counts.entry(service).or_default();
+                *most = count.max(*most);
+            }
             under.seen.sets.push((service.clone(), count));
             core.set_desired(number, count);
             Ok(())

@@ -1,22 +1,26 @@
 //! How a turn looks at the world.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use evenkeel_model::fleet::MetricSource;
 use evenkeel_model::groups::{Group, Refusal, SpotRequest, WarmMember};
 use evenkeel_model::observed::{EcsService, Host, Level, Signal, Task};
 use evenkeel_model::templates::{Builder, Image, Instance, Resolved, Target, TemplateUse};
 use evenkeel_model::{
-    AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, ServiceName, TargetGroup,
+    AlarmName, ClusterName, FleetName, GroupName, ImageId, InstanceId, QueueName, ServiceName, TargetGroup, TaskId,
 };
 use evenkeel_turn::ports::{
-    Answer, FleetFiles, ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
+    Answer, FleetFiles, MOST_TASKS, Meant, ReadEcs, ReadGroups, ReadImages, ReadSignals, ReadTargets, ReadTemplates,
+    TaskNow, TasksOf,
 };
 
-use super::Ports;
+use super::{Fresh, Ports, Under};
 use crate::api::Api;
 use crate::clock::timestamp;
 use crate::core::Core;
 
-/// Container instances and tasks come a hundred in a page, services ten (ECS API reference, List and Describe).
+/// Container instances come a hundred in a page, services ten (ECS API reference, List and Describe).
 const PAGE: usize = 100;
 const SERVICES: usize = 10;
 /// Groups come fifty in a page, and so do the instances of a warm pool (Auto Scaling API reference,
@@ -26,19 +30,50 @@ const GROUPS: usize = 50;
 const IDS: usize = 1_000;
 
 impl Ports {
-    /// Requests for a List and a Describe of so many things.
-    fn pages(&self, count: impl FnOnce(&Core) -> usize) -> usize {
-        2 * count(&self.lock()).div_ceil(PAGE)
+    /// What ECS says of all tasks: now, or at the answer before.
+    fn all_tasks(core: &mut Core, fresh: Fresh) -> Arc<Vec<Task>> {
+        fresh.read(&mut core.newest.tasks, || Arc::new(core.cluster.describe_tasks(timestamp)))
+    }
+
+    /// Notes what the turn was told of single tasks; none of those that are not there.
+    fn tell(&self, core: &mut Core, under: &mut Under, news: impl IntoIterator<Item = (TaskId, Option<Task>)>) {
+        under.told();
+        under.news.extend(news);
+        let known = core.newest.pictures.entry(self.function).or_default();
+        let of_old = known.iter().filter(|task| !under.news.contains_key(&task.id)).cloned();
+        let told = Arc::new(of_old.chain(under.news.values().flatten().cloned()).collect::<Vec<Task>>());
+        under.told().tasks = Arc::clone(&told);
+        *known = told;
     }
 }
 
 impl ReadEcs for Ports {
     async fn hosts(&self, _: &ClusterName) -> Answer<Vec<Host>> {
-        let requests = self.pages(|core| core.cluster.hosts.len());
+        // They are listed, a hundred in a page, and then described, a hundred at once. Where more are known, one DescribeClusters
+        // says how many there are, and they are only listed where that is another number.
+        let requests = {
+            let core = self.lock();
+            let pages = core.cluster.hosts.len().div_ceil(PAGE);
+            let there: BTreeSet<&InstanceId> = core.cluster.hosts.values().map(|host| &host.seen.id).collect();
+            let listed = core.newest.listed.get(&self.function);
+            let all_known = listed.is_some_and(|listed| listed.iter().eq(there));
+            match listed {
+                Some(known) if known.len() >= PAGE && all_known => 1 + pages,
+                Some(known) if known.len() >= PAGE => 2 + 2 * pages,
+                _ => 2 * pages,
+            }
+        };
         self.calls(Api::DescribeContainerInstances, requests, |core, under, fresh| {
             let hosts = fresh.read(&mut core.newest.hosts, || core.cluster.describe_hosts());
             core.newest.listed.insert(self.function, hosts.iter().map(|host| host.id.clone()).collect());
             under.told().hosts.clone_from(&hosts);
+            // Whoever compares hosts is judged by what a look at all tasks would have shown him then; one who is told of old
+            // hosts knows no more of their tasks than before.
+            if fresh == Fresh::Yes {
+                let tasks = Self::all_tasks(core, fresh);
+                core.newest.pictures.insert(self.function, tasks);
+            }
+            self.tell(core, under, []);
             Ok(hosts)
         })
         .await
@@ -62,12 +97,51 @@ impl ReadEcs for Ports {
         .await
     }
 
-    async fn tasks(&self, _: &ClusterName) -> Answer<Vec<Task>> {
-        let requests = self.pages(|core| core.cluster.tasks.len());
-        self.calls(Api::DescribeTasks, requests, |core, under, fresh| {
-            let tasks = fresh.read(&mut core.newest.tasks, || core.cluster.describe_tasks(timestamp));
-            under.told().tasks.clone_from(&tasks);
-            Ok(tasks)
+    async fn task_ids(&self, _: &ClusterName, of: TasksOf<'_>, meant: Meant) -> Answer<Vec<TaskId>> {
+        let those = |task: &&Task| {
+            let of_it = match of {
+                TasksOf::All => true,
+                TasksOf::Service(service) => task.service.as_ref() == Some(service),
+                TasksOf::Host(host) => task.host == *host,
+            };
+            of_it && task.is_live() == (meant == Meant::ToRun)
+        };
+        let ids = |tasks: &[Task]| -> Vec<TaskId> { tasks.iter().filter(those).map(|task| task.id.clone()).collect() };
+        let requests = ids(&self.lock().cluster.describe_tasks(timestamp)).len().div_ceil(MOST_TASKS).max(1);
+        self.calls(Api::ListTasks, requests, |core, under, fresh| {
+            let listed: BTreeSet<TaskId> = ids(&Self::all_tasks(core, fresh)).into_iter().collect();
+            // What an old list does not show can only be known from before.
+            let heard = core.newest.heard.entry(self.function).or_default();
+            let known = core.newest.pictures.get(&self.function).map(|known| ids(known)).unwrap_or_default();
+            let unheard =
+                known.into_iter().filter(|id| !listed.contains(id) && !heard.contains(id)).map(|id| (id, None));
+            let unheard: Vec<_> = unheard.collect();
+            heard.extend(listed.iter().cloned());
+            self.tell(core, under, unheard);
+            Ok(listed.into_iter().collect())
+        })
+        .await
+    }
+
+    async fn describe_tasks(&self, _: &ClusterName, tasks: &[TaskId]) -> Answer<Vec<TaskNow>> {
+        let asked: BTreeSet<&TaskId> = tasks.iter().collect();
+        self.calls(Api::DescribeTasks, tasks.len().div_ceil(MOST_TASKS), |core, under, fresh| {
+            let all = Self::all_tasks(core, fresh);
+            let found: BTreeMap<&TaskId, &Task> = all.iter().map(|task| (&task.id, task)).collect();
+            let told = |id: &TaskId| (id.clone(), found.get(id).map(|task| (*task).clone()));
+            self.tell(core, under, asked.iter().copied().map(told));
+            let found = asked.iter().filter_map(|id| found.get(*id));
+            // Whether a task is protected is asked for by itself.
+            Ok(found.map(|task| TaskNow::On(Task { protected: false, ..(*task).clone() })).collect())
+        })
+        .await
+    }
+
+    async fn protected(&self, _: &ClusterName, tasks: &[TaskId]) -> Answer<BTreeSet<TaskId>> {
+        let asked: BTreeSet<&TaskId> = tasks.iter().collect();
+        self.calls(Api::GetTaskProtection, tasks.len().div_ceil(MOST_TASKS), |core, _, _| {
+            let protected = core.cluster.tasks.values().filter(|task| task.protected && asked.contains(&task.id));
+            Ok(protected.map(|task| task.id.clone()).collect())
         })
         .await
     }

@@ -1,0 +1,134 @@
+//! What looks cost, from ten hosts to five thousand, and what they miss.
+
+#![expect(clippy::print_stderr, reason = "a test says what it measured")]
+
+use evenkeel_model::FunctionName;
+use evenkeel_model::fleet::{self, Fleet, Format, Service};
+use evenkeel_world::clock::{Ms, SECOND};
+use evenkeel_world::demand::{self, Walk};
+use evenkeel_world::setup::Setup;
+use evenkeel_world::{Faults, Report, Source, World, room_for};
+
+/// Until a fleet's hosts are there and its tasks run.
+const BEGUN: Ms = 900 * SECOND;
+
+/// So many hosts of ten slots, half a slot for each of reports' tasks, in a fleet that does all that Even Keel can.
+fn fleet_of(hosts: u32) -> (Fleet, Setup) {
+    let text = format!(
+        "name = \"large\"\ncluster = \"large\"\nbeat = \"10s\"\n\
+         hosts = {{ minimum = {half}, steady = {hosts}, maximum = {most} }}\n\
+         pool = [{{ name = \"base\", purchase = \"reserved\", auto_scaling_group = \"large-base\" }},\n\
+                 {{ name = \"spot\", purchase = \"spot\", auto_scaling_group = \"large-spot\" }},\n\
+                 {{ name = \"burst\", purchase = \"on-demand\", auto_scaling_group = \"large-burst\" }}]\n\
+         [backfill]\n[patch]\n\
+         [[service]]\nname = \"web\"\npriority = 1\nmin_tasks = {half}\nmax_tasks = {web}\n\
+         demand = {{ metric = \"large/Requests\", period = \"10s\", per_task = 50 }}\n\
+         [[service]]\nname = \"reports\"\npriority = 2\nfill = true\nmax_tasks = {reports}\n",
+        half = hosts / 2,
+        most = hosts * 5 / 4,
+        web = hosts * 3,
+        reports = hosts * 5,
+    );
+    let fleet = fleet::read(text.as_bytes(), Format::Toml).unwrap_or_else(|problems| panic!("{problems}"));
+    let setup = format!(
+        "[pool.base]\nhosts = {}\n[pool.spot]\nhosts = {}\n[service.web]\ntask = {{ cpu = 512, memory = 1024 }}\n\
+         [service.reports]\ntask = {{ cpu = 256, memory = 512 }}\n",
+        hosts * 6 / 10,
+        hosts * 4 / 10
+    );
+    let setup = Setup::read(&setup, &fleet).unwrap_or_else(|problem| panic!("{problem}"));
+    (fleet, setup)
+}
+
+/// A world whose demand stands still, or walks about.
+fn world(hosts: u32, seed: u64, moves: bool) -> World {
+    let (fleet, setup) = fleet_of(hosts);
+    let room =
+        |service: &Service| f64::from(room_for(&fleet, &setup, service).min(hosts * 3)) * demand::per_task(service);
+    let of = fleet.services.iter().find(|service| service.demand.is_some()).map_or(0.0, room);
+    World::new(fleet, setup, seed, Faults::default(), |service| {
+        service.demand.as_ref()?;
+        Some(if moves { Source::Walk(Box::new(Walk::new(seed, 7, of * 0.9))) } else { Source::Level(of * 0.5) })
+    })
+}
+
+/// Requests of microscale between two reports, and its looks: each asks once for its services.
+fn between(before: &Report, after: &Report) -> (u64, u64) {
+    let calls = |report: &Report| report.calls_by_function[&FunctionName::Microscale].aws;
+    let looks = |report: &Report| report.looks[&FunctionName::Microscale];
+    (calls(after) - calls(before), looks(after) - looks(before))
+}
+
+fn ecs_reads(report: &Report) -> u64 {
+    let read =
+        |action: &str| action.starts_with("ecs:") && !action.starts_with("ecs:Update") && action != "ecs:PutAttributes";
+    report.api_calls.iter().filter(|(action, _)| read(action)).map(|(_, calls)| calls).sum()
+}
+
+#[track_caller]
+fn quiet(hosts: u32, most: f64) {
+    let mut world = world(hosts, 1, false);
+    world.run_until(BEGUN);
+    let before = world.report();
+    world.run_until(BEGUN + 600 * SECOND);
+    let after = world.report();
+    let (calls, looks) = between(&before, &after);
+    let each = calls as f64 / looks as f64;
+    let tasks: u32 = world.view().map_or(0, |view| view.services.iter().map(|service| service.running).sum());
+    eprintln!("{hosts} hosts, {tasks} tasks: {each:.1} calls a look in {looks} looks, {} throttled", after.throttled);
+    assert!(tasks >= hosts * 6, "{tasks} tasks");
+    assert!(each <= most, "{each}");
+    assert_eq!(after.throttled, before.throttled);
+    assert_eq!(world.missed(), 0);
+}
+
+#[test]
+fn a_quiet_look_at_a_hundred_hosts() {
+    quiet(100, 5.0);
+}
+
+#[test]
+fn a_quiet_look_at_a_thousand_hosts() {
+    quiet(1_000, 25.0);
+}
+
+#[test]
+#[ignore = "long: five thousand hosts"]
+fn a_quiet_look_at_five_thousand_hosts() {
+    quiet(5_000, 110.0);
+}
+
+/// An hour in which demand walks about.
+fn busy(hosts: u32, seed: u64) -> Report {
+    let mut world = world(hosts, seed, true);
+    world.run_until(BEGUN);
+    let before = world.report();
+    world.run_until(BEGUN + 3_600 * SECOND);
+    let after = world.report();
+    let reads = (ecs_reads(&after) - ecs_reads(&before)) as f64 / 3_600.0;
+    let reaction = &after.services[0].reaction_seconds;
+    eprintln!(
+        "{hosts} hosts, seed {seed}: {reads:.2} ECS reads a second, {} throttled, reaction {:?} and {:?} s, {} starts",
+        after.throttled - before.throttled,
+        reaction.p50,
+        reaction.p99,
+        after.services.iter().map(|service| service.starts).sum::<u64>()
+    );
+    assert!(reads <= 4.0, "{reads} reads a second: {:?}", after.api_calls);
+    assert_eq!(after.throttled, before.throttled);
+    assert_eq!(world.missed(), 0);
+    after
+}
+
+#[test]
+#[ignore = "long: an hour of a thousand hosts"]
+fn a_busy_hour_of_a_thousand_hosts_leaves_the_account_its_calls() {
+    let reaction = |hosts: u32| {
+        let report = busy(hosts, 1);
+        let of = &report.services[0].reaction_seconds;
+        [of.p50, of.p99].map(|seconds| seconds.unwrap_or(f64::INFINITY))
+    };
+    for (small, large) in reaction(10).into_iter().zip(reaction(1_000)) {
+        assert!(large <= 1.2 * small, "{large} s, {small} s with ten hosts");
+    }
+}
