@@ -82,6 +82,7 @@ impl Entry<Still> for Names {
                 unfinished: false,
                 report: Report::default(),
                 wakes: Vec::new(),
+                missed: 0,
                 not_woken: None,
                 fleet_file_refused: None,
             }))),

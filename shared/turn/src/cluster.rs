@@ -147,10 +147,11 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
             }
             self.explain(&mut picture, &mut asked, &odd, if by_service { &services } else { &[] }).await?;
         }
-        for service in picture.without_host(&services) {
+        for service in picture.without_host(&services, self.now) {
             let listed = self.list(TasksOf::Service(&service), Meant::ToRun).await?;
             self.ask_for_unknown(&mut picture, &mut asked, listed).await?;
         }
+        picture.note_without_host(&services);
         let unseen = picture.stopped_unseen(self.now);
         let lists = unseen.iter().map(|host| self.list(TasksOf::Host(host), Meant::ToStop));
         let listed: Vec<TaskId> = try_join_all(lists).await?.into_iter().flatten().collect();

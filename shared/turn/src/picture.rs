@@ -50,6 +50,8 @@ pub(crate) struct Picture {
     /// Of which it is asked next whether they are protected.
     protection: Round,
     in_vain: u32,
+    /// By how many tasks ECS counts more of a service than are known, and since when.
+    waiting: BTreeMap<ServiceName, (u32, Timestamp)>,
     /// Tasks that had changed without their host saying so.
     missed: u64,
 }
@@ -122,6 +124,7 @@ impl Picture {
             sweep: Round { from: None, at: now },
             protection: Round { from: None, at: now },
             in_vain: 0,
+            waiting: BTreeMap::new(),
             missed: 0,
         }
     }
@@ -338,13 +341,33 @@ impl Picture {
         }
     }
 
-    /// Services of which ECS counts more or fewer tasks without a host than are known: only a list of all their tasks shows
-    /// those.
-    pub(crate) fn without_host(&self, services: &[EcsService]) -> Vec<ServiceName> {
+    /// Services on capacity providers of which ECS counts more tasks than are known: they wait for a host, so no host tells of
+    /// them. What a list does not explain is asked for again until that is no old answer, when it changes, and once in a round.
+    pub(crate) fn without_host(&mut self, services: &[EcsService], now: Timestamp) -> Vec<ServiceName> {
+        let age = |since: Timestamp| now.duration_since(since).unsigned_abs();
+        let before = std::mem::take(&mut self.waiting);
+        let since = |name: &ServiceName, more: u32| {
+            before.get(name).filter(|(was, since)| *was == more && age(*since) < ROUND).map_or(now, |(_, since)| *since)
+        };
+        let excess = self.excess(services).into_iter();
+        self.waiting = excess.map(|(name, more)| (name.clone(), (more, since(&name, more)))).collect();
+        self.waiting.iter().filter(|(_, (_, since))| age(*since) < OLD_ANSWERS).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Notes that those services' tasks were listed.
+    pub(crate) fn note_without_host(&mut self, services: &[EcsService]) {
+        let excess = self.excess(services);
+        self.waiting.retain(|name, _| excess.contains_key(name));
+    }
+
+    fn excess(&self, services: &[EcsService]) -> BTreeMap<ServiceName, u32> {
         let counts = self.counts();
-        let known = |service: &EcsService| counts.get(&service.name).copied().unwrap_or(0);
-        let waits = |service: &&EcsService| !service.providers.is_empty() && service.counted != known(service);
-        services.iter().filter(waits).map(|service| service.name.clone()).collect()
+        let of_providers = services.iter().filter(|service| !service.providers.is_empty());
+        let excess = of_providers.filter_map(|service| {
+            let known = counts.get(&service.name).copied().unwrap_or(0);
+            (service.counted > known).then(|| (service.name.clone(), service.counted - known))
+        });
+        excess.collect()
     }
 
     /// Those of `services` of which ECS counts more tasks than are known on hosts.

@@ -68,6 +68,9 @@ pub struct Summary {
     pub report: Report,
     /// When to look again, from now on, besides the ticks: what every round asked for.
     pub wakes: Vec<Duration>,
+    /// Tasks that had changed without their host saying so, since the process last asked for all of them.
+    #[serde(skip_serializing_if = "is_none")]
+    pub missed: u64,
     /// Why the function could not ask to be woken again, which the next tick makes up for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_woken: Option<String>,
@@ -99,6 +102,7 @@ where
         unfinished: false,
         report: Report::default(),
         wakes: Vec::new(),
+        missed: 0,
         not_woken: None,
         fleet_file_refused: turn.in_force.refused.as_ref().map(ToString::to_string),
     };
@@ -395,6 +399,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             Some(look) => look,
             None => self.look_with(&known).await?,
         };
+        summary.missed = self.memory.missed();
         let given = known.given(self.fleet(), now);
         let mut outlook = self.function.plan(&given, &seen);
         self.say_what_was_refused(&mut outlook);
@@ -498,6 +503,11 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The key of what a function remembers.

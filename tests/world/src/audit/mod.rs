@@ -466,6 +466,7 @@ mod tests {
             wakes: Vec::new(),
             decisions: Vec::new(),
             report: evenkeel_model::report::Report { waits, shortfall: Vec::new() },
+            missed: 0,
             not_woken: None,
             fleet_file_refused: None,
         };
