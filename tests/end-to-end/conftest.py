@@ -216,6 +216,11 @@ def story(cloud, deployed, request):
     deployed.purge()
     yield story
     deployed.put_in_force(read(SHOP))
+    if any("fleet" in mark.kwargs for mark in request.node.iter_markers("shop")):
+        # Stories of deployments find the fleets that are deployed.
+        story.forget_clusters()
+        Story(cloud, deployed, *fleets_of(cloud)).build()
+        deployed.purge()
     wrong = cloud.world("wrong")
     assert not wrong["faults"], "the world itself failed"
     # MiniStack tries an event again even where the function is gone, and its role with it; AWS does not.

@@ -7,6 +7,10 @@ import pytest
 from strict.known import STORIES, gone
 
 
+# What is only called where a cluster has a hundred hosts, by the deployment of `test_size.py`, which asks for it.
+LARGE_ONLY = {"ecs:DescribeClusters"}
+
+
 @pytest.mark.last
 @pytest.mark.calm
 def test_each_role_allows_what_its_function_calls_and_nothing_else(request):
@@ -23,7 +27,8 @@ def test_each_role_allows_what_its_function_calls_and_nothing_else(request):
         for sid, action in sorted({tuple(pair) for pair in roles["statements"]} - used):
             if action in called:
                 unused.append(f"{function}: {action} was called, but never allowed by {sid}")
-        unused += [f"{function}: {action} is allowed, but was never called" for action in sorted(allowed - called)]
+        never = sorted(allowed - called - LARGE_ONLY)
+        unused += [f"{function}: {action} is allowed, but was never called" for action in never]
     assert not refused, "\n".join(refused)
     if unused and not all(one["everything"] for one in seen):
         pytest.skip("some stories were left out or failed; without them: " + "; ".join(unused))
