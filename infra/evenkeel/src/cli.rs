@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use evenkeel_model::fleet::{self, Fleet, Format};
 
 /// The fleet that is shown when none is named.
-const DEMO: &str = include_str!("../../../infra/fleets/demo.toml");
+const DEMO: &str = include_str!("../../fleets/demo.toml");
 /// No fleet file is larger; SSM's advanced parameters take 8 KiB.
 const MOST_BYTES: u64 = 1 << 20;
 
