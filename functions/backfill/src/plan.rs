@@ -31,6 +31,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     if !seen.has(Source::Cluster) {
         state.blind = Some(given.now);
     }
+    stop_the_clock(&mut state, seen, given.now);
     // Without its section in the fleet file, it ends what it began, as a file that says nothing else would have it.
     let default = Backfill::default();
     let policy = given.fleet.backfill.as_ref().unwrap_or(&default);
@@ -65,6 +66,17 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
     let Planning { budget, state, report, steps, .. } = planning;
     let budget = (budget != given.board.budget).then_some(budget);
     Outlook { steps, report, state, budget, wakes: Vec::new() }
+}
+
+/// What nobody can see does not count towards the end of a drain: whoever makes room for its tasks is as blind meanwhile.
+fn stop_the_clock(state: &mut State, seen: &Seen, now: Timestamp) {
+    let reads = seen.has(Source::Cluster) && seen.has(Source::Tasks);
+    if let Some(before) = std::mem::replace(&mut state.unread, (!reads).then_some(now)) {
+        for leaving in state.hosts.values_mut().filter_map(|memory| memory.leaving.as_mut()) {
+            let from = before.max(leaving.since);
+            leaving.since += now.duration_since(from).unsigned_abs();
+        }
+    }
 }
 
 /// A turn in the making.

@@ -28,6 +28,9 @@ pub struct State {
     /// When the cluster could not be read last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blind: Option<Timestamp>,
+    /// When tasks or their hosts could not be read last, since they could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Timestamp>,
     /// What the alarms ask for.
     #[serde(default)]
     pub boost: Boost,
@@ -163,7 +166,7 @@ pub struct Loss {
 pub struct Leaving {
     /// Why.
     pub why: LeavingWhy,
-    /// Since when.
+    /// Since when; time in which nobody could see what runs on it aside.
     pub since: Timestamp,
     /// Its group was told to end it.
     #[serde(default)]
