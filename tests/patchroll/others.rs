@@ -3,8 +3,8 @@
 use evenkeel_model::groups::Process;
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_patchroll::Ending;
-use evenkeel_world::clock::MINUTE;
-use evenkeel_world::{Faults, HostKind};
+use evenkeel_world::clock::{MINUTE, SECOND};
+use evenkeel_world::{Faults, HostKind, Outage};
 
 use crate::{
     SHOP, SHOP_SETUP, all_new, ended, feed, fleet, nothing_left, pool, quiet, shop, site, start, waits, world,
@@ -254,4 +254,26 @@ fn a_wave_goes_on_while_others_set_the_capacity_of_groups_that_do_not_grow_for_i
         all_new(&world);
     }
     assert!(raised > 0, "backfill has stood in in none of them");
+}
+
+/// Nobody makes room for the tasks of a host that drains while ECS cannot be read: it had no time yet, and is not given up.
+#[test]
+fn a_drain_outlives_an_outage_of_ecs() {
+    let actions = ["ecs:DescribeTasks", "ecs:*", "ecs:DescribeContainerInstances", "ecs:DescribeServices"];
+    for (action, later) in actions.into_iter().flat_map(|action| [(action, 0), (action, 10 * SECOND)]) {
+        let mut world = shop("drain_timeout = \"10m\"", "drain_timeout = \"5m\"", 5);
+        world.run_until(4 * MINUTE);
+        start(&mut world);
+        while world.draining().is_empty() {
+            world.run_until(world.now() + SECOND);
+        }
+        world.run_until(world.now() + later);
+        world.break_api(action, Outage::Down);
+        world.run_until(world.now() + 30 * MINUTE);
+        world.mend_api(action);
+        world.run_until(world.now() + 80 * MINUTE);
+        let ended = ended(&world);
+        assert!(ended.ending == Ending::Done && ended.replaced == 5, "{action}: {ended:?} {:?}", feed(&world));
+        nothing_left(&world);
+    }
 }

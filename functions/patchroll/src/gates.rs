@@ -375,7 +375,7 @@ impl<'r> Planning<'_, 'r> {
 
     fn begin_wave(&mut self, roll: &mut Roll, chosen: Vec<InstanceId>) {
         let now = self.given.now;
-        let mut wave = Wave { since: now, hosts: BTreeMap::new(), came: None, withdraws: false };
+        let mut wave = Wave { since: now, hosts: BTreeMap::new(), came: None, withdraws: false, looked: Some(now) };
         for id in chosen {
             let Some(kept) = self.roster.all.get(&id) else { continue };
             let mut pair = Pair::new(&kept.group.name, Phase::Draining, now);

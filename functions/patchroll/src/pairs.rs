@@ -4,6 +4,7 @@
 //! which only what was seen moves on: a host that a look does not show has neither come nor gone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use evenkeel_model::decision::Stuck;
 use evenkeel_model::{GroupName, InstanceId, Timestamp};
@@ -22,7 +23,13 @@ pub struct Wave {
     /// Its hosts are too many: their groups shrink by them, and nothing comes in their place.
     #[serde(default)]
     pub withdraws: bool,
+    /// When it was looked at last, to a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked: Option<Timestamp>,
 }
+
+/// A wave is looked at every minute at least: after a longer time, nobody could see it.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(150);
 
 /// A host that goes, and its successor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +120,24 @@ impl Pair {
 }
 
 impl Wave {
+    /// Time in which nobody could see the wave does not count towards the end of a drain: whoever makes room for its tasks was
+    /// most likely as blind. By how much each is set back.
+    pub(crate) fn stop_the_clock(&mut self, now: Timestamp) -> BTreeMap<InstanceId, Duration> {
+        let passed = |at: Timestamp| now.duration_since(at).unsigned_abs();
+        let unseen = self.looked.filter(|at| passed(*at) > LOOKED_AT_WITHIN);
+        if self.looked.is_none_or(|at| passed(at) >= Duration::from_secs(60)) {
+            self.looked = Some(now);
+        }
+        let Some(looked) = unseen else { return BTreeMap::new() };
+        let draining = self.hosts.iter_mut().filter(|(_, pair)| pair.phase == Phase::Draining);
+        let set_back = draining.map(|(id, pair)| {
+            let by = passed(looked.max(pair.since));
+            pair.since += by;
+            (id.clone(), by)
+        });
+        set_back.collect()
+    }
+
     /// The groups of its hosts, each once.
     pub(crate) fn groups(&self) -> Vec<GroupName> {
         let groups: BTreeMap<&GroupName, ()> = self.hosts.values().map(|pair| (&pair.group, ())).collect();

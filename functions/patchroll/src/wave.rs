@@ -37,6 +37,11 @@ impl Planning<'_, '_> {
             }
             return;
         };
+        for (id, by) in wave.stop_the_clock(self.given.now) {
+            if let Some(out) = self.budget.outs.get_mut(&id).filter(|out| out.by == FunctionName::Patchroll) {
+                out.deadline += by;
+            }
+        }
         self.see_who_went(roll, &mut wave);
         let foreign = self.watch_capacities(roll, Some(&wave));
         let meddled = self.say_who_set(roll, &wave, &foreign);

@@ -63,7 +63,7 @@ impl Planning<'_, '_> {
             self.report.waits.push(Wait::Host(HostWait::BudgetSpent { out, allowed }));
             return;
         }
-        let mut wave = Wave { since: now, hosts: BTreeMap::new(), came: None, withdraws: true };
+        let mut wave = Wave { since: now, hosts: BTreeMap::new(), came: None, withdraws: true, looked: Some(now) };
         for (.., id) in found.into_iter().take(extra.min(free) as usize) {
             self.note_out(&id);
             wave.hosts.insert(id, Pair::new(&group.name, Phase::Draining, now));
