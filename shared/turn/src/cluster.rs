@@ -166,7 +166,8 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         Ok(Running { tasks, services })
     }
 
-    /// Lists what may explain the `odd` hosts, with the fewest calls, and asks for what is new, and for what is known there.
+    /// Lists what may explain the `odd` hosts, with the fewest calls, and asks for what is new, and for what is known there and
+    /// not to run any more.
     async fn explain(
         &self,
         picture: &mut Picture,
@@ -178,17 +179,21 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         let of_services = picture.more_than_known(services);
         let by_service: usize = of_services.iter().map(|service| pages(service.counted)).sum();
         let all = picture.len().div_ceil(MOST_TASKS);
-        let listed = if !of_services.is_empty() && by_service < odd.len().min(all) {
+        let known = picture.on(odd);
+        let (listed, all_of_odd) = if !of_services.is_empty() && by_service < odd.len().min(all) {
             let lists = of_services.iter().map(|service| self.list(TasksOf::Service(&service.name), Meant::ToRun));
-            try_join_all(lists).await?.concat()
+            // Those of other services may have changed as well.
+            (try_join_all(lists).await?.concat(), false)
         } else if all < odd.len() {
             picture.note_listed(odd, self.now);
-            self.list(TasksOf::All, Meant::ToRun).await?
+            (self.list(TasksOf::All, Meant::ToRun).await?, true)
         } else {
             picture.note_listed(odd, self.now);
-            try_join_all(odd.iter().map(|host| self.list(TasksOf::Host(host), Meant::ToRun))).await?.concat()
+            let lists = odd.iter().map(|host| self.list(TasksOf::Host(host), Meant::ToRun));
+            (try_join_all(lists).await?.concat(), true)
         };
-        let ids = picture.unknown(listed).union(&picture.on(odd)).cloned().collect();
+        let still: BTreeSet<TaskId> = if all_of_odd { listed.iter().cloned().collect() } else { BTreeSet::new() };
+        let ids = picture.unknown(listed).into_iter().chain(known.difference(&still).cloned()).collect();
         self.ask(picture, asked, ids).await
     }
 

@@ -213,11 +213,21 @@ impl Picture {
         }
     }
 
-    /// Known tasks on hosts that have another mark than at the last look, or are not there any more.
+    /// Known tasks that may have changed: those on hosts that are not there any more, and on hosts that have another mark than
+    /// at the last look. Not where what was told of them since is all that happened there, and not where more is taken than
+    /// they take: what has come there is to be listed, and the list says which of them still are to run.
     pub(crate) fn on_changed(&self, hosts: &[Host]) -> BTreeSet<TaskId> {
-        let same = |host: &&Host| self.hosts.get(&host.id).is_some_and(|known| known.mark == host.mark);
-        let same: BTreeSet<&InstanceId> = hosts.iter().filter(same).map(|host| &host.id).collect();
-        self.tasks_on(|host| !same.contains(host))
+        let live = self.live();
+        let clear = |host: &&Host| {
+            let Some(known) = self.hosts.get(&host.id) else { return false };
+            let unexplained = unexplained(host, &live);
+            let told = host.mark.version.saturating_sub(known.version) == known.events;
+            known.mark == host.mark
+                || unexplained.iter().zip(known.unexplained).any(|(now, before)| *now > before)
+                || (unexplained == known.unexplained && told)
+        };
+        let clear: BTreeSet<&InstanceId> = hosts.iter().filter(clear).map(|host| &host.id).collect();
+        self.tasks_on(|host| !clear.contains(host))
     }
 
     /// Known tasks on these hosts.
@@ -281,21 +291,11 @@ impl Picture {
     /// One whose numbers never add up is listed until a list is no old answer any more. What was unexplained before and after
     /// that is taken to be so, until it changes, and for a round at most.
     pub(crate) fn not_adding_up(&mut self, hosts: &[Host], now: Timestamp) -> Vec<InstanceId> {
-        let mut live: BTreeMap<&InstanceId, Resources> = BTreeMap::new();
-        for kept in self.tasks.values() {
-            if let Kept::On(task) = kept
-                && task.is_live()
-            {
-                let sum = live.entry(&task.host).or_default();
-                *sum = sum.plus(task.takes.resources);
-            }
-        }
+        let live = self.live();
         let mut odd = Vec::new();
         for host in hosts {
             let Some(known) = self.hosts.get_mut(&host.id) else { continue };
-            let left = host.registered.minus(live.get(&host.id).copied().unwrap_or_default());
-            let unexplained = [(left.cpu, host.mark.remaining.cpu), (left.memory, host.mark.remaining.memory)]
-                .map(|(left, said)| i64::from(left) - i64::from(said));
+            let unexplained = unexplained(host, &live);
             let was = std::mem::replace(&mut known.unexplained, unexplained);
             let certain = |listed: Timestamp| {
                 let recent = now.duration_since(listed).unsigned_abs() < ROUND;
@@ -306,6 +306,20 @@ impl Picture {
             }
         }
         odd
+    }
+
+    /// What the known tasks take of each host.
+    fn live(&self) -> BTreeMap<InstanceId, Resources> {
+        let mut live: BTreeMap<InstanceId, Resources> = BTreeMap::new();
+        for kept in self.tasks.values() {
+            if let Kept::On(task) = kept
+                && task.is_live()
+            {
+                let sum = live.entry(task.host.clone()).or_default();
+                *sum = sum.plus(task.takes.resources);
+            }
+        }
+        live
     }
 
     /// Hosts on which more has happened than is known of their tasks: one may have come there and been told to stop between
@@ -428,6 +442,13 @@ impl Picture {
     pub(crate) const fn missed(&self) -> u64 {
         self.missed
     }
+}
+
+/// What a host has less (CPU units, MiB) than the tasks that are known to be there explain.
+fn unexplained(host: &Host, live: &BTreeMap<InstanceId, Resources>) -> [i64; 2] {
+    let left = host.registered.minus(live.get(&host.id).copied().unwrap_or_default());
+    [(left.cpu, host.mark.remaining.cpu), (left.memory, host.mark.remaining.memory)]
+        .map(|(left, said)| i64::from(left) - i64::from(said))
 }
 
 /// What to ask for before anything else is known.
