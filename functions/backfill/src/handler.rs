@@ -95,7 +95,7 @@ impl Backfill {
                 Notices::default()
             }
         };
-        let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news }).await?;
+        let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news, beat: false }).await?;
         summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary), trigger.hops()).await;
         Ok(Handled::Turned(summary))
     }

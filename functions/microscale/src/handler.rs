@@ -77,7 +77,7 @@ impl Microscale {
                 push_demand(ports, &fleet.name, &amounts.iter().map(sent).collect(), now).await?;
             }
         }
-        let call = Call { holder, limits, news: &Notices::default() };
+        let call = Call { holder, limits, news: &Notices::default(), beat: matches!(trigger, Trigger::Beat(_)) };
         let mut summary = run(self, ports, fleets, call).await?;
         if summary.unfinished {
             not_woken = not_woken.or(wake(ports, &fleet.name, &[SOON], trigger.hops()).await);

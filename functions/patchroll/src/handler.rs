@@ -137,7 +137,7 @@ impl Patchroll {
             Asks::Arrival(_) => return Ok(Handled::NotForUs),
             Asks::Turn(news) => news,
         };
-        let mut summary = run(&woken, ports, fleets, Call { holder, limits, news: &news }).await?;
+        let mut summary = run(&woken, ports, fleets, Call { holder, limits, news: &news, beat: false }).await?;
         let mut wakes = std::mem::take(&mut summary.wakes);
         if summary.unfinished {
             wakes.push(SOON);

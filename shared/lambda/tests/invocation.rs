@@ -77,6 +77,7 @@ impl Entry<Still> for Names {
                 fleet: fleets.name().clone(),
                 function: FunctionName::Microscale,
                 held: true,
+                rests_until: None,
                 rounds: 1,
                 decisions: Vec::new(),
                 unfinished: false,

@@ -48,6 +48,11 @@ pub struct Fleet {
     #[serde(with = "words", default = "default_beat")]
     #[schemars(schema_with = "words::schema")]
     pub beat: Duration,
+    /// The share that this fleet's looks may have of the account's ECS reads in its region, which everybody shares (ECS API
+    /// reference, "Request throttling": 20 a second), 0.01 to 1. A look that costs more makes beats fall away.
+    #[serde(default = "default_api_share")]
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub api_share: f64,
     /// How many hosts the fleet has.
     pub hosts: Hosts,
     /// The Auto Scaling groups, each with a purchase kind; on-demand pools are tried in this order.
@@ -383,6 +388,7 @@ macro_rules! defaults {
 
 defaults! {
     default_beat: Duration = Duration::from_secs(60);
+    default_api_share: f64 = 0.2;
     default_units: u32 = 1;
     default_step: u32 = 1;
     default_at_once: u32 = 1;

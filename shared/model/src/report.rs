@@ -132,6 +132,20 @@ pub enum Wait {
         /// What is wrong with it.
         because: String,
     },
+    /// A first look at a large cluster takes more than one turn.
+    FirstLook {
+        /// So many tasks were looked at.
+        seen: usize,
+        /// So many there are.
+        all: usize,
+    },
+    /// Looks have cost more of ECS's API than they may: beats are left out.
+    Looks {
+        /// The share of the account's reads that they may have, in percent.
+        percent: u32,
+        /// When that is made up for.
+        until: Timestamp,
+    },
     /// Something about hosts.
     Host(HostWait),
     /// Something about a roll.
@@ -178,6 +192,13 @@ impl fmt::Display for Wait {
                 write!(f, "{service} was set to {found} by somebody else, after we set {wrote}")
             }
             Self::FileRefused { because } => write!(f, "the newest fleet file was refused: {because}"),
+            Self::FirstLook { seen, all } => {
+                write!(f, "nothing is planned before all was looked at: {seen} of {all} tasks so far")
+            }
+            Self::Looks { percent, until } => write!(
+                f,
+                "looks have cost more than {percent} % of the account's ECS reads (api_share): beats are left out until {until:.0}"
+            ),
             Self::Host(wait) => wait.fmt(f),
             Self::Roll(wait) => wait.fmt(f),
             Self::Distrust { service, cap, because, until } => {

@@ -1,7 +1,7 @@
 //! A look at a cluster: everything the first time, and then what has changed.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use evenkeel_model::observed::{EcsService, Host, Running, Task};
 use evenkeel_model::{ClusterName, Fleet, InstanceId, ServiceName, TaskId, Timestamp};
@@ -9,6 +9,7 @@ use futures_util::future::{join3, try_join, try_join_all};
 
 use crate::picture::{Ask, Picture};
 use crate::ports::{Answer, Clock, MOST_TASKS, Meant, PortError, ReadEcs, TaskNow, TasksOf};
+use crate::reads::Pacer;
 use crate::retry;
 
 /// What a process keeps of a cluster between two turns. A look that fails, or is killed, leaves nothing, and the next one asks
@@ -16,13 +17,14 @@ use crate::retry;
 #[derive(Debug, Default)]
 pub struct Memory {
     picture: Mutex<Option<Picture>>,
+    reads: Mutex<Pacer>,
 }
 
 impl Memory {
     /// Nothing seen yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { picture: Mutex::new(None) }
+        Self { picture: Mutex::new(None), reads: Mutex::new(Pacer::new()) }
     }
 
     /// Tasks so far that had changed without their host saying so, in the picture that is kept.
@@ -36,6 +38,15 @@ impl Memory {
     #[must_use]
     pub fn pays(&self, now: Timestamp) -> bool {
         self.picture.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|picture| picture.pays(now))
+    }
+
+    /// Requests to ECS since this was asked last.
+    pub(crate) fn spent(&self) -> u64 {
+        self.reads().spent()
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Pacer> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Option<Picture> {
@@ -58,8 +69,8 @@ pub async fn cluster<P: ReadEcs + Clock>(
     let Some(cluster) = &fleet.cluster else { return (Ok(Vec::new()), Ok(None)) };
     let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
     let now = ports.now();
-    let look = Look { ports, cluster, deadline, now };
     let kept = memory.take().filter(|picture| picture.serves(cluster, now));
+    let look = Look { ports, cluster, deadline, now, memory, hosts: kept.as_ref().map_or(0, Picture::hosts) };
     let before = kept.clone();
     let hosts = look.hosts();
     let services = retry(ports, deadline, || ports.services(cluster, &names));
@@ -68,7 +79,7 @@ pub async fn cluster<P: ReadEcs + Clock>(
         None => join3(hosts, services, look.whole()).await,
     };
     let running = match (&hosts, services, picture) {
-        (Ok(hosts), Ok(services), Ok(picture)) => look.changed(hosts, services, picture, memory).await,
+        (Ok(hosts), Ok(services), Ok(picture)) => look.changed(hosts, services, picture).await,
         (Err(error), _, _) => Err(error.clone()),
         (_, Err(error), _) | (_, _, Err(error)) => Err(error),
     };
@@ -79,12 +90,23 @@ pub async fn cluster<P: ReadEcs + Clock>(
     (hosts, running.map(Some))
 }
 
+/// So many requests for tasks are made together.
+const AT_ONCE: usize = 10;
+
+/// The requests that an answer of so many takes: hosts and tasks come a hundred in a page.
+fn pages(of: usize) -> usize {
+    of.div_ceil(MOST_TASKS).max(1)
+}
+
 /// One look, and whom it asks.
 struct Look<'a, P> {
     ports: &'a P,
     cluster: &'a ClusterName,
     deadline: Timestamp,
     now: Timestamp,
+    memory: &'a Memory,
+    /// How many hosts there were at the last look.
+    hosts: usize,
 }
 
 /// A picture that is being brought up to date.
@@ -98,7 +120,32 @@ struct Begun {
 
 impl<P: ReadEcs + Clock> Look<'_, P> {
     async fn hosts(&self) -> Answer<Vec<Host>> {
-        retry(self.ports, self.deadline, || self.ports.hosts(self.cluster)).await
+        let asked = pages(self.hosts);
+        let hosts = self.paced(asked, || self.ports.hosts(self.cluster)).await?;
+        // How many there are is known only now: they were counted, or listed.
+        self.note(1 + pages(hosts.len()).saturating_sub(asked));
+        Ok(hosts)
+    }
+
+    /// A call of so many requests, when their time has come.
+    async fn paced<T, F: Future<Output = Answer<T>>>(&self, requests: usize, call: impl Fn() -> F) -> Answer<T> {
+        let call = || async {
+            let wait = self.memory.reads().take(requests, self.ports.now());
+            if !wait.is_zero() {
+                self.ports.sleep(wait).await;
+            }
+            let answer = call().await;
+            if matches!(answer, Err(PortError::Throttled)) {
+                self.memory.reads().empty(self.ports.now());
+            }
+            answer
+        };
+        retry(self.ports, self.deadline, call).await
+    }
+
+    /// Notes requests of which nobody knew before: those that come after them wait for it.
+    fn note(&self, requests: usize) {
+        let _others_wait = self.memory.reads().take(requests, self.ports.now());
     }
 
     /// Everything, whatever was known.
@@ -106,37 +153,51 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         let mut picture = Picture::new(self.cluster.clone(), self.now);
         let (running, stopping) =
             try_join(self.list(TasksOf::All, Meant::ToRun), self.list(TasksOf::All, Meant::ToStop)).await?;
-        let asked: BTreeSet<TaskId> = running.into_iter().chain(stopping).collect();
-        let of = picture.protection_at_first(&asked);
-        let (answer, (of, protected)) = try_join(self.describe(&asked), self.protection(of)).await?;
-        picture.take_in(&asked, answer);
+        let listed: BTreeSet<TaskId> = running.into_iter().chain(stopping).collect();
+        let of = picture.protection_at_first(&listed);
+        picture.note_to_ask(listed);
+        let (asked, (of, protected)) = try_join(self.go_on(&mut picture), self.protection(of)).await?;
         picture.note_protection(&of, protected);
         Ok(Begun { picture, asked, swept: Vec::new() })
+    }
+
+    /// Asks for what a look at everything has listed, as long as the turn has time; what it asked for.
+    async fn go_on(&self, picture: &mut Picture) -> Answer<BTreeSet<TaskId>> {
+        let mut asked = BTreeSet::new();
+        while picture.left_to_ask() > 0 && self.ports.now() < self.deadline {
+            let some = picture.next_to_ask(AT_ONCE * MOST_TASKS);
+            let answer = self.describe(&some).await?;
+            picture.take_in_listed(&some, answer);
+            asked.extend(some);
+        }
+        Ok(asked)
     }
 
     /// What may be other than it was, whatever the hosts say.
     async fn unsettled(&self, mut picture: Picture) -> Answer<Begun> {
         let Ask { unsettled, sweep } = picture.unsettled(self.now);
         let swept = picture.known(&sweep);
-        let asked: BTreeSet<TaskId> = unsettled.into_iter().chain(sweep).collect();
+        let mut asked: BTreeSet<TaskId> = unsettled.into_iter().chain(sweep).collect();
         let of = picture.protection_due(self.now);
         let (answer, (of, protected)) = try_join(self.describe(&asked), self.protection(of)).await?;
         picture.take_in(&asked, answer);
+        asked.extend(self.go_on(&mut picture).await?);
         picture.note_protection(&of, protected);
         Ok(Begun { picture, asked, swept })
     }
 
     /// What the hosts and services say has changed.
-    async fn changed(
-        &self,
-        hosts: &[Host],
-        mut services: Vec<EcsService>,
-        begun: Begun,
-        memory: &Memory,
-    ) -> Answer<Running> {
+    async fn changed(&self, hosts: &[Host], mut services: Vec<EcsService>, begun: Begun) -> Answer<Running> {
         let Begun { mut picture, mut asked, swept } = begun;
         picture.count_missed(&swept, hosts);
         let on_changed = picture.on_changed(hosts);
+        if picture.left_to_ask() > 0 {
+            picture.note_hosts(hosts, self.now);
+            picture.note_to_ask(on_changed.difference(&asked).cloned().collect());
+            let (seen, left) = (picture.len(), picture.left_to_ask());
+            self.memory.keep(picture);
+            return Err(PortError::Unfinished { seen, all: seen + left });
+        }
         self.ask(&mut picture, &mut asked, on_changed).await?;
         picture.note_hosts(hosts, self.now);
         // Where a list of services does not explain the hosts, the hosts' own do.
@@ -162,7 +223,7 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
             service.placement_failed = service.placement_failed.max(late.get(&service.name).copied());
         }
         let tasks = picture.tasks();
-        memory.keep(picture);
+        self.memory.keep(picture);
         Ok(Running { tasks, services })
     }
 
@@ -175,9 +236,8 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         odd: &[InstanceId],
         services: &[EcsService],
     ) -> Answer<()> {
-        let pages = |tasks: u32| usize::try_from(tasks).unwrap_or(usize::MAX).div_ceil(MOST_TASKS).max(1);
         let of_services = picture.more_than_known(services);
-        let by_service: usize = of_services.iter().map(|service| pages(service.counted)).sum();
+        let by_service: usize = of_services.iter().map(|service| pages(service.counted as usize)).sum();
         let all = picture.len().div_ceil(MOST_TASKS);
         let known = picture.on(odd);
         let (listed, all_of_odd) = if !of_services.is_empty() && by_service < odd.len().min(all) {
@@ -220,15 +280,19 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
     }
 
     async fn list(&self, of: TasksOf<'_>, meant: Meant) -> Answer<Vec<TaskId>> {
-        retry(self.ports, self.deadline, || self.ports.task_ids(self.cluster, of, meant)).await
+        let listed = self.paced(1, || self.ports.task_ids(self.cluster, of, meant)).await?;
+        self.note(pages(listed.len()) - 1);
+        Ok(listed)
     }
 
     async fn describe(&self, tasks: &BTreeSet<TaskId>) -> Answer<Vec<TaskNow>> {
-        if tasks.is_empty() {
-            return Ok(Vec::new());
-        }
         let tasks: Vec<TaskId> = tasks.iter().cloned().collect();
-        retry(self.ports, self.deadline, || self.ports.describe_tasks(self.cluster, &tasks)).await
+        let mut found = Vec::with_capacity(tasks.len());
+        for some in tasks.chunks(AT_ONCE * MOST_TASKS) {
+            let call = || self.ports.describe_tasks(self.cluster, some);
+            found.extend(self.paced(pages(some.len()), call).await?);
+        }
+        Ok(found)
     }
 
     /// Of which tasks it was asked whether they are protected, and those that are.

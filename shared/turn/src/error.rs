@@ -32,6 +32,7 @@ impl HandleError {
                 | PortError::Unavailable(_)
                 | PortError::Busy(_)
                 | PortError::Conflict(_)
+                | PortError::Unfinished { .. }
                 | PortError::NoCapacity(_) => true,
                 PortError::NotFound(_) | PortError::OverQuota(_) | PortError::Refused(_) => false,
             },

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Ledger, PortError};
+use crate::reads::AHEAD;
 
 /// Two turns that start together conflict once or twice; more often means that something else is wrong.
 const MOST_TRIES: usize = 8;
@@ -39,6 +40,9 @@ struct Stored {
     /// All looks so far are worth the steps until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     looks_until: Option<Timestamp>,
+    /// All that was asked of ECS so far is worth, at what may be spent a second, the time until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spent_until: Option<Timestamp>,
     /// What the last turn left as it was.
     #[serde(default)]
     kept: Kept,
@@ -124,7 +128,12 @@ impl Lease {
         Ok(Some(Self {
             key: self.key,
             version: found.map_or(0, |item| item.version),
-            stored: Stored { again: false, looks_until: self.stored.looks_until, ..stored },
+            stored: Stored {
+                again: false,
+                looks_until: self.stored.looks_until,
+                spent_until: self.stored.spent_until,
+                ..stored
+            },
         }))
     }
 
@@ -149,6 +158,21 @@ impl Lease {
         let from = self.stored.looks_until.map_or(now, |until| until.max(now));
         self.stored.looks_until = Some(from + pace.every);
         pause
+    }
+
+    /// Counts what a look has asked of ECS, of which so many requests `a_second` may be made; when that is made up for.
+    pub(crate) fn spend(&mut self, requests: u64, a_second: f64, now: Timestamp) -> Timestamp {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        let from = self.stored.spent_until.map_or(now, |until| until.max(now));
+        let until = from + Duration::from_secs_f64((f64::from(requests) / a_second).min(3_600.0));
+        self.stored.spent_until = Some(until);
+        until
+    }
+
+    /// Until when beats are left out, as `found` says, because looks have cost more than they may.
+    pub(crate) fn rests_until(found: Option<&Item>, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        let until = parse(found)?.and_then(|stored| stored.spent_until).map(|until| until - AHEAD);
+        Ok(until.filter(|until| *until > now))
     }
 
     /// The key of a function's lease.
@@ -186,6 +210,7 @@ impl Lease {
                     expires: now + length,
                     again: false,
                     looks_until: old.as_ref().and_then(|stored| stored.looks_until),
+                    spent_until: old.as_ref().and_then(|stored| stored.spent_until),
                     kept: old.map(|stored| stored.kept).unwrap_or_default(),
                 },
             };
@@ -225,8 +250,8 @@ impl Lease {
                 return Ok(Handover::Done);
             }
             if stored.again {
-                let Stored { looks_until, kept, .. } = self.stored;
-                let stored = Stored { again: false, looks_until, kept, ..stored };
+                let Stored { looks_until, spent_until, kept, .. } = self.stored;
+                let stored = Stored { again: false, looks_until, spent_until, kept, ..stored };
                 let mut all = writes;
                 all.push(Write::put(self.key.clone(), to_json(&stored)?, Expect::Version(version)));
                 ledger.write(all).await?;

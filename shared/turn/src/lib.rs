@@ -19,6 +19,7 @@ pub mod look;
 mod picture;
 mod port_error;
 pub mod ports;
+mod reads;
 mod record;
 mod retry;
 mod run;

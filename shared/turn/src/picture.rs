@@ -54,6 +54,8 @@ pub(crate) struct Picture {
     waiting: BTreeMap<ServiceName, (u32, Timestamp)>,
     /// Tasks that had changed without their host saying so.
     missed: u64,
+    /// What a first look has listed and not asked for yet.
+    to_ask: BTreeSet<TaskId>,
 }
 
 /// A task that is not STOPPED.
@@ -126,6 +128,7 @@ impl Picture {
             in_vain: 0,
             waiting: BTreeMap::new(),
             missed: 0,
+            to_ask: BTreeSet::new(),
         }
     }
 
@@ -189,6 +192,15 @@ impl Picture {
         silent.into_iter().for_each(|id| self.replace(id, None));
     }
 
+    /// The same for what a first look has listed: what happened to it before says nothing of what its host tells since.
+    pub(crate) fn take_in_listed(&mut self, asked: &BTreeSet<TaskId>, answer: Vec<TaskNow>) {
+        let told: Vec<(InstanceId, u64)> = self.hosts.iter().map(|(id, known)| (id.clone(), known.events)).collect();
+        self.take_in(asked, answer);
+        for (id, events) in told {
+            self.hosts.entry(id).and_modify(|known| known.events = events);
+        }
+    }
+
     fn replace(&mut self, id: &TaskId, now: Option<Kept>) {
         let before = self.tasks.remove(id);
         let phase = |kept: &Option<Kept>| match kept {
@@ -218,13 +230,14 @@ impl Picture {
     /// they take: what has come there is to be listed, and the list says which of them still are to run.
     pub(crate) fn on_changed(&self, hosts: &[Host]) -> BTreeSet<TaskId> {
         let live = self.live();
+        // As long as not everything was asked for, nothing adds up.
+        let whole = self.to_ask.is_empty();
         let clear = |host: &&Host| {
             let Some(known) = self.hosts.get(&host.id) else { return false };
             let unexplained = unexplained(host, &live);
             let told = host.mark.version.saturating_sub(known.version) == known.events;
-            known.mark == host.mark
-                || unexplained.iter().zip(known.unexplained).any(|(now, before)| *now > before)
-                || (unexplained == known.unexplained && told)
+            let more = unexplained.iter().zip(known.unexplained).any(|(now, before)| *now > before);
+            known.mark == host.mark || (whole && (more || (unexplained == known.unexplained && told)))
         };
         let clear: BTreeSet<&InstanceId> = hosts.iter().filter(clear).map(|host| &host.id).collect();
         self.tasks_on(|host| !clear.contains(host))
@@ -403,6 +416,32 @@ impl Picture {
             }
         }
         counts
+    }
+
+    /// Notes what is to be asked for, now or by the next look.
+    pub(crate) fn note_to_ask(&mut self, tasks: BTreeSet<TaskId>) {
+        self.to_ask.extend(tasks);
+    }
+
+    /// The next so many that are to be asked for.
+    pub(crate) fn next_to_ask(&mut self, most: usize) -> BTreeSet<TaskId> {
+        match self.to_ask.iter().nth(most).cloned() {
+            Some(first_left) => {
+                let left = self.to_ask.split_off(&first_left);
+                std::mem::replace(&mut self.to_ask, left)
+            }
+            None => std::mem::take(&mut self.to_ask),
+        }
+    }
+
+    /// How many are still to be asked for.
+    pub(crate) fn left_to_ask(&self) -> usize {
+        self.to_ask.len()
+    }
+
+    /// How many hosts there were at the last look.
+    pub(crate) fn hosts(&self) -> usize {
+        self.hosts.len()
     }
 
     /// How many tasks are known.

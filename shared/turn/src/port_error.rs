@@ -24,6 +24,14 @@ pub enum PortError {
     /// The account's limit is reached: only a person can raise it.
     #[error("over the quota: {0}")]
     OverQuota(String),
+    /// A first look at everything, which is more than one turn has time for: the next one goes on from there.
+    #[error("{seen} of {all} tasks were looked at so far")]
+    Unfinished {
+        /// So many tasks are known.
+        seen: usize,
+        /// So many there are.
+        all: usize,
+    },
     /// Refused for good: trying again gives the same answer.
     #[error("refused: {0}")]
     Refused(String),
@@ -40,6 +48,7 @@ impl PortError {
             | Self::Conflict(_)
             | Self::NoCapacity(_)
             | Self::OverQuota(_)
+            | Self::Unfinished { .. }
             | Self::Refused(_) => false,
         }
     }

@@ -20,6 +20,7 @@ use crate::function::{Applied, Function, Given, Outlook, Remembers};
 use crate::lease::{Claim, Handover, Kept, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
+use crate::reads::{self, AHEAD};
 use crate::record::{Record, feed_key};
 use crate::retry::{retry, retry_throttled};
 use crate::view::{fingerprint_but_at, view_key};
@@ -38,6 +39,8 @@ pub struct Call<'a> {
     pub limits: Limits,
     /// What the trigger says about hosts.
     pub news: &'a Notices,
+    /// It is woken by a beat, which falls away where looks have cost more than they may.
+    pub beat: bool,
 }
 
 /// How long a turn may take.
@@ -58,6 +61,9 @@ pub struct Summary {
     pub function: FunctionName,
     /// False when another turn had the lease: it was marked to go again.
     pub held: bool,
+    /// A beat that was left out: until when looks cost no more than they may again. Nothing was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Timestamp>,
     /// How often the world was looked at.
     pub rounds: usize,
     /// All decisions with their outcomes.
@@ -92,11 +98,12 @@ where
     F: Function<P>,
 {
     let mut turn = Turn::new(function, ports, fleets, call.limits, call.news).await?;
-    let begun = turn.begin(fleets, call.holder, call.limits.lease).await?;
+    let begun = turn.begin(fleets, &call).await?;
     let mut summary = Summary {
         fleet: fleets.name().clone(),
         function: F::NAME,
         held: true,
+        rests_until: None,
         rounds: 0,
         decisions: Vec::new(),
         unfinished: false,
@@ -106,9 +113,17 @@ where
         not_woken: None,
         fleet_file_refused: turn.in_force.refused.as_ref().map(ToString::to_string),
     };
-    let Some(mut begun) = begun else {
-        summary.held = false;
-        return Ok(summary);
+    let mut begun = match begun {
+        Begins::Held(begun) => *begun,
+        Begins::Marked => {
+            summary.held = false;
+            return Ok(summary);
+        }
+        Begins::Rests(until) => {
+            summary.held = false;
+            summary.rests_until = Some(until);
+            return Ok(summary);
+        }
     };
     loop {
         summary.rounds += 1;
@@ -119,6 +134,13 @@ where
             Err(TurnError::Ledger(LedgerError::Conflict)) if may_go_again => {
                 turn.read_again(&mut begun).await?;
                 continue;
+            }
+            // What was seen is kept, and the next look goes on from there.
+            Err(TurnError::Observe(PortError::Unfinished { seen, all })) => {
+                summary.unfinished = true;
+                summary.report.waits.push(Wait::FirstLook { seen, all });
+                begun.lease.give_back(ports).await;
+                return Ok(summary);
             }
             Err(error) => {
                 // Whoever is woken next must not wait for a turn that is over; this one's own trigger comes again.
@@ -182,6 +204,15 @@ struct Turn<'a, P, F> {
     memory: &'a Memory,
     deadline: Timestamp,
     news: &'a Notices,
+}
+
+/// How a turn begins, if it does.
+enum Begins<S> {
+    Held(Box<Begun<S>>),
+    /// Another turn has the lease, and will go again.
+    Marked,
+    /// It was woken by a beat, and looks have cost more than they may: not before then.
+    Rests(Timestamp),
 }
 
 /// A turn that has its lease.
@@ -250,13 +281,9 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         Ok(())
     }
 
-    /// Claims the lease, and looks at the world meanwhile; none when another turn has it and will go again.
-    async fn begin(
-        &mut self,
-        fleets: &FleetCache,
-        holder: &str,
-        length: Duration,
-    ) -> Result<Option<Begun<F::Seen>>, HandleError> {
+    /// Claims the lease, and looks at the world meanwhile.
+    async fn begin(&mut self, fleets: &FleetCache, call: &Call<'_>) -> Result<Begins<F::Seen>, HandleError> {
+        let (holder, length) = (call.holder, call.limits.lease);
         let name = fleets.name();
         let key = Lease::key(name, F::NAME);
         let mut left = self.news.is_empty();
@@ -264,6 +291,11 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let now = self.ports.now();
             let found = self.read().await?;
             self.agree(fleets, &found).await?;
+            if call.beat
+                && let Some(until) = Lease::rests_until(found.lease.as_ref(), now)?
+            {
+                return Ok(Begins::Rests(until));
+            }
             let taken = Lease::is_taken(found.lease.as_ref(), now)?;
             let waits = Lease::pause_of(found.lease.as_ref(), PACE, now)? > Duration::ZERO;
             if taken && !left {
@@ -289,9 +321,9 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
                         Some(found) => found,
                         None => self.read().await?,
                     };
-                    return Ok(Some(Begun { lease, found, look }));
+                    return Ok(Begins::Held(Box::new(Begun { lease, found, look })));
                 }
-                Claim::Marked if left => return Ok(None),
+                Claim::Marked if left => return Ok(Begins::Marked),
                 Claim::Marked => {
                     leave(self.ports, name, self.news, now).await?;
                     left = true;
@@ -395,14 +427,21 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         let name = &self.fleet().name;
         let key = state_key(name, F::NAME);
         let known = self.known(found)?;
-        let Look { at: now, seen } = match look {
-            Some(look) => look,
-            None => self.look_with(&known).await?,
+        let looked = match look {
+            Some(look) => Ok(look),
+            None => self.look_with(&known).await,
         };
+        let a_second = reads::allowed(self.fleet());
+        let spent_until = lease.spend(self.memory.spent(), a_second, self.ports.now());
+        let Look { at: now, seen } = looked?;
         summary.missed = self.memory.missed();
         let given = known.given(self.fleet(), now);
         let mut outlook = self.function.plan(&given, &seen);
         self.say_what_was_refused(&mut outlook);
+        if spent_until > self.ports.now() + AHEAD {
+            let (percent, until) = (reads::percent(self.fleet()), spent_until - AHEAD);
+            outlook.report.waits.push(Wait::Looks { percent, until });
+        }
         let mut writes = Vec::new();
         let mut expect = Expect::same(found.state.as_ref());
         let mut kept = Lease::kept(found.lease.as_ref())?;

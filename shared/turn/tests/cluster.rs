@@ -257,7 +257,11 @@ impl Ecs {
 
     /// A look with what the process remembers.
     fn look(&self, memory: &Memory) -> Answer<(Vec<Host>, Running)> {
-        let deadline = self.state().now + BEAT;
+        self.look_within(memory, BEAT)
+    }
+
+    fn look_within(&self, memory: &Memory, time: Duration) -> Answer<(Vec<Host>, Running)> {
+        let deadline = self.state().now + time;
         let (hosts, running) = cluster(&self.fleet, self, deadline, memory).now_or_never().unwrap();
         Ok((hosts?, running?.unwrap()))
     }
@@ -266,7 +270,7 @@ impl Ecs {
     fn look_anew(&self) -> (Vec<Host>, Running) {
         CALM.set(true);
         let calls = self.state().calls;
-        let seen = self.look(&Memory::new()).unwrap();
+        let seen = self.look_within(&Memory::new(), 10 * BEAT).unwrap();
         self.state().calls = calls;
         CALM.set(false);
         seen
@@ -406,4 +410,45 @@ fn old_answers_and_what_happens_meanwhile_are_made_up_for() {
     }
     // Two old answers at once may look like the truth; then it takes a round.
     assert!(wrong.len() <= usize::try_from(HISTORIES).unwrap() / 1_000, "{}", wrong.concat());
+}
+
+/// A thousand hosts with ten tasks each: two hundred requests, of which sixty may come at once and fifteen each second after.
+#[test]
+fn a_first_look_that_takes_longer_than_a_turn_goes_on_in_the_next_one() {
+    for seed in 0..3 {
+        let ecs = Ecs::new(seed);
+        {
+            let mut state = ecs.state();
+            let State { truth, rng, now, .. } = &mut *state;
+            for host in 0..1_000 {
+                let id = InstanceId::new(&format!("i-{host}")).unwrap();
+                let machine = Machine { version: 7, connected: true, status: HostStatus::Active };
+                truth.hosts.insert(id.clone(), machine);
+                for _ in 0..10 {
+                    let born = truth.place(rng, Some(id.clone()), *now);
+                    truth.goes_on(&born, None);
+                }
+            }
+        }
+        let memory = Memory::new();
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match ecs.look_within(&memory, Duration::from_secs(4)) {
+                Ok(_) => break,
+                Err(PortError::Unfinished { seen, all }) => assert!(looks < 10 && seen < all, "{seen} of {all}"),
+                Err(error) => panic!("{error}"),
+            }
+            ecs.passes(BEAT, 20);
+        }
+        assert!(looks > 1, "the first look had time for everything");
+        // What came and was told to stop meanwhile is listed on ten hosts at a time.
+        for _ in 0..3 {
+            ecs.passes(BEAT, 0);
+            ecs.look(&memory).unwrap();
+        }
+        let (seen, whole) =
+            (but_protection(sorted(ecs.look(&memory).unwrap())), but_protection(sorted(ecs.look_anew())));
+        assert!(seen == whole, "history {seed}, {looks} looks:\n{}", difference(&seen, &whole));
+    }
 }

@@ -149,7 +149,7 @@ impl Desk {
     fn turn(&self, process: &FleetCache, seconds: u64) -> (u32, Summary) {
         self.later(seconds);
         let watcher = Watcher::default();
-        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default(), beat: false };
         let summary = run(&watcher, self, process, call).now_or_never().unwrap().unwrap();
         let maximum = watcher.maximum.lock().unwrap().expect("a plan was made");
         (maximum, summary)
@@ -173,7 +173,7 @@ impl Watcher {
     /// A turn in which something happens while it looks.
     fn turn(desk: &Desk, meanwhile: impl FnOnce(&Desk) + Send + 'static) -> Result<Summary, HandleError> {
         let watcher = Self { meanwhile: Mutex::new(Some(Box::new(meanwhile))), ..Self::default() };
-        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default(), beat: false };
         run(&watcher, desk, &process(), call).now_or_never().unwrap()
     }
 }
@@ -351,7 +351,7 @@ fn whatever_becomes_of_the_parameter_the_last_good_file_stays_in_force() {
 fn without_any_good_file_the_turn_ends_with_the_reason() {
     let desk = Desk::new();
     desk.fails(PortError::NotFound("parameter".to_owned()));
-    let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+    let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default(), beat: false };
     let ended = run(&Watcher::default(), &desk, &process(), call).now_or_never().unwrap();
     assert!(matches!(ended, Err(HandleError::Fleet(_))), "{ended:?}");
 }
@@ -360,7 +360,7 @@ fn without_any_good_file_the_turn_ends_with_the_reason() {
 fn a_last_write_that_is_refused_gives_the_lease_back() {
     let (desk, process) = (Desk::new(), process());
     *desk.refuses_views.lock().unwrap() = true;
-    let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+    let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default(), beat: false };
     let ended = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap();
     assert!(ended.is_err(), "{ended:?}");
     assert_eq!(desk.lease()["holder"], serde_json::Value::Null);
@@ -372,7 +372,7 @@ fn who_is_woken_all_the_time_looks_five_times_and_then_once_a_second() {
     let watcher = Watcher { quick: true, ..Watcher::default() };
     let began = *desk.now.lock().unwrap();
     for _ in 0..12 {
-        let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &news, beat: false };
         assert!(run(&watcher, &desk, &process, call).now_or_never().unwrap().unwrap().held);
     }
     let took = desk.now.lock().unwrap().duration_since(began).as_secs();
@@ -385,7 +385,7 @@ fn what_was_seen_before_another_turn_is_looked_at_again() {
     let (desk, process, news) = (Desk::new(), process(), Notices::default());
     let looks = |desk: &Desk| {
         let watcher = Watcher::default();
-        let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &news, beat: false };
         assert!(run(&watcher, desk, &process, call).now_or_never().unwrap().unwrap().held);
         desk.later(60);
         *watcher.looks.lock().unwrap()
@@ -411,7 +411,7 @@ fn news_that_is_left_while_the_holder_ends_is_not_lost() {
         let body = lease(Some("other"), true).to_string();
         desk.kept.lock().unwrap().insert(key, Item { version: 5, body });
         *desk.lease_after_news.lock().unwrap() = Some(after.clone());
-        let call = Call { holder: "somebody", limits: LIMITS, news: &news };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &news, beat: false };
         let summary = run(&Watcher::default(), &desk, &process, call).now_or_never().unwrap().unwrap();
         assert_eq!(summary.held, held, "{after}");
         assert!(held || desk.lease()["again"] == true, "{after}");
@@ -442,7 +442,7 @@ fn a_value_that_is_dated_in_the_future_is_one_of_now_and_gives_way_to_the_next()
 
 /// Whether another process that is woken now takes a turn.
 fn another_turns(desk: &Desk) -> bool {
-    let call = Call { holder: "another", limits: LIMITS, news: &Notices::default() };
+    let call = Call { holder: "another", limits: LIMITS, news: &Notices::default(), beat: false };
     run(&Watcher::default(), desk, &process(), call).now_or_never().unwrap().unwrap().held
 }
 
@@ -530,7 +530,7 @@ impl Desk {
 
     /// What a turn of `doer` makes of its steps, as it is recorded and as it is remembered.
     fn done_by(&self, doer: &Doer) -> Vec<Outcome> {
-        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default() };
+        let call = Call { holder: "somebody", limits: LIMITS, news: &Notices::default(), beat: false };
         let summary = run(doer, self, &process(), call).now_or_never().unwrap().unwrap();
         let outcomes: Vec<Outcome> = summary.decisions.into_iter().map(|decision| decision.outcome).collect();
         assert_eq!(self.decided(), outcomes);

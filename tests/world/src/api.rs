@@ -1,14 +1,16 @@
 //! AWS's API as its callers feel it: latency, token buckets, counts.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use evenkeel_model::FunctionName;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::clock::Ms;
-use crate::setup::{Spread, millis};
+use crate::setup::Spread;
+
+/// The adapters make so many requests of one call at once.
+const TOGETHER: u32 = 8;
 
 /// A call, in AWS's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -315,9 +317,8 @@ impl Apis {
         split
     }
 
-    /// Counts a call's requests and says how long it takes, and whether its bucket was not empty. A call that needs more
-    /// requests than its bucket has at the moment takes as long as the bucket needs to fill: whoever pages through
-    /// answers does so no faster than he may.
+    /// Counts a call's requests and says how long it takes, and whether its bucket had enough for all of them. Pages of a list
+    /// come one after the other, and of other requests some are made together: the bucket fills meanwhile.
     pub(crate) fn take(
         &mut self,
         api: Api,
@@ -336,13 +337,16 @@ impl Apis {
         let (left, since) = self.buckets.entry(bucket).or_insert((size, now));
         *left = (*left + refill * crate::clock::seconds(now - *since)).min(size);
         *since = now;
-        if *left < 1.0 {
+        let together = if api == Api::ListTasks { 1 } else { TOGETHER };
+        let takes = latency * u64::from(requests.div_ceil(together));
+        let at_once = f64::from(requests) - refill * crate::clock::seconds(takes - latency);
+        if *left < at_once.max(1.0) {
+            // Those that there was room for were answered for nothing.
+            *left = left.min(left.fract());
             self.throttled += 1;
             return (latency, false);
         }
         *left -= f64::from(requests);
-        // What is owed is paid by waiting.
-        let owed = (-*left).max(0.0) / refill;
-        (latency + millis(Duration::from_secs_f64(owed)), true)
+        (takes, true)
     }
 }

@@ -33,6 +33,11 @@ pub(super) fn tolerance() -> Kind<f64> {
     Kind::of("a number from 0 to 1, such as 0.1", |value| bounded(value, limits::TOLERANCE))
 }
 
+/// A share of the account's API.
+pub(super) fn api_share() -> Kind<f64> {
+    Kind::of("a number from 0.01 to 1, such as 0.2", |value| bounded(value, limits::API_SHARE))
+}
+
 /// Bounds are included; NaN is within none.
 fn bounded(value: &Value, (least, most): (f64, f64)) -> Option<f64> {
     value.number().filter(|number| (least..=most).contains(number))

@@ -52,6 +52,9 @@ pub(super) const POSITIVE: (f64, f64) = (1e-9, 1e15);
 /// A tolerance is a part of the target.
 pub(super) const TOLERANCE: (f64, f64) = (0.0, 1.0);
 
+/// A hundredth of ECS's reads is one in five seconds: with less, no look would follow another within a minute.
+pub(super) const API_SHARE: (f64, f64) = (0.01, 1.0);
+
 /// The least and the most that a duration may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {

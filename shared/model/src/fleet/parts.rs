@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::field::{Part, Table};
 use super::kinds::{
-    always_true, beat, choice, command, duration, flag, id, metric, parameter_name, period, positive, text, tolerance,
-    wave, whole, window,
+    always_true, api_share, beat, choice, command, duration, flag, id, metric, parameter_name, period, positive, text,
+    tolerance, wave, whole, window,
 };
 use super::{
     Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Missing, Patch, Per,
     Pool, Purchase, QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy, TrackingDemand, Wave,
-    default_agent_timeout, default_at_once, default_bake_timeout, default_beat, default_cooldown,
+    default_agent_timeout, default_api_share, default_at_once, default_bake_timeout, default_beat, default_cooldown,
     default_drain_timeout, default_keep, default_max_out, default_period, default_refill_after, default_release_after,
     default_replace_timeout, default_scale_down_after, default_settle, default_step, default_tolerance, default_units,
     default_valid_for, limits, words,
@@ -26,6 +26,7 @@ pub(super) struct Draft {
     name: Option<FleetName>,
     pub(super) cluster: Part<ClusterName>,
     beat: Option<Duration>,
+    api_share: Option<f64>,
     pub(super) hosts: HostsDraft,
     pub(super) pools: Option<Vec<Option<PoolDraft>>>,
     pub(super) backfill: Part<Backfill>,
@@ -66,6 +67,7 @@ impl Draft {
             name: top.required("name", &id(FleetName::EXPECTED)),
             cluster: top.optional("cluster", &id(ClusterName::EXPECTED)),
             beat: top.or("beat", default_beat(), &beat()),
+            api_share: top.or("api_share", default_api_share(), &api_share()),
             hosts: top.required_table("hosts", HostsDraft::read).unwrap_or_default(),
             pools: top.tables("pool", 1, limits::POOLS, PoolDraft::read),
             backfill: top.optional_table("backfill", backfill),
@@ -77,11 +79,12 @@ impl Draft {
 
     /// The fleet, unless a part could not be read.
     pub(super) fn fleet(self) -> Option<Fleet> {
-        let Self { name, cluster, beat, hosts, pools, backfill, services, patch, disruption } = self;
+        let Self { name, cluster, beat, api_share, hosts, pools, backfill, services, patch, disruption } = self;
         Some(Fleet {
             name: name?,
             cluster: cluster.field()?,
             beat: beat?,
+            api_share: api_share?,
             hosts: Hosts { minimum: hosts.minimum?, steady: hosts.steady?, maximum: hosts.maximum? },
             pools: pools?.into_iter().map(|pool| pool?.pool()).collect::<Option<_>>()?,
             backfill: backfill.field()?,

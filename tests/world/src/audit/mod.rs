@@ -361,6 +361,8 @@ impl Count<'_> {
             Wait::Host(_)
             | Wait::Roll(_)
             | Wait::FileRefused { .. }
+            | Wait::FirstLook { .. }
+            | Wait::Looks { .. }
             | Wait::NoRoom { .. }
             | Wait::Placement { .. }
             | Wait::ScaleDown { .. }
@@ -461,6 +463,7 @@ mod tests {
             fleet: fleet.name.clone(),
             function: evenkeel_model::FunctionName::Microscale,
             held: true,
+            rests_until: None,
             rounds: 1,
             unfinished: false,
             wakes: Vec::new(),
