@@ -2,20 +2,22 @@
 //!
 //! Nothing here decides; `scheduler` does what ECS does, `agent` what the agent on a host does.
 
+mod answers;
+mod counts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_microscale::constraint::Expression;
-use evenkeel_model::observed::{
-    Constraint, EcsService, HandsOff, Host, HostStatus, Leaving, Mark, Placement, ProviderShare, Task, TaskPhase,
-};
+use evenkeel_model::observed::{Constraint, HandsOff, Host, HostStatus, Leaving, Mark, Placement, ProviderShare};
 use evenkeel_model::resources::Port;
-use evenkeel_model::{
-    GroupName, InstanceId, PoolName, ProviderName, Resources, Room, ServiceName, TaskId, Timestamp, Zone,
-};
+use evenkeel_model::{InstanceId, PoolName, ProviderName, Resources, Room, ServiceName, TaskId, Zone};
 
 use crate::clock::Ms;
 use crate::setup::Spread;
+
+pub use counts::Tasks;
+use counts::{Counts, OnHost};
 
 /// A host's number in the cluster; numbers are never used again.
 pub type HostNo = u32;
@@ -30,9 +32,11 @@ pub struct Cluster {
     /// Hosts that exist.
     pub hosts: BTreeMap<HostNo, SimHost>,
     /// Tasks that are not STOPPED.
-    pub tasks: BTreeMap<TaskNo, SimTask>,
+    pub tasks: Tasks,
     /// Services, in the fleet file's order, with services that are nobody's behind them.
     pub services: Vec<SimService>,
+    /// The hosts that are not ACTIVE.
+    inactive: BTreeSet<HostNo>,
     next_host: HostNo,
     next_task: TaskNo,
 }
@@ -50,6 +54,8 @@ pub struct SimHost {
     pub hidden: bool,
     /// Its tasks that were placed or told to stop, counted.
     pub events: u64,
+    /// What its tasks come to.
+    on_it: OnHost,
 }
 
 /// How far the agent is with a task.
@@ -163,6 +169,9 @@ impl Cluster {
 
     /// A host joins.
     pub fn join(&mut self, number: HostNo, host: SimHost) {
+        if host.seen.status != HostStatus::Active {
+            self.inactive.insert(number);
+        }
         self.hosts.insert(number, host);
     }
 
@@ -187,7 +196,7 @@ impl Cluster {
             daemon: false,
             revision,
         };
-        self.tasks.insert(number, task);
+        self.enter(number, task);
         if let Some(host) = self.hosts.get_mut(&host) {
             host.tasks.push(number);
             host.events += 1;
@@ -197,7 +206,7 @@ impl Cluster {
 
     /// Forgets a task.
     pub fn remove_task(&mut self, number: TaskNo) -> Option<SimTask> {
-        let task = self.tasks.remove(&number)?;
+        let task = self.leave(number)?;
         if let Some(host) = self.hosts.get_mut(&task.host) {
             host.tasks.retain(|&other| other != number);
         }
@@ -207,38 +216,52 @@ impl Cluster {
     /// Forgets a host and its tasks, and gives the tasks.
     pub fn remove_host(&mut self, number: HostNo) -> Vec<SimTask> {
         let Some(host) = self.hosts.remove(&number) else { return Vec::new() };
-        host.tasks.iter().filter_map(|task| self.tasks.remove(task)).collect()
+        self.inactive.remove(&number);
+        host.tasks.iter().filter_map(|task| self.leave(*task)).collect()
     }
 
     /// A service's live tasks.
     pub fn live(&self, service: ServiceNo) -> impl Iterator<Item = (TaskNo, &SimTask)> {
-        let own = move |(_, task): &(&TaskNo, &SimTask)| task.service == Some(service) && task.is_live();
-        self.tasks.iter().filter(own).map(|(number, task)| (*number, task))
+        self.tasks.of_service(service).filter(|(_, task)| task.is_live())
     }
 
-    /// What ECS takes for free on a host: registered minus live tasks.
-    #[must_use]
-    pub fn placeable(&self, host: &SimHost) -> Resources {
-        let live = host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.is_live());
-        live.fold(host.seen.registered, |room, task| room.minus(task.takes.resources))
+    /// How many live tasks of a service are on hosts of a status other than ACTIVE.
+    pub(crate) fn live_on(&self, service: ServiceNo, status: HostStatus) -> u32 {
+        self.inactive_of(status).map(|host| host.on_it.of(service).live()).sum()
     }
 
-    /// What is really free on a host: registered minus everything the agent has begun and not seen the end of.
+    /// How many live tasks of a service are on ACTIVE hosts.
+    pub(crate) fn staying(&self, service: ServiceNo) -> u32 {
+        let gone = [HostStatus::Draining, HostStatus::Leaving].map(|status| self.live_on(service, status));
+        self.tasks.counts(service).live() - gone.into_iter().sum::<u32>()
+    }
+
+    fn inactive_of(&self, status: HostStatus) -> impl Iterator<Item = &SimHost> {
+        let there = self.inactive.iter().filter_map(|host| self.hosts.get(host));
+        there.filter(move |host| host.seen.status == status)
+    }
+
+    /// A service's live tasks on hosts that drain, in the order in which they were placed.
+    pub(crate) fn live_on_draining_hosts(&self, service: ServiceNo) -> Vec<(TaskNo, &SimTask)> {
+        let draining = self.inactive_of(HostStatus::Draining);
+        let there = draining.flat_map(|host| &host.tasks).filter_map(|task| Some((*task, self.tasks.get(task)?)));
+        let mut own: Vec<_> = there.filter(|(_, task)| task.service == Some(service) && task.is_live()).collect();
+        own.sort_unstable_by_key(|(number, _)| *number);
+        own
+    }
+
+    /// Whether the agent has room for a task: what is registered, without everything that it has begun and not seen the end of.
     #[must_use]
-    pub fn free(&self, host: &SimHost) -> Room {
-        let mut ports: BTreeSet<Port> = BTreeSet::new();
-        let mut resources = host.seen.registered;
-        for task in host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.holds_room()) {
-            resources = resources.minus(task.takes.resources);
-            ports.extend(&task.takes.ports);
-        }
-        Room { resources, ports }
+    pub(crate) fn begins(&self, host: &SimHost, takes: &Room) -> bool {
+        let holding = || host.tasks.iter().filter_map(|task| self.tasks.get(task)).filter(|task| task.holds_room());
+        let taken = || holding().any(|task| !task.takes.ports.is_disjoint(&takes.ports));
+        host.on_it.free(host.seen.registered).times(takes.resources) > 0 && (takes.ports.is_empty() || !taken())
     }
 
     /// Whether ECS would place one more task of `service` on this host.
     #[must_use]
     pub fn fits(&self, service: ServiceNo, host: &SimHost) -> bool {
-        host.seen.takes_tasks() && self.fits_in(service, host, self.placeable(host))
+        host.seen.takes_tasks() && self.fits_in(service, host, host.placeable())
     }
 
     /// The same where the host's placeable room is known.
@@ -254,7 +277,7 @@ impl Cluster {
             return false;
         }
         let distinct = wanted.constraints.contains(&Constraint::DistinctInstance);
-        if distinct && live().any(|task| task.service == Some(service)) {
+        if distinct && host.on_it.of(service).live() > 0 {
             return false;
         }
         wanted.takes_hosts_like(&host.seen)
@@ -279,109 +302,27 @@ impl Cluster {
         shares.filter(|share| share.weight > 0).min_by_key(behind).map(|share| &share.provider)
     }
 
-    /// DescribeContainerInstances.
-    #[must_use]
-    pub fn describe_hosts(&self) -> Vec<Host> {
-        let counted = |host: &SimHost| Host {
-            task_count: u32::try_from(host.tasks.len()).unwrap_or(u32::MAX),
-            mark: self.mark(host),
-            ..host.seen.clone()
-        };
-        self.hosts.values().filter(|host| !host.hidden).map(counted).collect()
-    }
-
-    /// What a container instance says of its tasks.
-    fn mark(&self, host: &SimHost) -> Mark {
-        let tasks = || host.tasks.iter().filter_map(|task| self.tasks.get(task));
-        let count = |of: &dyn Fn(Agent) -> bool| {
-            u32::try_from(tasks().filter(|task| of(task.agent)).count()).unwrap_or(u32::MAX)
-        };
-        let pending = |agent| matches!(agent, Agent::Queued | Agent::Forgotten | Agent::Starting);
-        let Resources { cpu, memory, .. } = self.placeable(host);
-        Mark {
-            version: host.events,
-            running: count(&|agent| agent == Agent::Running),
-            pending: count(&pending),
-            remaining: Resources::new(cpu, memory),
-        }
-    }
-
     /// Tells a task to stop, if it was not told yet.
     pub(crate) fn tell_to_stop(&mut self, number: TaskNo) -> bool {
-        let Some(task) = self.tasks.get_mut(&number).filter(|task| task.is_live()) else { return false };
-        task.agent = Agent::Stopping;
+        let Some(task) = self.tasks.get(&number).filter(|task| task.is_live()) else { return false };
         let host = task.host;
+        self.set_agent(number, Agent::Stopping);
         if let Some(host) = self.hosts.get_mut(&host) {
             host.events += 1;
         }
         true
     }
 
-    /// DescribeTasks of all tasks.
-    #[must_use]
-    pub fn describe_tasks(&self, at: impl Fn(Ms) -> Timestamp) -> Vec<Task> {
-        let describe = |task: &SimTask| {
-            let host: InstanceId = self.hosts.get(&task.host)?.seen.id.clone();
-            let phase = match task.agent {
-                Agent::Queued | Agent::Forgotten | Agent::Starting => TaskPhase::Pending,
-                Agent::Running => TaskPhase::Running,
-                Agent::Stopping => TaskPhase::Stopping,
-            };
-            Some(Task {
-                id: task.id.clone(),
-                host,
-                service: if task.daemon {
-                    ServiceName::new("daemon").ok()
-                } else {
-                    task.service.map(|service| self.services[service].name.clone())
-                },
-                takes: task.takes.clone(),
-                phase,
-                created: at(task.created),
-                started: task.started.map(&at),
-                protected: task.protected,
-            })
-        };
-        self.tasks.values().filter_map(describe).collect()
-    }
-
-    /// DescribeServices, DescribeTaskDefinition and DescribeCapacityProviders.
-    pub(crate) fn describe_services(
-        &self,
-        names: &[ServiceName],
-        behind: impl Fn(&ProviderName) -> Option<GroupName>,
-        at: impl Fn(Ms) -> Timestamp,
-    ) -> Vec<EcsService> {
-        let asked = self.services.iter().filter(|service| names.contains(&service.name));
-        let mut counts: BTreeMap<&ServiceName, u32> = BTreeMap::new();
-        for task in self.tasks.values().filter(|task| task.is_live()) {
-            if let Some(service) = task.service {
-                *counts.entry(&self.services[service].name).or_default() += 1;
-            }
-        }
-        let share = |share: &ProviderShare| ProviderShare { group: behind(&share.provider), ..share.clone() };
-        let describe = |service: &SimService| EcsService {
-            name: service.name.clone(),
-            desired: service.desired,
-            task: service.task.clone(),
-            strategy: service.strategy.clone(),
-            constraints: service.constraints.clone(),
-            providers: service.providers.iter().map(share).collect(),
-            stop_timeout: service.stop_timeout,
-            leaving: service.leaving,
-            hands_off: service.hands_off,
-            placement_failed: service.placement_failed.map(&at),
-            counted: counts.get(&service.name).copied().unwrap_or(0),
-        };
-        asked.map(describe).collect()
-    }
-
     /// Sets a host's status.
     pub fn set_status(&mut self, host: HostNo, status: HostStatus, now: Ms) {
-        if let Some(host) = self.hosts.get_mut(&host) {
-            host.seen.status = status;
-            host.events += 1;
-            host.drains = (status == HostStatus::Draining).then(|| host.drains.unwrap_or(now));
+        let Some(found) = self.hosts.get_mut(&host) else { return };
+        found.seen.status = status;
+        found.events += 1;
+        found.drains = (status == HostStatus::Draining).then(|| found.drains.unwrap_or(now));
+        if status == HostStatus::Active {
+            self.inactive.remove(&host);
+        } else {
+            self.inactive.insert(host);
         }
     }
 }
@@ -408,7 +349,23 @@ impl SimHost {
             attributes,
             mark: Mark::default(),
         };
-        Self { seen, tasks: Vec::new(), drains: None, hidden: false, events: 1 }
+        Self { seen, tasks: Vec::new(), drains: None, hidden: false, events: 1, on_it: OnHost::default() }
+    }
+
+    /// What ECS takes for free on it: registered minus live tasks.
+    #[must_use]
+    pub fn placeable(&self) -> Resources {
+        self.on_it.placeable(self.seen.registered)
+    }
+
+    /// How many tasks it has, by how far its agent is with them.
+    pub(crate) const fn counts(&self) -> Counts {
+        self.on_it.all
+    }
+
+    /// The same of one service's tasks.
+    pub(crate) fn counts_of(&self, service: ServiceNo) -> Counts {
+        self.on_it.of(service)
     }
 
     /// Whether it belongs to a capacity provider.
@@ -461,3 +418,6 @@ impl SimService {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::api::Apis;
 use crate::audit::Audit;
 use crate::clock::{MINUTE, Ms, SECOND, timestamp};
 use crate::cloud::{Cloud, GroupNo};
-use crate::cluster::{Agent, Cluster, HostNo, ServiceNo, SimService, TaskNo};
+use crate::cluster::{Cluster, HostNo, ServiceNo, SimService, TaskNo};
 use crate::faults::Faults;
 use crate::ledger::Table;
 use crate::measure::Measure;
@@ -256,22 +256,19 @@ impl Core {
             let name = self.cluster.services[service].name.clone();
             let running = self.setup.service(&name).running.unwrap_or(self.cluster.services[service].desired);
             self.cluster.services[service].desired = running;
+            let mut places = self.places_for(service);
             for _ in 0..running {
-                let Some(host) = self.choose_host(service) else { break };
+                let Some(host) = self.choose_host(service, &mut places) else { break };
                 let takes = self.cluster.services[service].task.clone();
                 let task = self.cluster.add_task(host, Some(service), takes, 0);
                 self.runs_already(task);
             }
-            let live = u32::try_from(self.cluster.live(service).count()).unwrap_or(u32::MAX);
-            self.cluster.services[service].desired = live;
+            self.cluster.services[service].desired = self.cluster.tasks.counts(service).live();
         }
     }
 
     pub(crate) fn runs_already(&mut self, task: TaskNo) {
-        if let Some(task) = self.cluster.tasks.get_mut(&task) {
-            task.agent = Agent::Running;
-            task.started = Some(0);
-        }
+        self.cluster.set_running(task, 0);
     }
 
     /// The first events of every kind.
@@ -335,9 +332,7 @@ impl Core {
         let daemon = self.setup.daemon;
         if daemon != evenkeel_model::Resources::default() {
             let task = self.cluster.add_task(host, None, Room::from(daemon), self.now);
-            if let Some(task) = self.cluster.tasks.get_mut(&task) {
-                task.daemon = true;
-            }
+            self.cluster.set_daemon(task);
             self.runs_already(task);
         }
     }

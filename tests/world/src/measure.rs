@@ -7,11 +7,11 @@ use evenkeel_model::fleet::Fleet;
 use evenkeel_model::view::{Moment, MomentOfService};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
-use crate::cluster::{Agent, Cluster, ServiceNo};
+use crate::cluster::{Cluster, ServiceNo};
 use crate::losses::Losses;
 use crate::rolls::Rolls;
 use crate::setup::millis;
-use crate::standing::{Hosts, Now, Served, Standing, count};
+use crate::standing::{Hosts, Now, Served, Standing};
 use crate::watched::Watched;
 
 /// A wanted task that was never served and not wanted for this long counts as a reaction of that length; one that was
@@ -129,7 +129,7 @@ impl Measure {
 
     /// A service's true want has changed to `want`; `most` could run at best.
     pub(crate) fn wants(&mut self, service: ServiceNo, want: u32, most: u32, now: Ms, cluster: &Cluster) {
-        let running = count(cluster, service, |agent| agent == Agent::Running);
+        let running = cluster.tasks.counts(service).running;
         let usual_start = cluster.services[service].start.usual;
         let measured = &mut self.services[service];
         measured.usual_start = usual_start;

@@ -77,9 +77,7 @@ impl Core {
 
     /// Protects the tasks that a service has now from being stopped, or ends that.
     pub(crate) fn protect_tasks_of(&mut self, service: ServiceNo, protected: bool) {
-        for task in self.cluster.tasks.values_mut().filter(|task| task.service == Some(service)) {
-            task.protected = protected;
-        }
+        self.cluster.protect(service, protected);
     }
 
     /// A host in service of a pool, the oldest.

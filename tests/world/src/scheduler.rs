@@ -1,10 +1,9 @@
 //! What ECS and its agents do: place and stop tasks to meet desired counts, start and end their containers.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+mod places;
 
 use evenkeel_model::decision::HostStep;
-use evenkeel_model::observed::{HandsOff, HostStatus, Placement};
+use evenkeel_model::observed::{HandsOff, HostStatus};
 use evenkeel_turn::ports::{Answer, PortError};
 use rand::RngExt;
 
@@ -44,7 +43,7 @@ impl Core {
     pub(crate) fn look_at_short_services(&mut self) {
         for service in 0..self.cluster.services.len() {
             // Tasks on hosts that drain are still to be moved: others are missing in their place.
-            let staying = self.cluster.live(service).filter(|(_, task)| !self.is_draining(task)).count();
+            let staying = self.ecs_keeps(service);
             if staying < self.cluster.services[service].desired as usize || self.deploying(service) {
                 self.look_soon(service);
             }
@@ -64,21 +63,29 @@ impl Core {
             return;
         }
         let desired = self.cluster.services[service].desired as usize;
-        let staying = |core: &Self| core.cluster.live(service).filter(|(_, task)| !core.is_draining(task)).count();
-        let before = staying(self);
-        while staying(self) > desired {
-            let Some(victim) = self.choose_victim(service) else { break };
-            self.stop(victim);
+        let before = self.ecs_keeps(service);
+        if before > desired {
+            let mut victims = self.victims(service);
+            while self.ecs_keeps(service) > desired {
+                let Some(victim) = self.choose_victim(service, &mut victims) else { break };
+                self.stop(victim);
+            }
         }
-        if before > staying(self) {
+        if before > self.ecs_keeps(service) {
             // A stopping task counts as free at once, so services that found no room are looked at again.
             self.look_at_short_services();
         }
         // Others may come before those on draining hosts have gone, as far as `maximumPercent` allows.
         let most = desired * self.cluster.services[service].leaving.maximum_percent as usize / 100;
-        let live = self.cluster.live(service).count();
-        let missing = desired.saturating_sub(staying(self)).min(most.max(desired).saturating_sub(live));
+        let live = self.cluster.tasks.counts(service).live() as usize;
+        let missing = desired.saturating_sub(self.ecs_keeps(service)).min(most.max(desired).saturating_sub(live));
         self.place(service, missing);
+    }
+
+    /// A service's live tasks that are not to be moved.
+    fn ecs_keeps(&self, service: ServiceNo) -> usize {
+        let counts = self.cluster.tasks.counts(service);
+        (counts.live() - self.cluster.live_on(service, HostStatus::Draining)) as usize
     }
 
     fn is_draining(&self, task: &SimTask) -> bool {
@@ -88,9 +95,8 @@ impl Core {
     /// DRAINING: PENDING tasks stop at once, RUNNING ones as far as `minimumHealthyPercent` of the others run; protected
     /// ones stay until their protection ends.
     fn leave_draining_hosts(&mut self, service: ServiceNo) {
-        let leaves = |task: &SimTask| self.is_draining(task) && !task.protected;
-        let draining: Vec<TaskNo> =
-            self.cluster.live(service).filter(|(_, task)| leaves(task)).map(|(number, _)| number).collect();
+        let there = self.cluster.live_on_draining_hosts(service).into_iter();
+        let draining: Vec<TaskNo> = there.filter(|(_, task)| !task.protected).map(|(number, _)| number).collect();
         if draining.is_empty() {
             return;
         }
@@ -99,7 +105,7 @@ impl Core {
         for task in pending {
             self.stop(task);
         }
-        let up = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running).count();
+        let up = self.cluster.tasks.counts(service).running as usize;
         let service = &self.cluster.services[service];
         let keep = (service.desired as usize * service.leaving.minimum_percent as usize).div_ceil(100);
         let spare = up.saturating_sub(keep);
@@ -117,7 +123,7 @@ impl Core {
         let is_new = |task: &SimTask| task.revision == revision;
         let new = self.cluster.live(service).filter(|(_, task)| is_new(task)).count();
         self.place(service, desired.saturating_sub(new));
-        let up = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running).count();
+        let up = self.cluster.tasks.counts(service).running as usize;
         let old: Vec<TaskNo> =
             self.cluster.live(service).filter(|(_, task)| !is_new(task)).map(|(number, _)| number).collect();
         let placed = self.cluster.live(service).filter(|(_, task)| is_new(task)).count();
@@ -143,8 +149,9 @@ impl Core {
         if self.now < self.cluster.services[service].backs_off_until {
             return;
         }
+        let mut places = self.places_for(service);
         for _ in 0..missing {
-            let Some(host) = self.choose_host(service) else {
+            let Some(host) = self.choose_host(service, &mut places) else {
                 self.place_failed(service);
                 return;
             };
@@ -183,78 +190,6 @@ impl Core {
         }
     }
 
-    /// The host for one more task: those that fit, narrowed by one strategy after the other, then by chance.
-    pub(crate) fn choose_host(&mut self, service: ServiceNo) -> Option<HostNo> {
-        let cluster = &self.cluster;
-        let provider = cluster.next_provider(service);
-        let fits = |host: &SimHost| provider.is_none_or(|provider| host.is_of(provider)) && cluster.fits(service, host);
-        let mut fit: Vec<HostNo> =
-            cluster.hosts.iter().filter(|(_, host)| fits(host)).map(|(number, _)| *number).collect();
-        for strategy in self.strategies(service) {
-            match strategy {
-                Placement::Random => {}
-                Placement::Binpack(field) => {
-                    keep_least(&mut fit, |host| field.of(cluster.placeable(&cluster.hosts[host])));
-                }
-                Placement::Spread(over) => {
-                    let over = over.trim_start_matches("attribute:");
-                    let sizes = self.group_sizes(service, over);
-                    keep_least(&mut fit, |host| sizes.get(self.group(*host, over)).copied().unwrap_or(0));
-                }
-            }
-        }
-        let chosen = self.rng.ecs.random_range(0..fit.len().max(1));
-        fit.get(chosen).copied()
-    }
-
-    /// The task that a scale-in stops: those ECS's rule allows, then by chance.
-    fn choose_victim(&mut self, service: ServiceNo) -> Option<TaskNo> {
-        let staying = self.cluster.live(service).filter(|(_, task)| !self.is_draining(task) && !task.protected);
-        let mut tasks: Vec<TaskNo> = staying.map(|(number, _)| number).collect();
-        for strategy in self.strategies(service) {
-            let cluster = &self.cluster;
-            match strategy {
-                Placement::Random => {}
-                Placement::Binpack(field) => keep_most(&mut tasks, |task| {
-                    let task = &cluster.tasks[task];
-                    field.of(cluster.placeable(&cluster.hosts[&task.host]).plus(task.takes.resources))
-                }),
-                Placement::Spread(over) => {
-                    let over = over.trim_start_matches("attribute:");
-                    let sizes = self.group_sizes(service, over);
-                    keep_most(&mut tasks, |task| {
-                        sizes.get(self.group(cluster.tasks[task].host, over)).copied().unwrap_or(0)
-                    });
-                }
-            }
-        }
-        let chosen = self.rng.ecs.random_range(0..tasks.len().max(1));
-        tasks.get(chosen).copied()
-    }
-
-    /// A service's strategies; ECS's default is to spread over zones.
-    fn strategies(&self, service: ServiceNo) -> Vec<Placement> {
-        let own = &self.cluster.services[service].strategy;
-        if own.is_empty() { vec![Placement::Spread("attribute:ecs.availability-zone".to_owned())] } else { own.clone() }
-    }
-
-    /// What a host counts as where tasks are spread over `over`.
-    fn group(&self, host: HostNo, over: &str) -> &str {
-        let Some(host) = self.cluster.hosts.get(&host) else { return "" };
-        match over {
-            "instanceId" | "host" => host.seen.id.as_str(),
-            attribute => host.seen.attributes.get(attribute).map_or("", String::as_str),
-        }
-    }
-
-    fn group_sizes(&self, service: ServiceNo, over: &str) -> BTreeMap<&str, usize> {
-        let mut sizes = BTreeMap::new();
-        for (_, task) in self.cluster.live(service) {
-            *sizes.entry(self.group(task.host, over)).or_default() += 1;
-        }
-        sizes
-    }
-
     /// Tells a task to stop.
     pub(crate) fn stop(&mut self, number: TaskNo) {
         let Some(task) = self.cluster.tasks.get(&number) else { return };
@@ -280,13 +215,12 @@ impl Core {
     /// A task's containers run.
     pub(crate) fn runs(&mut self, number: TaskNo) {
         let now = self.now;
-        let Some(task) = self.cluster.tasks.get_mut(&number) else { return };
+        let Some(task) = self.cluster.tasks.get(&number) else { return };
         if task.agent != Agent::Starting {
             return;
         }
-        task.agent = Agent::Running;
-        task.started = Some(now);
         let (host, service) = (task.host, task.service);
+        self.cluster.set_running(number, now);
         if let Some(service) = service {
             self.measure.started(service);
             if self.deploying(service) {
@@ -349,7 +283,7 @@ impl Core {
 
     fn look_if_draining(&mut self, service: Option<ServiceNo>) {
         let Some(service) = service else { return };
-        if self.cluster.live(service).any(|(_, task)| self.is_draining(task)) {
+        if self.cluster.live_on(service, HostStatus::Draining) > 0 {
             self.look_soon(service);
         }
     }
@@ -370,6 +304,9 @@ impl Core {
     /// in front of it.
     pub(crate) fn advance_agent(&mut self, number: HostNo) {
         let Some(host) = self.cluster.hosts.get(&number) else { return };
+        if !host.counts().any_queued() {
+            return;
+        }
         let queued: Vec<TaskNo> = host.tasks.clone();
         for number in queued {
             let Some(task) = self.cluster.tasks.get(&number) else { continue };
@@ -377,15 +314,12 @@ impl Core {
                 continue;
             }
             let Some(host) = self.cluster.hosts.get(&task.host) else { return };
-            let free = self.cluster.free(host);
-            if free.resources.times(task.takes.resources) == 0 || !free.ports.is_disjoint(&task.takes.ports) {
+            if !self.cluster.begins(host, &task.takes) {
                 return;
             }
             let wait =
                 task.service.map_or(SECOND, |service| self.cluster.services[service].start.draw(&mut self.rng.agent));
-            if let Some(task) = self.cluster.tasks.get_mut(&number) {
-                task.agent = Agent::Starting;
-            }
+            self.cluster.set_agent(number, Agent::Starting);
             self.after(wait, Event::Runs(number));
         }
     }
@@ -393,16 +327,12 @@ impl Core {
     /// amazon-ecs-agent #5138: a task in a slot freed by a stopping one may be forgotten.
     fn maybe_forget(&mut self, number: TaskNo, host: HostNo) {
         let rate = self.setup.ecs.forgotten_per_mille;
-        let stopping = |host: &crate::cluster::SimHost| {
-            host.tasks.iter().any(|task| self.cluster.tasks.get(task).is_some_and(|task| task.agent == Agent::Stopping))
-        };
+        let stopping = |host: &SimHost| host.counts().any_stopping();
         if rate == 0 || !self.cluster.hosts.get(&host).is_some_and(stopping) {
             return;
         }
         if self.rng.agent.random_range(0..1_000) < rate {
-            if let Some(task) = self.cluster.tasks.get_mut(&number) {
-                task.agent = Agent::Forgotten;
-            }
+            self.cluster.set_agent(number, Agent::Forgotten);
             let wait = self.setup.ecs.forgotten_for.draw(&mut self.rng.agent);
             self.after(wait, Event::Remember(number));
         }
@@ -411,16 +341,15 @@ impl Core {
     /// The agent remembers what it forgot on a host.
     fn remember_on(&mut self, number: HostNo) {
         let Some(host) = self.cluster.hosts.get(&number) else { return };
-        let mut found = false;
-        for task in host.tasks.clone() {
-            if let Some(task) = self.cluster.tasks.get_mut(&task)
-                && task.agent == Agent::Forgotten
-            {
-                task.agent = Agent::Queued;
-                found = true;
-            }
+        if !host.counts().any_forgotten() {
+            return;
         }
-        if found {
+        let forgot = |task: &TaskNo| self.cluster.tasks.get(task).is_some_and(|task| task.agent == Agent::Forgotten);
+        let forgotten: Vec<TaskNo> = host.tasks.iter().copied().filter(forgot).collect();
+        for task in &forgotten {
+            self.cluster.set_agent(*task, Agent::Queued);
+        }
+        if !forgotten.is_empty() {
             self.advance_agent(number);
         }
     }
@@ -431,16 +360,4 @@ impl Core {
             self.remember_on(task.host);
         }
     }
-}
-
-/// Keeps what has the least of something, which is looked at once for each.
-fn keep_least<T, K: Ord>(found: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    keep_most(found, |one| Reverse(key(one)));
-}
-
-fn keep_most<T, K: Ord>(found: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    let keys: Vec<K> = found.iter().map(key).collect();
-    let most = keys.iter().max();
-    let mut each = keys.iter();
-    found.retain(|_| each.next() == most);
 }

@@ -8,7 +8,7 @@ use evenkeel_model::observed::{Level, Observed, Signal};
 use evenkeel_model::{AlarmName, QueueName, Timestamp};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};
-use crate::cluster::{Agent, ServiceNo};
+use crate::cluster::ServiceNo;
 use crate::core::{Core, Event};
 use crate::demand::{Series, Walk, per_task};
 use crate::setup::millis;
@@ -312,8 +312,7 @@ impl Core {
     }
 
     fn running(&self, service: ServiceNo) -> u32 {
-        let running = self.cluster.live(service).filter(|(_, task)| task.agent == Agent::Running);
-        u32::try_from(running.count()).unwrap_or(u32::MAX)
+        self.cluster.tasks.counts(service).running
     }
 
     /// GetQueueAttributes.

@@ -4,7 +4,7 @@ use evenkeel_model::Resources;
 use evenkeel_model::fleet::{Fleet, Purchase};
 
 use crate::cloud::Cloud;
-use crate::cluster::{Agent, Cluster, HostNo, ServiceNo, SimHost};
+use crate::cluster::{Cluster, HostNo, ServiceNo, SimHost};
 use crate::rolls::Rolls;
 use crate::signals::Signals;
 use crate::watched::Watched;
@@ -102,12 +102,11 @@ impl Hosts {
 fn served(now: &Now<'_>) -> Vec<Served> {
     let cluster: &Cluster = now.cluster;
     // Those of the cluster, with some that are nobody's behind those of the fleet file.
-    let mut services = vec![Served::default(); cluster.services.len()];
-    for task in cluster.tasks.values() {
-        let Some(served) = task.service.and_then(|service| services.get_mut(service)) else { continue };
-        served.running += u32::from(task.agent == Agent::Running);
-        served.live += u32::from(task.is_live());
-    }
+    let served = |service: ServiceNo| {
+        let counts = cluster.tasks.counts(service);
+        Served { running: counts.running, live: counts.live(), ..Served::default() }
+    };
+    let mut services: Vec<Served> = (0..cluster.services.len()).map(served).collect();
     // A lowered count that ECS has not acted on yet makes room within a second or so: what was asked for together
     // is judged together.
     let lowering = services.iter().zip(&cluster.services).any(|(served, service)| served.live > service.desired);
@@ -119,8 +118,8 @@ fn served(now: &Now<'_>) -> Vec<Served> {
         if !asks && !file.fill {
             continue;
         }
-        let hosts = placeable
-            .get_or_insert_with(|| cluster.hosts.values().map(|host| (host, cluster.placeable(host))).collect());
+        let hosts =
+            placeable.get_or_insert_with(|| cluster.hosts.values().map(|host| (host, host.placeable())).collect());
         if asks {
             services[service].over_asked = missing.saturating_sub(slots(cluster, hosts, service));
         }
@@ -129,12 +128,6 @@ fn served(now: &Now<'_>) -> Vec<Served> {
         }
     }
     services
-}
-
-/// Tasks of a service that are as far as `is` says.
-pub(crate) fn count(cluster: &Cluster, service: ServiceNo, is: impl Fn(Agent) -> bool) -> u32 {
-    let own = cluster.tasks.values().filter(|task| task.service == Some(service) && is(task.agent));
-    u32::try_from(own.count()).unwrap_or(u32::MAX)
 }
 
 /// How many more tasks of a service ECS would place now, on hosts with this much placeable room.
@@ -161,11 +154,16 @@ fn holes(now: &Now<'_>, hosts: &[(&SimHost, Resources)], live: &[u32], service: 
         let size = cluster.services[other].task.resources;
         let live = live[other];
         let wanted = signals.needs(other).unwrap_or(live).max(file.min_tasks).min(file.ceiling());
-        for _ in 0..wanted.saturating_sub(live) + file.headroom_tasks {
-            let tightest =
-                rooms.iter_mut().filter(|room| room.times(size) > 0).min_by_key(|room| (room.cpu, room.memory));
-            let Some(room) = tightest else { break };
-            *room = room.minus(size);
+        let mut aside = wanted.saturating_sub(live) + file.headroom_tasks;
+        // Each goes to the tightest room that takes it, which stays the tightest for the next one.
+        let mut open: Vec<&mut Resources> = rooms.iter_mut().filter(|room| room.times(size) > 0).collect();
+        if aside > 0 {
+            open.sort_by_key(|room| (room.cpu, room.memory));
+        }
+        for room in open {
+            let here = room.times(size).min(aside);
+            *room = room.minus(size.scaled(here));
+            aside -= here;
         }
     }
     rooms.iter().map(|room| room.times(need).min(10_000)).sum()

@@ -115,7 +115,7 @@ impl Core {
                 let takes = Resources::new(256, 300);
                 // ECS places nothing on hosts that drain.
                 let takes_it = self.cluster.hosts.get(&host).filter(|host| host.seen.takes_tasks());
-                let room = takes_it.map(|host| self.cluster.placeable(host));
+                let room = takes_it.map(crate::cluster::SimHost::placeable);
                 if room.is_some_and(|room| room.times(takes) > 0) {
                     let task = self.cluster.add_task(host, None, Room::from(takes), self.now);
                     self.advance_agent(host);

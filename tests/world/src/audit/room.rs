@@ -1,7 +1,7 @@
 //! Room, counted from what is in the cluster: how many tasks are certain to have a place, whichever hosts ECS chooses for
 //! those of others. It counts and never simulates: what it calls certain is, and more may be.
 
-use evenkeel_model::observed::{Constraint, HostStatus, ProviderShare};
+use evenkeel_model::observed::{Constraint, ProviderShare};
 use evenkeel_model::{Resources, Room};
 
 use crate::clock::{Ms, SECOND};
@@ -24,12 +24,7 @@ pub(super) fn cost(takes: &Room, need: &Room) -> u32 {
 impl Core {
     /// A service's live tasks on hosts that stay, and that count for it from now on.
     pub(super) fn staying(&self, service: ServiceNo) -> u32 {
-        let own = self.cluster.live(service).filter(|(_, task)| self.on_a_host_that_stays(task));
-        u32::try_from(own.count()).unwrap_or(u32::MAX)
-    }
-
-    fn on_a_host_that_stays(&self, task: &SimTask) -> bool {
-        self.cluster.hosts.get(&task.host).is_some_and(|host| host.seen.status == HostStatus::Active)
+        self.cluster.staying(service)
     }
 
     /// Slots of a service if the tasks that are `gone` were not there, on the hosts that are `open`.

@@ -138,7 +138,7 @@ impl Core {
         let chosen = self.rng.rolls.random_range(0..hosts.len().max(1));
         let Some(host) = hosts.get(chosen).copied() else { return };
         let takes = Resources::new(64, 64);
-        let takes_it = |host: &SimHost| host.seen.takes_tasks() && self.cluster.placeable(host).times(takes) > 0;
+        let takes_it = |host: &SimHost| host.seen.takes_tasks() && host.placeable().times(takes) > 0;
         let fits = self.cluster.hosts.get(&host).is_some_and(takes_it);
         if fits {
             let task = self.cluster.add_task(host, None, Room::from(takes), self.now);
