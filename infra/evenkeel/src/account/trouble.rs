@@ -97,6 +97,7 @@ impl How {
         match error {
             PortError::Throttled => Self::Throttled,
             PortError::NotFound(_) => Self::NoTable,
+            PortError::Unfinished { .. } => Self::Other(words),
             PortError::Unavailable(said)
             | PortError::Busy(said)
             | PortError::Conflict(said)
