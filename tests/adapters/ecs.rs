@@ -223,6 +223,10 @@ fn service(name: &str) -> Value {
                                  { "type": "memberOf", "expression": "attribute:evenkeel.old !exists" }],
         "loadBalancers": [{ "targetGroupArn": "arn:tg/web", "containerName": "web", "containerPort": 80 }],
         "events": [
+            { "id": "4", "createdAt": 1_767_571_590.0, "message": "(service web) has started 2 tasks: \
+                (task 908525d4911d4f03898ed7ea2ca80e08) (task 585443aa-6654-4a18-b7a8-c463de1beb2e)." },
+            { "id": "3", "createdAt": 1_767_571_580.0, "message": "(service web) has stopped 1 running tasks: \
+                (task 908525d4911d4f03898ed7ea2ca80e08)." },
             { "id": "2", "createdAt": 1_767_571_500.0, "message": "(service web) has reached a steady state." },
             { "id": "1", "createdAt": 1_767_571_300.0, "message": "(service web) was unable to place a task because no \
                 container instance met all of its requirements." },
@@ -279,6 +283,9 @@ async fn services_come_ten_at_a_time_with_all_that_placement_needs() {
     assert_eq!((web.leaving.minimum_percent, web.leaving.maximum_percent), (50, 150));
     assert_eq!(web.leaving.deregistration_delay, Duration::from_secs(45));
     assert_eq!(web.placement_failed.map(|at| at.as_second()), Some(1_767_571_300));
+    let told_of = web.told_of.iter().map(|(task, at)| (task.as_str(), at.as_second())).collect::<Vec<_>>();
+    let both = ["585443aa-6654-4a18-b7a8-c463de1beb2e", "908525d4911d4f03898ed7ea2ca80e08"];
+    assert_eq!(told_of, both.map(|task| (task, 1_767_571_590)), "each with its newest event");
     assert_eq!(web.hands_off, None, "a first deployment that has not settled is no reason");
     let calls =
         ["DescribeServices", "DescribeTaskDefinition", "DescribeTargetGroupAttributes", "DescribeScalableTargets"];

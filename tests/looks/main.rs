@@ -121,7 +121,6 @@ fn busy(hosts: u32, seed: u64) -> Report {
 }
 
 #[test]
-#[ignore = "long: an hour of a thousand hosts"]
 fn a_busy_hour_of_a_thousand_hosts_leaves_the_account_its_calls() {
     let reaction = |hosts: u32| {
         let report = busy(hosts, 1);

@@ -105,6 +105,7 @@ fn observed(fleet: &Fleet, hosts: usize, tasks: usize, case: Case) -> Observed {
             leaving: Leaving::default(),
             hands_off: None,
             placement_failed: None,
+            told_of: BTreeMap::new(),
             counted: live,
         });
         let factor = match case {

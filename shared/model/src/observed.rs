@@ -189,6 +189,10 @@ pub struct EcsService {
     /// `runningCount` and `pendingCount` together: only ever compared with the tasks that are known.
     #[serde(skip)]
     pub counted: u32,
+    /// Tasks that its service events name as started or stopped, each with the time of its newest event. They only say what to
+    /// ask for: events may be late, or more than the hundred that ECS keeps.
+    #[serde(skip)]
+    pub told_of: BTreeMap<TaskId, Timestamp>,
 }
 
 /// A capacity provider's part in a service's strategy (ECS API reference, CapacityProviderStrategyItem).

@@ -190,6 +190,8 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
     async fn changed(&self, hosts: &[Host], mut services: Vec<EcsService>, begun: Begun) -> Answer<Running> {
         let Begun { mut picture, mut asked, swept } = begun;
         picture.count_missed(&swept, hosts);
+        let named = picture.named(&mut services);
+        self.ask(&mut picture, &mut asked, named).await?;
         let on_changed = picture.on_changed(hosts);
         if picture.left_to_ask() > 0 {
             picture.note_hosts(hosts, self.now);

@@ -56,6 +56,8 @@ pub(crate) struct Picture {
     missed: u64,
     /// What a first look has listed and not asked for yet.
     to_ask: BTreeSet<TaskId>,
+    /// Tasks that were asked for because a service named them, and when it did.
+    named: BTreeMap<TaskId, Timestamp>,
 }
 
 /// A task that is not STOPPED.
@@ -129,6 +131,7 @@ impl Picture {
             waiting: BTreeMap::new(),
             missed: 0,
             to_ask: BTreeSet::new(),
+            named: BTreeMap::new(),
         }
     }
 
@@ -416,6 +419,24 @@ impl Picture {
             }
         }
         counts
+    }
+
+    /// Tasks that services have named since shortly before the last look, of which nothing is known, or only that they run.
+    pub(crate) fn named(&mut self, services: &mut [EcsService]) -> BTreeSet<TaskId> {
+        let from = self.at - OLD_ANSWERS;
+        self.named.retain(|_, at| *at >= from);
+        let mut fresh = BTreeSet::new();
+        for (task, at) in services.iter_mut().flat_map(|service| std::mem::take(&mut service.told_of)) {
+            let settled = match self.tasks.get(&task) {
+                None => true,
+                Some(Kept::On(known)) => known.phase == TaskPhase::Running,
+                Some(Kept::Waits(..) | Kept::Elsewhere) => false,
+            };
+            if at >= from && self.named.insert(task.clone(), at) != Some(at) && settled {
+                fresh.insert(task);
+            }
+        }
+        fresh
     }
 
     /// Notes what is to be asked for, now or by the next look.

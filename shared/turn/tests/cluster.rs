@@ -29,6 +29,8 @@ struct Truth {
     tasks: BTreeMap<TaskId, Found>,
     protected: BTreeSet<TaskId>,
     born: u64,
+    /// What services have named as started or stopped.
+    named: BTreeMap<TaskId, Timestamp>,
 }
 
 #[derive(Clone)]
@@ -107,7 +109,12 @@ impl Truth {
             (5, _, _) => drop(self.place(rng, None, now)),
             (6, Some(host), Some(task)) => self.goes_on(&task, Some(host)),
             (7, _, Some(task)) => self.goes_on(&task, None),
-            (8 | 9, _, Some(task)) => self.tell_to_stop(&task),
+            (8 | 9, _, Some(task)) => {
+                self.tell_to_stop(&task);
+                if rng.random_bool(0.7) {
+                    self.named.insert(task, now);
+                }
+            }
             (10, Some(host), _) if rng.random_bool(0.5) => {
                 let machine = self.hosts.get_mut(&host).unwrap();
                 machine.version += 1;
@@ -146,6 +153,10 @@ impl Truth {
         self.event_on(host.as_ref());
         let (service, phase) = (ServiceName::new(service).ok(), Some(TaskPhase::Pending));
         self.tasks.insert(id.clone(), Found { service, host, takes, created: now, phase });
+        // Not all of it is told.
+        if rng.random_bool(0.7) {
+            self.named.insert(id.clone(), now);
+        }
         id
     }
 
@@ -330,11 +341,18 @@ impl ReadEcs for Ecs {
                     "providers": [{ "provider": "p", "weight": 1 }],
                 });
                 let counted = u32::try_from(truth.tasks.values().filter(own).count()).unwrap();
-                EcsService { counted, ..serde_json::from_value(json).unwrap() }
+                let named =
+                    truth.named.iter().filter(|(id, _)| truth.tasks.get(id).is_some_and(|task| own_task(task, name)));
+                let told_of = named.map(|(id, at)| (id.clone(), *at)).collect();
+                EcsService { counted, told_of, ..serde_json::from_value(json).unwrap() }
             };
             names.iter().map(service).collect()
         })
     }
+}
+
+fn own_task(task: &Found, name: &ServiceName) -> bool {
+    task.service.as_ref() == Some(name)
 }
 
 /// What was seen, but for whether tasks are protected, which is asked for in turn.

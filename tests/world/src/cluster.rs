@@ -5,7 +5,7 @@
 mod answers;
 mod counts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use evenkeel_microscale::constraint::Expression;
@@ -115,6 +115,22 @@ impl SimTask {
     }
 }
 
+/// An event of a service: tasks that were started, or stopped.
+#[derive(Debug, Clone)]
+pub struct NamesTasks {
+    /// When.
+    pub at: Ms,
+    /// They were stopped.
+    pub stopped: bool,
+    /// The tasks.
+    pub tasks: Vec<TaskId>,
+}
+
+/// An event names no more tasks than the scheduler starts at once.
+const MOST_NAMED: usize = 10;
+/// ECS keeps a hundred events of a service; those that name no tasks are taken to be as many.
+const MOST_EVENTS: usize = 50;
+
 /// A service.
 #[derive(Debug, Clone)]
 pub struct SimService {
@@ -154,6 +170,8 @@ pub struct SimService {
     pub failing_since: Option<Ms>,
     /// When ECS looks at it again.
     pub looks: BTreeSet<Ms>,
+    /// Its newest events that name tasks.
+    pub events: VecDeque<NamesTasks>,
     /// Until when ECS does not try.
     pub backs_off_until: Ms,
     /// The revision of new tasks.
@@ -302,6 +320,21 @@ impl Cluster {
         shares.filter(|share| share.weight > 0).min_by_key(behind).map(|share| &share.provider)
     }
 
+    /// Has a task's service say that its scheduler has started or stopped it.
+    pub(crate) fn name_task(&mut self, number: TaskNo, stopped: bool, at: Ms) {
+        let Some(SimTask { service: Some(service), id, .. }) = self.tasks.get(&number) else { return };
+        let events = &mut self.services[*service].events;
+        match events.back_mut() {
+            Some(last) if last.at == at && last.stopped == stopped && last.tasks.len() < MOST_NAMED => {
+                last.tasks.push(id.clone());
+            }
+            _ => events.push_back(NamesTasks { at, stopped, tasks: vec![id.clone()] }),
+        }
+        if events.len() > MOST_EVENTS {
+            events.pop_front();
+        }
+    }
+
     /// Tells a task to stop, if it was not told yet.
     pub(crate) fn tell_to_stop(&mut self, number: TaskNo) -> bool {
         let Some(task) = self.tasks.get(&number).filter(|task| task.is_live()) else { return false };
@@ -412,6 +445,7 @@ impl SimService {
             placement_failed: None,
             failing_since: None,
             looks: BTreeSet::new(),
+            events: VecDeque::new(),
             backs_off_until: 0,
             hidden_need: false,
             revision: 1,

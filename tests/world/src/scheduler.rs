@@ -158,6 +158,7 @@ impl Core {
             self.cluster.services[service].failing_since = None;
             let takes = self.cluster.services[service].task.clone();
             let task = self.cluster.add_task(host, Some(service), takes, self.now);
+            self.cluster.name_task(task, false, self.now);
             self.maybe_forget(task, host);
             self.advance_agent(host);
         }
@@ -197,6 +198,7 @@ impl Core {
         if !self.cluster.tell_to_stop(number) {
             return;
         }
+        self.cluster.name_task(number, true, self.now);
         let wait = match service.map(|service| &self.cluster.services[service]) {
             _ if !began => QUICK_END,
             None => SECOND,

@@ -194,6 +194,7 @@ fn ecs_service(number: usize, kind: &Kind) -> EcsService {
             Some(Apart::Foreign | Apart::Refused | Apart::Unknown) | None => None,
         },
         placement_failed: (kind.apart == Some(Apart::Refused)).then_some(NOW),
+        told_of: std::collections::BTreeMap::new(),
         counted: 0,
     }
 }

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
 };
 use evenkeel_model::observed::{Constraint, EcsService, Field, HandsOff, Leaving, Placement, ProviderShare};
 use evenkeel_model::resources::Room;
-use evenkeel_model::{ClusterName, ProviderName, ServiceName, Timestamp};
+use evenkeel_model::{ClusterName, ProviderName, ServiceName, TaskId, Timestamp};
 use evenkeel_turn::ports::Answer;
 use futures_util::future::try_join4;
 
@@ -163,6 +163,7 @@ fn service(
         },
         hands_off,
         placement_failed: placement_failed(found),
+        told_of: told_of(found),
         counted: count(Some(found.running_count())) + count(Some(found.pending_count())),
     })
 }
@@ -219,6 +220,24 @@ fn placement_failed(found: &Service) -> Option<Timestamp> {
         .iter()
         .filter(|event| event.message().is_some_and(|message| message.contains("was unable to place a task")));
     failures.filter_map(|event| timestamp(event.created_at()?)).max()
+}
+
+/// Its scheduler names tasks in its events: "(service web) has started 2 tasks: (task 1a2b) (task 3c4d)." and the same with "has
+/// stopped 2 running tasks".
+fn told_of(found: &Service) -> BTreeMap<TaskId, Timestamp> {
+    let mut told_of: BTreeMap<TaskId, Timestamp> = BTreeMap::new();
+    for event in found.events() {
+        let (Some(message), Some(at)) = (event.message(), event.created_at().and_then(timestamp)) else { continue };
+        if !message.contains(") has started ") && !message.contains(") has stopped ") {
+            continue;
+        }
+        let named = message.split("(task ").skip(1).filter_map(|rest| id(rest.split_once(')').map(|(task, _)| task)));
+        for task in named {
+            let newest = told_of.entry(task).or_insert(at);
+            *newest = at.max(*newest);
+        }
+    }
+    told_of
 }
 
 fn target_groups(found: &Service) -> Vec<String> {

@@ -83,6 +83,11 @@ impl Cluster {
             leaving: service.leaving,
             hands_off: service.hands_off,
             placement_failed: service.placement_failed.map(&at),
+            told_of: service
+                .events
+                .iter()
+                .flat_map(|event| event.tasks.iter().map(|task| (task.clone(), at(event.at))))
+                .collect(),
             counted: live(&service.name),
         };
         asked.map(describe).collect()
