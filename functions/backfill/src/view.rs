@@ -1,11 +1,12 @@
 //! What backfill shows: every host with its reason, what is needed, and the budget.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use evenkeel_model::fleet::Purchase;
 use evenkeel_model::observed::Signal;
 use evenkeel_model::{AlarmName, InstanceId, PoolName, Timestamp, Zone};
-use evenkeel_turn::{Budget, Dated, Given, Outlook};
+use evenkeel_turn::{Budget, Given, Outlook, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::seen::Seen;
@@ -32,9 +33,25 @@ pub struct BackfillView {
     pub waits: Vec<String>,
 }
 
-impl Dated for BackfillView {
+impl Snapshot for BackfillView {
     fn at(&mut self) -> &mut Timestamp {
         &mut self.at
+    }
+
+    fn waits(&mut self) -> &mut Vec<String> {
+        &mut self.waits
+    }
+
+    fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    fn some_hosts(&self, which: Range<usize>) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&self.hosts[which])
+    }
+
+    fn keep_hosts(&mut self, first: usize) {
+        self.hosts.truncate(first);
     }
 }
 

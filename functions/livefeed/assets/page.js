@@ -4,6 +4,8 @@ import { Chart, clock } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL = 1000, MANY = 12;
+// With more tasks on a host than this, or more hosts than that, equal tasks of a service are one box with their number.
+const MOST_BOXES = 12, FEW_HOSTS = 200;
 const charts = new Map(), boxes = new Map(), colours = new Map();
 let tag, world, seen, last, failures = 0;
 // What backfill and patchroll show: why each host is there, and whether it is outdated. A fleet without them has none.
@@ -156,7 +158,7 @@ function showHosts(hosts) {
   for (const host of hosts) {
     gone.delete(host.id);
     if (!boxes.has(host.id)) boxes.set(host.id, newBox(host));
-    fill(boxes.get(host.id), host);
+    fill(boxes.get(host.id), host, hosts.length > FEW_HOSTS);
   }
   for (const id of gone) { boxes.get(id).node.remove(); boxes.delete(id); }
   hosts.forEach((host, i) => { const { node } = boxes.get(host.id); if ($("hosts").children[i] !== node) $("hosts").insertBefore(node, $("hosts").children[i] ?? null); });
@@ -168,7 +170,19 @@ function newBox(host) {
   return { node, room, about, tasks: new Map() };
 }
 
-function fill(box, host) {
+// A line of a view is the tasks of one service that are equally far; in that of an earlier version it is one task.
+function boxesOf(host, summed) {
+  const order = ["RUNNING", "PENDING", "STOPPING"], numbers = new Map();
+  const lines = host.tasks.map((line) => ({ ...line, count: line.count ?? 1 }));
+  lines.sort((a, b) => order.indexOf(a.phase) - order.indexOf(b.phase));
+  const tasks = lines.reduce((sum, line) => sum + line.count, 0);
+  if (summed || tasks > MOST_BOXES) return lines.map((line) => ({ key: line.id, line, count: line.count }));
+  // A box stays the same one when its task goes on to run, or to stop.
+  const next = (service) => { const number = (numbers.get(service) ?? 0) + 1; numbers.set(service, number); return number; };
+  return lines.flatMap((line) => Array.from({ length: line.count }, () => ({ key: `${line.service ?? ""}#${next(line.service)}`, line, count: 1 })));
+}
+
+function fill(box, host, summed) {
   const away = host.status !== "ACTIVE" ? host.status.toLowerCase() : host.connected ? "" : "agent not connected";
   box.node.classList.toggle("away", away !== "" || Boolean(host.going));
   box.node.classList.toggle("coming", Boolean(host.coming));
@@ -179,17 +193,19 @@ function fill(box, host) {
   const all = host.tasks.reduce((sum, task) => sum + share(task.takes), 0);
   const scale = 100 / Math.max(1, all);
   const gone = new Set(box.tasks.keys());
-  for (const task of host.tasks) {
-    gone.delete(task.id);
-    const known = box.tasks.get(task.id);
+  for (const { key, line, count } of boxesOf(host, summed)) {
+    gone.delete(key);
+    const known = box.tasks.get(key);
     const node = known ?? element("div", "task enter");
-    node.className = `task s${colour(task.service)} ${task.phase}${known ? "" : " enter"}`;
-    node.style.height = `${share(task.takes) * scale}%`;
-    node.textContent = task.service ?? "standalone";
-    const expected = task.expected_start ? `, runs by ${clock(Date.parse(task.expected_start))}` : "";
-    const waits = task.waits_for_room ? ", waits for a stopping task" : "";
-    node.title = `${task.id}: ${task.phase.toLowerCase()}, ${task.takes.cpu} CPU units, ${task.takes.memory} MiB${waits}${expected}`;
-    if (!known) { box.tasks.set(task.id, node); box.room.append(node); requestAnimationFrame(() => node.classList.remove("enter")); }
+    node.className = `task s${colour(line.service ?? null)} ${line.phase}${known ? "" : " enter"}`;
+    node.style.height = `${share(line.takes) * scale * count / line.count}%`;
+    const service = line.service ?? "standalone";
+    node.textContent = count > 1 ? `${count} × ${service}` : service;
+    const [cpu, memory] = [line.takes.cpu, line.takes.memory].map((all) => Math.round(all * count / line.count));
+    const expected = line.expected_start ? `, ${line.count > 1 ? "the first runs" : "runs"} by ${clock(Date.parse(line.expected_start))}` : "";
+    const waits = line.waits_for_room ? ", waits for a stopping task" : "";
+    node.title = `${count > 1 ? `${count} of ` : ""}${service}: ${line.phase.toLowerCase()}, ${cpu} CPU units, ${memory} MiB${waits}${expected}`;
+    if (!known) { box.tasks.set(key, node); box.room.append(node); requestAnimationFrame(() => node.classList.remove("enter")); }
   }
   for (const id of gone) { box.tasks.get(id).remove(); box.tasks.delete(id); }
 }

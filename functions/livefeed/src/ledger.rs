@@ -7,7 +7,7 @@ use evenkeel_model::view::View;
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Item, Key};
 use evenkeel_turn::ports::Ledger;
-use evenkeel_turn::{feed_key, good_file_key, lease_key, shown, view_key};
+use evenkeel_turn::{feed_key, good_file_key, lease_key, put_together, rest_of, shown, view_key};
 use serde_json::Value;
 
 use crate::{Source, SourceError};
@@ -41,8 +41,18 @@ impl<L: Ledger> FromLedger<L> {
     async fn view_of(&self, function: FunctionName) -> Result<Option<Arc<str>>, SourceError> {
         let found = self.get(&[view_key(&self.fleet, function), lease_key(&self.fleet, function)]).await?;
         let [Some(item), lease] = found.as_slice() else { return Ok(None) };
-        let view = shown(item, lease.as_ref()).map_err(not_understood)?;
+        let mut view = shown(item, lease.as_ref()).map_err(not_understood)?;
+        self.read_rest(&mut view, function).await?;
         Ok(Some(Arc::from(view.to_string())))
+    }
+
+    /// Adds what of a large view is in other items.
+    async fn read_rest(&self, view: &mut Value, function: FunctionName) -> Result<(), SourceError> {
+        let keys = rest_of(view, &self.fleet, function);
+        if !keys.is_empty() {
+            put_together(view, &self.get(&keys).await?);
+        }
+        Ok(())
     }
 }
 
@@ -61,7 +71,11 @@ impl<L: Ledger + Send + 'static> Source for FromLedger<L> {
         };
         // Passed on as they were saved: a later version may have words that this one does not know.
         let mut view = match view_of(0) {
-            Some(shown) => shown?,
+            Some(shown) => {
+                let mut view = shown?;
+                self.read_rest(&mut view, FunctionName::Microscale).await?;
+                view
+            }
             // A fleet without a cluster has no tasks to show, only hosts and decisions.
             None => {
                 let seen = (1..FUNCTIONS.len()).filter_map(view_of).flatten().filter_map(|view| seen_at(&view)).max();

@@ -78,6 +78,33 @@ async fn views_are_passed_on_as_they_were_saved() {
 }
 
 #[tokio::test]
+async fn a_view_in_several_items_is_shown_as_one() {
+    let part = |of: u64, hosts: Value| json!({ "of": of, "hosts": hosts }).to_string();
+    let first = |hosts: Value| {
+        json!({ "at": "2026-01-05T09:30:00Z", "waits": [], "hosts": hosts, "parts": { "of": u64::MAX, "count": 2 } })
+            .to_string()
+    };
+    let items = |of| {
+        [
+            ("view#microscale", first(json!([1, 2]))),
+            ("view#microscale#1", part(of, json!([3]))),
+            ("view#microscale#2", part(u64::MAX, json!([4, 5]))),
+            ("view#patchroll", first(json!({ "a": 1 }))),
+            ("view#patchroll#1", part(u64::MAX, json!({ "b": 2 }))),
+            ("view#patchroll#2", part(u64::MAX, json!({}))),
+        ]
+    };
+    let view = shown(&page(&items(u64::MAX)).view().await.unwrap());
+    assert_eq!((&view["hosts"], &view["waits"]), (&json!([1, 2, 3, 4, 5]), &json!([])));
+    let patch = shown(&page(&items(u64::MAX)).patch().await.unwrap().unwrap());
+    assert_eq!(patch["hosts"], json!({ "a": 1, "b": 2 }));
+    // A part was written between two reads.
+    let torn = shown(&page(&items(7)).view().await.unwrap());
+    assert_eq!(torn["hosts"], json!([1, 2, 4, 5]));
+    assert_eq!(torn["waits"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn the_feed_has_the_decisions_of_all_functions_newest_first() {
     let many: Vec<u32> = (0..40).rev().collect();
     let items = [

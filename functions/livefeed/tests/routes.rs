@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+use std::io::Read;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use evenkeel_livefeed::{Source, SourceError, pages, router};
+use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -51,6 +53,28 @@ async fn a_known_view_is_not_sent_again() {
     assert_eq!(ask(source, again).await.status(), StatusCode::NOT_MODIFIED);
     let other = Request::get("/api/view").header("if-none-match", tag).body(Body::empty()).unwrap();
     assert_eq!(ask(Fixed(Ok("{}")), other).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_large_view_is_deflated_for_readers_that_understand_it() {
+    let large: &'static str = Box::leak(format!("[{}1]", "1,".repeat(500_000)).into_boxed_str());
+    let asks = |accepts| Request::get("/api/view").header("accept-encoding", accepts).body(Body::empty()).unwrap();
+    let answer = ask(Fixed(Ok(large)), asks("br, gzip;q=0.8")).await;
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert_eq!(answer.headers()["vary"], "accept-encoding");
+    let tag = answer.headers()["etag"].clone();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(bytes.len() < 10_000, "{}", bytes.len());
+    let mut read = String::new();
+    GzDecoder::new(bytes.as_ref()).read_to_string(&mut read).unwrap();
+    assert!(read == large);
+    for (source, accepts) in [(large, "identity"), (large, "gzip;q=0"), ("{}", "gzip")] {
+        let answer = ask(Fixed(Ok(source)), asks(accepts)).await;
+        assert!(!answer.headers().contains_key("content-encoding"), "{accepts}");
+        assert!(text(answer).await == source);
+    }
+    let again = Request::get("/api/view").header("accept-encoding", "gzip").header("if-none-match", tag);
+    assert_eq!(ask(Fixed(Ok(large)), again.body(Body::empty()).unwrap()).await.status(), StatusCode::NOT_MODIFIED);
 }
 
 #[tokio::test]

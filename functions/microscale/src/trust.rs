@@ -5,6 +5,7 @@
 //! one task is tried. A host that joined since is believed at once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_model::observed::{Observed, Task, TaskPhase};
@@ -118,14 +119,8 @@ impl Case<'_> {
                 let tries = before.as_ref().map_or(0, |before| before.tries).saturating_add(1);
                 let pause = FIRST_PAUSE.saturating_mul(1 << (tries - 1).min(16)).min(LONGEST_PAUSE);
                 let there = books.hosts.iter().filter(|host| host.host.takes_tasks());
-                Some(Distrust {
-                    tries,
-                    since: self.now,
-                    until: self.now + pause,
-                    tried: there.map(|host| host.host.id.clone()).collect(),
-                    task: ecs.task.clone(),
-                    because: "ECS could not place a task".to_owned(),
-                })
+                let tried = there.map(|host| host.host.id.clone()).collect();
+                Some(Distrust::new(tries, (self.now, pause), Arc::new(tried), ecs.task.clone()))
             }
         };
     }

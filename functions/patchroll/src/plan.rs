@@ -21,6 +21,8 @@ use crate::state::{Ended, Roll, Stage, State};
 
 /// Rolls that are remembered after their end.
 const MOST_ENDED: usize = 10;
+/// So many hosts that were given up are remembered of each of them but the newest: all of them would fill the state.
+const MOST_GIVEN_UP: usize = 20;
 /// Calls that mark hosts in one turn, at ten hosts each: a roll of a thousand hosts must not use up ECS's API.
 const MOST_MARKS: usize = 5;
 
@@ -273,6 +275,11 @@ impl Planning<'_, '_> {
         let ended = Ended { id, because, started, at: self.given.now, ending, waves, replaced, went, abandoned };
         self.state.ended.insert(0, ended);
         self.state.ended.truncate(MOST_ENDED);
+        for old in self.state.ended.iter_mut().skip(1) {
+            if let Some(next) = old.abandoned.keys().nth(MOST_GIVEN_UP).cloned() {
+                old.abandoned.split_off(&next);
+            }
+        }
         self.state.borrows = 0;
     }
 

@@ -333,7 +333,7 @@ pub struct Ended {
     pub replaced: u32,
     /// Hosts that went by themselves.
     pub went: u32,
-    /// Hosts that could not be replaced, and why.
+    /// Hosts that could not be replaced, and why; of a roll before the newest, only some of them.
     #[serde(default)]
     pub abandoned: BTreeMap<InstanceId, Stuck>,
 }

@@ -1,12 +1,13 @@
 //! What patchroll shows: the patch state of every host, the roll with its waves, and when it should end.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use evenkeel_model::fleet::Patch;
 use evenkeel_model::groups::Member;
 use evenkeel_model::{InstanceId, PoolName, RollId, Timestamp};
-use evenkeel_turn::{Dated, Given, Outlook};
+use evenkeel_turn::{Given, Outlook, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::gates::wave_size;
@@ -34,9 +35,28 @@ pub struct PatchView {
     pub waits: Vec<String>,
 }
 
-impl Dated for PatchView {
+impl Snapshot for PatchView {
     fn at(&mut self) -> &mut Timestamp {
         &mut self.at
+    }
+
+    fn waits(&mut self) -> &mut Vec<String> {
+        &mut self.waits
+    }
+
+    fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    fn some_hosts(&self, which: Range<usize>) -> Result<String, serde_json::Error> {
+        let some: BTreeMap<_, _> = self.hosts.iter().skip(which.start).take(which.len()).collect();
+        serde_json::to_string(&some)
+    }
+
+    fn keep_hosts(&mut self, first: usize) {
+        if let Some(next) = self.hosts.keys().nth(first).cloned() {
+            self.hosts.split_off(&next);
+        }
     }
 }
 

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, KeysAndAttributes, TransactWriteItem, Update,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use evenkeel_model::{FleetName, Timestamp};
-use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write, check};
+use evenkeel_turn::ledger::{Body, Expect, Item, Key, LedgerError, Write, check};
 use evenkeel_turn::ports::{Answer, Clock, History, Ledger, PortError, Records};
 use evenkeel_turn::{records_end, records_from};
 
 use crate::Aws;
-use crate::body::{attribute_of, body_of};
 use crate::convert::all;
 use crate::error::{Kind, port_error, sort};
 
@@ -225,6 +225,21 @@ fn change(table: &str, write: &Write) -> Result<Change, LedgerError> {
             .expression_attribute_values(":expected", number(version)),
     };
     Ok(Change::Put(Box::new(update.build().map_err(unbuilt)?)))
+}
+
+fn attribute_of(body: &Body) -> AttributeValue {
+    match body.deflated() {
+        Some(bytes) => AttributeValue::B(Blob::new(bytes)),
+        None => AttributeValue::S(body.to_string()),
+    }
+}
+
+/// None where it is no body of ours.
+fn body_of(attribute: &AttributeValue) -> Option<String> {
+    match attribute.as_b() {
+        Ok(bytes) => Body::inflate(bytes.as_ref()),
+        Err(_) => attribute.as_s().ok().cloned(),
+    }
 }
 
 /// TTL is in whole seconds; an item must not go before its time.

@@ -19,8 +19,6 @@ mod https;
 
 #[cfg(feature = "elb")]
 mod balancers;
-#[cfg(feature = "dynamodb")]
-mod body;
 #[cfg(feature = "ec2")]
 mod ec2;
 #[cfg(feature = "ecs")]

@@ -7,7 +7,7 @@ use evenkeel_intake::{Item, MessageId, Reading, read};
 use evenkeel_model::Timestamp;
 use evenkeel_model::trigger::Trigger;
 use evenkeel_turn::ports::{Clock, DeadLetters, Ledger};
-use evenkeel_turn::{FleetCache, Limits, Summary, lease_key, shown, view_key};
+use evenkeel_turn::{FleetCache, Limits, Summary, lease_key, put_together, rest_of, shown, view_key};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -175,7 +175,12 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
         let keys = [view_key, lease_key].map(|key| key(&summary.fleet, summary.function));
         let found = Box::pin(self.ports.get(&keys)).await.ok()?;
         let [view, lease] = found.as_slice() else { return None };
-        shown(view.as_ref()?, lease.as_ref()).ok()
+        let mut view = shown(view.as_ref()?, lease.as_ref()).ok()?;
+        let rest = rest_of(&view, &summary.fleet, summary.function);
+        if !rest.is_empty() {
+            put_together(&mut view, &Box::pin(self.ports.get(&rest)).await.ok()?);
+        }
+        Some(view)
     }
 
     /// The time there is, shared among the fleets that have not had their turn yet: a slow one must not starve the last.

@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 /// The namespace of the metrics.
 const NAMESPACE: &str = "EvenKeel";
 
+/// A line is cut into pieces that are no JSON beyond 256 KB (AWS Lambda developer guide, "Lambda quotas"); the table has all
+/// decisions.
+const MOST_ENTRIES: usize = 200;
+
 /// What is counted of an invocation besides its turns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -43,6 +47,7 @@ pub trait Log: Sync {
             ("Steps", steps as u64),
             ("Failed steps", failed as u64),
             ("Short tasks", short),
+            ("Not shown", u64::from(summary.not_shown.is_some())),
             ("Not woken", u64::from(summary.not_woken.is_some())),
             ("Fleet file refused", u64::from(summary.fleet_file_refused.is_some())),
         ];
@@ -56,7 +61,10 @@ pub trait Log: Sync {
             self.line(&embedded(&dimensions, &values, now));
         }
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.line(&json!({ "at": now, "level": "INFO", "message": "turn", "milliseconds": took, "turn": summary }));
+        let mut turn = json!(summary);
+        shorten(&mut turn["decisions"]);
+        shorten(&mut turn["report"]["waits"]);
+        self.line(&json!({ "at": now, "level": "INFO", "message": "turn", "milliseconds": took, "turn": turn }));
     }
 
     /// What was answered without a turn.
@@ -80,6 +88,16 @@ pub trait Log: Sync {
     /// Something that somebody may look for.
     fn note(&self, function: &str, message: &str, detail: &str) {
         self.line(&json!({ "level": "WARN", "function": function, "message": message, "detail": detail }));
+    }
+}
+
+/// Leaves out all entries but the first, and counts the others in the last.
+fn shorten(list: &mut Value) {
+    let Some(list) = list.as_array_mut() else { return };
+    let more = list.len().saturating_sub(MOST_ENTRIES);
+    if more > 0 {
+        list.truncate(MOST_ENTRIES);
+        list.push(json!({ "more": more }));
     }
 }
 

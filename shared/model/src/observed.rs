@@ -155,6 +155,18 @@ pub enum TaskPhase {
     Stopping,
 }
 
+impl TaskPhase {
+    /// Its name, as it is stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Stopping => "STOPPING",
+        }
+    }
+}
+
 /// An ECS service with what of its task definition matters for placement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

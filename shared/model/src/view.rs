@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
 use crate::fleet::Fleet;
-use crate::ids::{FleetName, InstanceId, PoolName, ServiceName, TaskId, Zone};
+use crate::ids::{FleetName, InstanceId, PoolName, ServiceName, Zone};
 use crate::observed::{HostStatus, TaskPhase};
 use crate::report::Report;
 use crate::resources::Resources;
@@ -53,16 +53,19 @@ impl View {
     }
 }
 
-/// A host and the tasks on it.
+/// A host and what runs on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostView {
     /// The EC2 instance.
     pub id: InstanceId,
     /// Its zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Zone>,
     /// Its pool, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolName>,
     /// How it is bought (`reserved`, `spot`, `on-demand`), where the pool is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purchase: Option<crate::fleet::Purchase>,
     /// Whether ECS places tasks on it.
     pub status: HostStatus,
@@ -70,29 +73,47 @@ pub struct HostView {
     pub connected: bool,
     /// What it has.
     pub registered: Resources,
-    /// What ECS takes for free: a task that is stopping counts as gone.
-    pub placeable: Resources,
+    /// What ECS takes for free, a task that is stopping counting as gone; none where that is what is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placeable: Option<Resources>,
     /// What is really free: a task counts until it is STOPPED.
     pub free: Resources,
-    /// All tasks on it.
-    pub tasks: Vec<TaskView>,
+    /// All tasks on it, summed up.
+    pub tasks: Vec<TasksView>,
 }
 
-/// A task on a host.
+/// The tasks of one service on a host that are equally far. A fleet may run a hundred thousand tasks, and a view is to be
+/// read at a glance: so it has their number, and not each of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskView {
-    /// The task.
-    pub id: TaskId,
-    /// Its service; none for a standalone task.
+pub struct TasksView {
+    /// What tells this line from the host's others; that of an earlier version is one task, and this its name.
+    pub id: String,
+    /// The service; none for standalone tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceName>,
-    /// How far it is.
+    /// How far they are.
     pub phase: TaskPhase,
-    /// What it takes.
+    /// How many they are.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
+    /// What they take together.
     pub takes: Resources,
-    /// Pending although placed, because a task that is stopping is still in its way.
+    /// Pending although placed, because a task that is stopping is still in their way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits_for_room: bool,
-    /// When it should run at the latest, going by `stopTimeout` and the starts seen lately; for pending tasks only.
+    /// When the first of them should run at the latest, going by `stopTimeout` and the starts seen lately; for pending tasks
+    /// only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_start: Option<Timestamp>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+const fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// A service's numbers.
@@ -154,4 +175,17 @@ pub struct MomentOfService {
     pub wanted: f64,
     /// Tasks that run.
     pub running: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_an_earlier_version_is_one_task() {
+        let old = r#"{"id":"t-1","service":null,"phase":"PENDING","takes":{"cpu":256,"memory":512,"gpu":0},
+                      "waits_for_room":false,"expected_start":null}"#;
+        let line: TasksView = serde_json::from_str(old).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((line.id.as_str(), line.count, line.waits_for_room), ("t-1", 1, false));
+    }
 }

@@ -13,7 +13,7 @@ use crate::board::{Board, Tell};
 use crate::budget::Budget;
 use crate::cluster::Memory;
 use crate::ports::Answer;
-use crate::view::Dated;
+use crate::view::Snapshot;
 
 /// What differs between the functions: how they look, think and act. Everything else is [`run`](crate::run).
 pub trait Function<P>: Sync {
@@ -24,7 +24,7 @@ pub trait Function<P>: Sync {
     /// What it sees.
     type Seen: Send + Sync;
     /// What it shows.
-    type View: Dated + Send;
+    type View: Snapshot + Send;
 
     /// Looks at the world with the fewest calls; `memory` is what this process has seen before.
     fn observe(

@@ -1,7 +1,7 @@
 //! What a function's handler answers.
 
 use crate::function::Outlook;
-use crate::run::Summary;
+use crate::summary::Summary;
 
 /// What a trigger led to, for a function with state `S` that shows `V`.
 #[derive(Debug, Clone, PartialEq)]

@@ -62,6 +62,14 @@ pub(crate) struct Kept {
     /// The fingerprint of the view that is stored, its time aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) view: Option<u64>,
+    /// How many items beside the first one it has.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) parts: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+const fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Stored {
@@ -112,9 +120,19 @@ impl Lease {
         Ok(parse(found)?.map(|stored| stored.kept).unwrap_or_default())
     }
 
-    /// Notes what this turn leaves as it is.
-    pub(crate) const fn keep(&mut self, kept: Kept) {
-        self.stored.kept = kept;
+    /// What the last turn left as it was.
+    pub(crate) const fn left(&self) -> Kept {
+        self.stored.kept
+    }
+
+    /// The same lease with what this turn leaves as it is.
+    pub(crate) fn keeping(&self, kept: Kept) -> Self {
+        Self { key: self.key.clone(), stored: Stored { kept, ..self.stored.clone() }, version: self.version }
+    }
+
+    /// What was stored is not what the last turn left any more.
+    pub(crate) const fn is_rewritten(&mut self) {
+        self.stored.kept.state = false;
     }
 
     /// Whether it was claimed at the first try from the item `found`: nobody else had it in between.
@@ -230,14 +248,15 @@ impl Lease {
     /// Takes `writes` and gives the lease back: all of it happens, or none. Where the `again` mark was set meanwhile,
     /// the lease is kept and only the mark goes.
     pub(crate) async fn hand_over<L: Ledger>(self, ledger: &L, writes: Vec<Write>) -> Result<Handover, LedgerError> {
+        let mut last = LedgerError::Conflict;
         for _ in 0..MOST_TRIES {
             let free = Stored { holder: None, ..self.stored.clone() };
             let mut all = writes.clone();
             all.push(Write::put(self.key.clone(), to_json(&free)?, Expect::Version(self.version)));
             match ledger.write(all).await {
                 Ok(()) => return Ok(Handover::Done),
-                Err(LedgerError::Conflict) => {}
-                Err(LedgerError::Port(error)) if error.is_passing() => {}
+                Err(LedgerError::Conflict) => last = LedgerError::Conflict,
+                Err(LedgerError::Port(error)) if error.is_passing() => last = error.into(),
                 Err(error) => return Err(error),
             }
             // A conflict, or an answer that was lost: the lease itself tells which.
@@ -262,7 +281,7 @@ impl Lease {
                 return Ok(Handover::Lost);
             }
         }
-        Err(LedgerError::Conflict)
+        Err(last)
     }
 
     /// Gives the lease back whatever was marked meanwhile. One that cannot be given back runs out.

@@ -6,6 +6,8 @@ use evenkeel_model::{FleetName, Timestamp};
 
 use crate::port_error::PortError;
 
+pub use crate::stored::Body;
+
 /// Where an item is: partition `fleet#NAME`, and a sort key such as `view#microscale`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -75,7 +77,7 @@ pub struct Write {
     /// Where.
     pub key: Key,
     /// The new JSON; none deletes the item.
-    pub body: Option<String>,
+    pub body: Option<Body>,
     /// What must be there.
     pub expect: Expect,
     /// When the item may be forgotten (DynamoDB TTL: deleted some time after, so readers judge by time themselves).
@@ -85,16 +87,27 @@ pub struct Write {
 impl Write {
     /// Puts `body` where `expect` holds, for ever.
     #[must_use]
-    pub const fn put(key: Key, body: String, expect: Expect) -> Self {
-        Self { key, body: Some(body), expect, expires: None }
+    pub fn put(key: Key, body: String, expect: Expect) -> Self {
+        Self { key, body: Some(body.into()), expect, expires: None }
+    }
+
+    /// Bytes in the table, attribute names included. `body` says how those of the body are counted.
+    fn size(&self, body: impl Fn(&Body) -> usize) -> usize {
+        let Self { key, body: kept, expect: _, expires: _ } = self;
+        key.sort.len() + key.fleet.as_str().len() + kept.as_ref().map_or(0, body) + BYTES_BESIDE
+    }
+
+    /// The same, exact only where it might be more than an item has room for: deflating costs time.
+    fn size_at_most(&self) -> usize {
+        let text = self.size(|body| body.len());
+        if text > MOST_ITEM_BYTES { self.size(Body::stored_len) } else { text }
     }
 }
 
 /// Writes that are taken together (DynamoDB API reference, TransactWriteItems).
 pub const MOST_WRITES: usize = 100;
-/// Bytes of an item, keys and attribute names included. DynamoDB has room for 400 KB (developer guide, "Quotas"), and what
-/// is large is deflated before: the JSON of many hosts to a tenth.
-pub const MOST_ITEM_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of an item as it is stored, keys and attribute names included (DynamoDB developer guide, "Quotas").
+pub const MOST_ITEM_BYTES: usize = 400 * 1024;
 /// Bytes of all that is written together (DynamoDB API reference, TransactWriteItems: 4 MB).
 pub const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// The names of the attributes, the fleet's prefix, the version and the time of expiry, generously.
@@ -110,19 +123,20 @@ pub fn check(writes: &[Write]) -> Result<(), LedgerError> {
     if writes.len() > MOST_WRITES {
         return refused(format!("{} writes at once: the ledger takes {MOST_WRITES}", writes.len()));
     }
-    let mut bytes = 0;
-    for (index, Write { key, body, expect: _, expires: _ }) in writes.iter().enumerate() {
-        if writes[..index].iter().any(|other| other.key == *key) {
+    for (index, write) in writes.iter().enumerate() {
+        if writes[..index].iter().any(|other| other.key == write.key) {
             return Err(LedgerError::Conflict);
         }
-        let size = key.sort.len() + key.fleet.as_str().len() + body.as_ref().map_or(0, String::len) + BYTES_BESIDE;
+        let size = write.size_at_most();
         if size > MOST_ITEM_BYTES {
-            return refused(format!("item {} of {size} bytes: the ledger takes {MOST_ITEM_BYTES}", key.sort));
+            return refused(format!("item {} of {size} bytes: the ledger takes {MOST_ITEM_BYTES}", write.key.sort));
         }
-        bytes += size;
     }
-    if bytes > MOST_BYTES {
-        return refused(format!("{bytes} bytes at once: the ledger takes {MOST_BYTES}"));
+    if writes.iter().map(Write::size_at_most).sum::<usize>() > MOST_BYTES {
+        let bytes: usize = writes.iter().map(|write| write.size(Body::stored_len)).sum();
+        if bytes > MOST_BYTES {
+            return refused(format!("{bytes} bytes at once: the ledger takes {MOST_BYTES}"));
+        }
     }
     Ok(())
 }

@@ -15,8 +15,18 @@ use crate::ledger::{Expect, Item, Key, Write};
 /// Decisions are kept for 14 days: long enough to ask what happened last week.
 const DECISIONS_LAST: Duration = Duration::from_hours(14 * 24);
 
-/// The decisions of one round, as one item.
+/// A turn takes no more steps than this; what is left is the next one's. With what else is written they are well within
+/// what the ledger takes at once.
+pub(crate) const MOST_STEPS: usize = 3_000;
+/// An item has no more decisions than this: at a kilobyte each, which is long, it has room for them even if nothing
+/// could be deflated.
+const MOST_IN_ITEM: usize = 300;
+/// Nor is more of an error noted than this many bytes: it is AWS's text.
+const MOST_OF_ERROR: usize = 500;
+
+/// The decisions of one round. They are one item, and more where they are very many.
 pub(crate) struct Record {
+    /// Of the first item.
     key: Key,
     pub(crate) decisions: Vec<Decision>,
 }
@@ -35,10 +45,15 @@ impl Record {
         Self { key, decisions: steps.iter().map(decide).collect() }
     }
 
-    pub(crate) fn write(&self, now: Timestamp) -> Result<Write, TurnError> {
-        let body = to_json(&self.key, &self.decisions)?;
-        let expires = Some(now + DECISIONS_LAST);
-        Ok(Write { key: self.key.clone(), body: Some(body), expect: Expect::Anything, expires })
+    pub(crate) fn writes(&self, now: Timestamp) -> Result<Vec<Write>, TurnError> {
+        let write = |(number, decisions): (usize, &[Decision])| {
+            let more = if number == 0 { String::new() } else { format!("#{number}") };
+            let Key { fleet, sort } = self.key.clone();
+            let key = Key { fleet, sort: sort + &more };
+            let body = Some(to_json(&key, &decisions)?.into());
+            Ok(Write { key, body, expect: Expect::Anything, expires: Some(now + DECISIONS_LAST) })
+        };
+        self.decisions.chunks(MOST_IN_ITEM).enumerate().map(write).collect()
     }
 
     /// The feed `found` under `key`, with these decisions in front.
@@ -73,6 +88,15 @@ pub fn records_end(fleet: &FleetName) -> Key {
 }
 
 const RECORDS: &str = "decision";
+
+/// A step that failed, with as much of the reason as a record has room for.
+pub(crate) fn failed(mut because: String) -> Outcome {
+    if because.len() > MOST_OF_ERROR {
+        because.truncate((0..=MOST_OF_ERROR).rev().find(|&end| because.is_char_boundary(end)).unwrap_or(0));
+        because.push_str(" ...");
+    }
+    Outcome::Failed(because)
+}
 
 /// The key of a function's newest decisions, which the page shows below its view.
 #[must_use]

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use evenkeel_model::decision::{Decision, Outcome, Planned};
+use evenkeel_model::decision::{Outcome, Planned};
 use evenkeel_model::report::{Report, Wait};
 use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use futures_util::future::{join, join_all};
-use serde::Serialize;
 
 use crate::board::{
     Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key, retried_key,
@@ -21,9 +20,11 @@ use crate::lease::{Claim, Handover, Kept, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 use crate::reads::{self, AHEAD};
-use crate::record::{Record, feed_key};
+use crate::record::{MOST_STEPS, Record, failed, feed_key};
 use crate::retry::{retry, retry_throttled};
-use crate::view::{fingerprint_but_at, view_key};
+use crate::save::Save;
+use crate::summary::Summary;
+use crate::view::snapshot;
 
 /// A holder that is woken again and again gives the lease back after so many looks: a wake-up of its own takes over.
 const MOST_ROUNDS: usize = 10;
@@ -52,39 +53,6 @@ pub struct Limits {
     pub lease: Duration,
 }
 
-/// What a turn did: one line of the log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    /// The fleet.
-    pub fleet: FleetName,
-    /// The function.
-    pub function: FunctionName,
-    /// False when another turn had the lease: it was marked to go again.
-    pub held: bool,
-    /// A beat that was left out: until when looks cost no more than they may again. Nothing was looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rests_until: Option<Timestamp>,
-    /// How often the world was looked at.
-    pub rounds: usize,
-    /// All decisions with their outcomes.
-    pub decisions: Vec<Decision>,
-    /// It was woken again, and there was no time left to look: somebody is to wake it once more.
-    pub unfinished: bool,
-    /// What the last round waited for.
-    pub report: Report,
-    /// When to look again, from now on, besides the ticks: what every round asked for.
-    pub wakes: Vec<Duration>,
-    /// Tasks that had changed without their host saying so, since the process last asked for all of them.
-    #[serde(skip_serializing_if = "is_none")]
-    pub missed: u64,
-    /// Why the function could not ask to be woken again, which the next tick makes up for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_woken: Option<String>,
-    /// The fleet file's newest text was refused, and why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fleet_file_refused: Option<String>,
-}
-
 /// Takes a turn of `function` for the fleet of `fleets`.
 ///
 /// The world is looked at while the lease is claimed: both only depend on what the ledger said, and seconds count when a
@@ -110,7 +78,9 @@ where
         report: Report::default(),
         wakes: Vec::new(),
         missed: 0,
+        left: 0,
         not_woken: None,
+        not_shown: None,
         fleet_file_refused: turn.in_force.refused.as_ref().map(ToString::to_string),
     };
     let mut begun = match begun {
@@ -129,7 +99,7 @@ where
         summary.rounds += 1;
         let may_go_again = summary.rounds < MOST_ROUNDS && ports.now() < turn.deadline;
         let round = turn.round(&begun.found, begun.look.take(), &mut begun.lease, &mut summary).await;
-        let writes = match round {
+        let save = match round {
             // Another function took of the budget meanwhile: look again, as long as the lease is ours.
             Err(TurnError::Ledger(LedgerError::Conflict)) if may_go_again => {
                 turn.read_again(&mut begun).await?;
@@ -147,16 +117,20 @@ where
                 begun.lease.give_back(ports).await;
                 return Err(error.into());
             }
-            Ok(writes) => writes,
+            Ok(save) => save,
         };
-        begun.lease = match begun.lease.clone().hand_over(ports, writes).await {
-            Ok(Handover::Done) => return Ok(summary),
-            Ok(Handover::Lost) => return Err(TurnError::LeaseLost.into()),
-            Ok(Handover::Again(ours)) => ours,
+        let (handover, not_shown) = match save.and_hand_over(&begun.lease, ports).await {
+            Ok(done) => done,
             Err(error) => {
                 begun.lease.give_back(ports).await;
                 return Err(TurnError::from(error).into());
             }
+        };
+        summary.not_shown = not_shown;
+        begun.lease = match handover {
+            Handover::Done => return Ok(summary),
+            Handover::Lost => return Err(TurnError::LeaseLost.into()),
+            Handover::Again(ours) => ours,
         };
         if !may_go_again {
             summary.unfinished = true;
@@ -416,14 +390,14 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         Ok(Known { state, board })
     }
 
-    /// One look at the world and what follows from it. Gives the writes that are left for the end.
+    /// One look at the world and what follows from it. Gives what is left to write at the end.
     async fn round(
         &self,
         found: &Found,
         look: Option<Look<F::Seen>>,
         lease: &mut Lease,
         summary: &mut Summary,
-    ) -> Result<Vec<Write>, TurnError> {
+    ) -> Result<Save, TurnError> {
         let name = &self.fleet().name;
         let key = state_key(name, F::NAME);
         let known = self.known(found)?;
@@ -442,9 +416,10 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let (percent, until) = (reads::percent(self.fleet()), spent_until - AHEAD);
             outlook.report.waits.push(Wait::Looks { percent, until });
         }
-        let mut writes = Vec::new();
+        summary.left += self.leave_the_rest(&mut outlook);
+        let (mut keeps, mut not_shown) = (Vec::new(), None);
         let mut expect = Expect::same(found.state.as_ref());
-        let mut kept = Lease::kept(found.lease.as_ref())?;
+        let mut kept = lease.left();
         let mut stored = found.state.as_ref().map(|_| known.state.clone());
         if !outlook.steps.is_empty() || outlook.budget.is_some() {
             let record = Record::new(F::NAME, name, now, lease.epoch(), &outlook.steps);
@@ -454,47 +429,60 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
                 first.push(Write::put(key.clone(), to_json(&key, budget)?, Expect::same(found.budget.as_ref())));
             }
             if !outlook.steps.is_empty() {
-                first.push(record.write(now)?);
+                first.extend(record.writes(now)?);
             }
             self.record(first).await?;
+            lease.is_rewritten();
             expect = Expect::Version(found.state.as_ref().map_or(0, |item| item.version) + 1);
             stored = None;
             if !outlook.steps.is_empty() {
                 let record = self.apply(record, &mut outlook).await;
-                writes.push(record.write(now)?);
-                let key = feed_key(name, F::NAME);
-                let feed = retry(self.ports, self.deadline, || self.ports.get(std::slice::from_ref(&key))).await?;
-                writes.push(record.feed(key, feed.first().and_then(Option::as_ref))?);
+                keeps.extend(record.writes(now)?);
+                match self.feed(&record).await {
+                    Ok(feed) => keeps.push(feed),
+                    Err(error) => not_shown = Some(error.to_string()),
+                }
                 summary.decisions.extend(record.decisions);
             }
         }
-        if let Some(mut view) = self.function.view(&given, &seen, &outlook) {
-            let key = view_key(name, F::NAME);
-            let fingerprint = Some(fingerprint_but_at(&key, &mut view)?);
-            if kept.view != fingerprint {
-                writes.push(Write::put(key.clone(), to_json(&key, &view)?, Expect::Anything));
-            }
-            kept.view = fingerprint;
-        }
+        let view = self.function.view(&given, &seen, &outlook);
+        let shows = view.map_or(Ok(Vec::new()), |view| snapshot(name, F::NAME, view, &mut kept));
+        let shows = shows.unwrap_or_else(|because| {
+            (kept.view, not_shown) = (None, Some(because));
+            Vec::new()
+        });
         if let Some(tell) = self.function.tells(&given, &outlook) {
             let (key, body) = match tell {
                 Tell::Shortfall(told) => (Told::key(name), to_json(&Told::key(name), &told)?),
                 Tell::Borrow(borrow) => (Borrow::key(name), to_json(&Borrow::key(name), &borrow)?),
             };
-            writes.push(Write::put(key, body, Expect::Anything));
+            keeps.push(Write::put(key, body, Expect::Anything));
         }
         kept.state = stored.is_some_and(|mut stored| {
             stored.still(now);
             stored == outlook.state
         });
         if !kept.state {
-            writes.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
+            keeps.push(Write::put(key.clone(), to_json(&key, &outlook.state)?, expect));
         }
         kept.seen = Some(now);
-        lease.keep(kept);
         summary.report = outlook.report;
         summary.wakes.extend(outlook.wakes);
-        Ok(writes)
+        Ok(Save { keeps, shows, kept, not_shown })
+    }
+
+    /// More steps than a turn can record are left for the next one, which plans them anew.
+    fn leave_the_rest(&self, outlook: &mut Outlook<F::State>) -> u64 {
+        if outlook.steps.len() <= MOST_STEPS {
+            return 0;
+        }
+        let rest = outlook.steps.split_off(MOST_STEPS);
+        let outcome = Outcome::Left(format!("a turn takes {MOST_STEPS} steps"));
+        let at = self.ports.now();
+        for planned in &rest {
+            self.function.settle(&mut outlook.state, &Applied { planned, outcome: &outcome, at });
+        }
+        rest.len() as u64
     }
 
     /// Writes the decisions before anything is done. Only a throttled write is tried again: one whose answer was lost
@@ -504,6 +492,13 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             Err(LedgerError::Port(PortError::Throttled)) => Ok(self.ports.write(writes).await?),
             done => Ok(done?),
         }
+    }
+
+    /// The page's feed with the decisions of `record`. The steps were taken, so a turn does not end because of it.
+    async fn feed(&self, record: &Record) -> Result<Write, TurnError> {
+        let key = feed_key(&self.fleet().name, F::NAME);
+        let found = retry(self.ports, self.deadline, || self.ports.get(std::slice::from_ref(&key))).await?;
+        record.feed(key, found.first().and_then(Option::as_ref))
     }
 
     async fn apply(&self, mut record: Record, outlook: &mut Outlook<F::State>) -> Record {
@@ -539,14 +534,9 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         };
         match done {
             Ok(()) => Outcome::Done,
-            Err(error) => Outcome::Failed(error.to_string()),
+            Err(error) => failed(error.to_string()),
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
-const fn is_none(count: &u64) -> bool {
-    *count == 0
 }
 
 /// The key of what a function remembers.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel_model::{FleetName, Timestamp};
 use futures_util::future::join_all;
 
-use crate::ledger::{Expect, Item, Key, LedgerError, MOST_ITEM_BYTES, MOST_WRITES, Write};
+use crate::ledger::{Expect, Item, Key, LedgerError, MOST_BYTES, MOST_ITEM_BYTES, MOST_WRITES, Write};
 use crate::ports::{Ledger, PortError};
 
 /// Takes an empty ledger through everything that the functions rely on.
@@ -24,6 +24,16 @@ pub async fn every_ledger_holds<L: Ledger>(ledger: &L, fleet: &FleetName, other:
     suite.fleets_do_not_meet().await;
     suite.any_text_survives().await;
     suite.of_those_who_write_at_once_one_wins().await;
+}
+
+/// So many bytes that deflating makes little less: one of 64 characters after the other, as chance has it.
+fn noise(length: usize) -> String {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 58) as u8)
+    };
+    (0..length).map(|_| next()).collect()
 }
 
 struct Suite<'a, L> {
@@ -155,8 +165,18 @@ impl<L: Ledger> Suite<'_, L> {
         many.pop();
         assert_eq!(self.ledger.write(many).await, TAKEN);
         self.expect("many#99", 1, "a").await;
-        refused(self.write(self.put("large", &"x".repeat(MOST_ITEM_BYTES), Expect::Anything)).await);
+        refused(self.write(self.put("large", &noise(2 * MOST_ITEM_BYTES), Expect::Anything)).await);
         assert_eq!(self.read("large").await, None);
+        // What counts is what is stored, and that is deflated.
+        let large = "x".repeat(2 * MOST_ITEM_BYTES);
+        assert_eq!(self.write(self.put("large", &large, Expect::Anything)).await, TAKEN);
+        self.expect("large", 1, &large).await;
+        // Together.
+        let most = noise(MOST_ITEM_BYTES - 1_024);
+        let several =
+            |count: usize| (0..count).map(|number| self.put(&format!("part#{number}"), &most, Expect::Anything));
+        refused(self.ledger.write(several(MOST_BYTES / MOST_ITEM_BYTES + 5).collect()).await);
+        assert_eq!(self.read("part#0").await, None);
     }
 
     async fn answers_come_in_the_order_of_the_keys(&self) {

@@ -48,7 +48,7 @@ impl Table {
                     self.items.remove(&write.key);
                 }
                 Some(body) => {
-                    let item = Item { version, body: body.clone() };
+                    let item = Item { version, body: body.to_string() };
                     self.items.insert(write.key.clone(), Stored { item, expires: expires(write) });
                 }
             }

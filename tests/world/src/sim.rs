@@ -18,8 +18,8 @@ use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
 use evenkeel_turn::ledger::{Item, Key};
 use evenkeel_turn::{
-    FleetCache, HandleError, Limits, Summary, feed_key, lease_key, records_end, records_from, shown, state_key,
-    view_key,
+    FleetCache, HandleError, Limits, Summary, feed_key, lease_key, put_together, records_end, records_from, rest_of,
+    shown, state_key, view_key,
 };
 
 use crate::clock::{MINUTE, Ms};
@@ -383,7 +383,11 @@ impl World {
         let core = self.lock();
         let found = core.table.get(&[view_key, lease_key].map(|key| key(&core.fleet.name, function)));
         let [view, lease] = found.as_slice() else { return None };
-        serde_json::from_value(shown(view.as_ref()?, lease.as_ref()).ok()?).ok()
+        let mut view = shown(view.as_ref()?, lease.as_ref()).ok()?;
+        let rest = core.table.get(&rest_of(&view, &core.fleet.name, function));
+        drop(core);
+        put_together(&mut view, &rest);
+        serde_json::from_value(view).ok()
     }
 
     /// How often the item under `key` was written; none before its first time.

@@ -11,7 +11,7 @@ use evenkeel_model::{FleetName, FunctionName, RollId, Timestamp};
 use evenkeel_patchroll::PatchView;
 use evenkeel_turn::ledger::{Item, Key};
 use evenkeel_turn::ports::{Answer, Ledger};
-use evenkeel_turn::{Budget, feed_key, good_file_key, lease_key, shown, view_key};
+use evenkeel_turn::{Budget, feed_key, good_file_key, lease_key, put_together, rest_of, shown, view_key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -50,9 +50,19 @@ impl Standing {
         let of = |key: fn(&FleetName, FunctionName) -> Key| FUNCTIONS.map(|function| key(fleet, function));
         let mut keys = [of(view_key), of(lease_key), of(feed_key)].concat();
         keys.extend([good_file_key(fleet), Budget::key(fleet)]);
-        let found = ledger.get(&keys).await?;
+        let mut found = ledger.get(&keys).await?;
         if found.iter().all(Option::is_none) {
             return Ok(None);
+        }
+        // The view of very many hosts is several items.
+        for (item, function) in found.iter_mut().zip(FUNCTIONS) {
+            let Some(Item { body, .. }) = item else { continue };
+            let Ok(mut view) = serde_json::from_str::<Value>(body) else { continue };
+            let rest = rest_of(&view, fleet, function);
+            if !rest.is_empty() {
+                put_together(&mut view, &ledger.get(&rest).await?);
+                *body = view.to_string();
+            }
         }
         Ok(Some(Self::of(fleet, &found)))
     }

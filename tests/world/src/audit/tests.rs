@@ -51,7 +51,9 @@ fn judge(want: f64, sets: &[(&str, u32)], waits: Vec<Wait>) -> Vec<u8> {
         decisions: Vec::new(),
         report: evenkeel_model::report::Report { waits, shortfall: Vec::new() },
         missed: 0,
+        left: 0,
         not_woken: None,
+        not_shown: None,
         fleet_file_refused: None,
     };
     let counts = seen.services.iter().map(|ecs| (ecs.name.clone(), ecs.desired)).collect();
