@@ -1,7 +1,10 @@
 //! What backfill shows: every host with its reason, what is needed, and the budget.
 
+use std::collections::BTreeMap;
+
 use evenkeel_model::fleet::Purchase;
-use evenkeel_model::{InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_model::observed::Signal;
+use evenkeel_model::{AlarmName, InstanceId, PoolName, Timestamp, Zone};
 use evenkeel_turn::{Budget, Dated, Given, Outlook};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +25,9 @@ pub struct BackfillView {
     /// Somebody asked that nothing be given back.
     #[serde(default, alias = "held")]
     pub on_hold: bool,
+    /// The alarms that ask for hosts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alarms: BTreeMap<AlarmName, AlarmLine>,
     /// What is waited for, in sentences.
     pub waits: Vec<String>,
 }
@@ -29,6 +35,27 @@ pub struct BackfillView {
 impl Dated for BackfillView {
     fn at(&mut self) -> &mut Timestamp {
         &mut self.at
+    }
+}
+
+/// An alarm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmLine {
+    /// It is in ALARM.
+    pub firing: bool,
+    /// Its state in words.
+    pub says: String,
+}
+
+impl From<&Signal> for AlarmLine {
+    fn from(signal: &Signal) -> Self {
+        let (firing, says) = match signal {
+            Signal::Alarm { firing: true, since } => (true, format!("in ALARM since {since:.0}")),
+            Signal::Alarm { firing: false, since: _ } => (false, "OK".to_owned()),
+            Signal::Unknown(because) => (false, format!("not known: {because}")),
+            Signal::Value { .. } | Signal::Backlog { .. } => (false, "not known: it is no alarm".to_owned()),
+        };
+        Self { firing, says }
     }
 }
 
@@ -89,6 +116,7 @@ pub(crate) fn view(given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<Stat
         out: budget.out(),
         max_out: given.fleet.disruption.max_out,
         on_hold: given.board.held,
+        alarms: seen.alarms.iter().map(|(name, signal)| (name.clone(), signal.into())).collect(),
         waits: outlook.report.waits.iter().map(ToString::to_string).collect(),
     }
 }

@@ -12,6 +12,7 @@ mod capacity;
 mod gates;
 pub mod handler;
 mod hosts;
+mod in_words;
 mod orders;
 mod pairs;
 mod plan;

@@ -1,9 +1,16 @@
 //! The command line.
 
+mod account;
+mod ask;
 mod check;
+mod docs;
+mod page;
 mod plan;
+mod roll;
 mod run;
 mod serve;
+mod status;
+mod why;
 mod world;
 
 use std::io::Write;
@@ -19,7 +26,7 @@ const DEMO: &str = include_str!("../../fleets/demo.toml");
 /// No fleet file is larger; SSM's advanced parameters take 8 KiB.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Keeps an Amazon ECS fleet full, cheap and patched. This command runs fleets in a simulated cloud.
+/// Keeps an Amazon ECS fleet full, cheap and patched. Tries fleets in a simulated cloud, and operates those that are deployed.
 #[derive(Debug, Parser)]
 #[command(
     name = "evenkeel",
@@ -28,7 +35,8 @@ const MOST_BYTES: u64 = 1 << 20;
     after_help = "Examples:\n  evenkeel                                        the page with three hosts and random demand\n  \
                   evenkeel run --duration 24h --report text       a day of the demo fleet\n  \
                   evenkeel check infra/fleets/shop.toml           all problems of a fleet file\n  \
-                  evenkeel plan infra/fleets/shop.toml            what a turn would do"
+                  evenkeel plan infra/fleets/shop.toml            what a turn would do\n  \
+                  evenkeel status                                 how the fleets that are deployed stand"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -39,28 +47,75 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows a fleet live, on a page on this machine.
+    /// Shows a fleet live in the simulated cloud, on a page on this machine.
     #[command(
         after_help = "Examples:\n  evenkeel serve\n  evenkeel serve --fleet infra/fleets/shop.toml --speed 60 --port 9000"
     )]
     Serve(serve::Options),
-    /// Runs a fleet to the end and reports what was measured.
+    /// Runs a fleet in the simulated cloud to the end, and reports what was measured.
     #[command(
         after_help = "Examples:\n  evenkeel run --duration 24h\n  evenkeel run --demand web=requests.csv:fit --duration whole \
                       --report json\n  evenkeel run --faults 0.05 --trouble --seed 7 --report html --out report.html"
     )]
     Run(run::Options),
-    /// Reads a fleet file and says all that is wrong with it.
+    /// Reads fleet files and says all that is wrong with them.
     #[command(
-        after_help = "Example:\n  evenkeel check infra/fleets/shop.toml\n\nExits with 1 if there is any problem."
+        after_help = "Examples:\n  evenkeel check infra/fleets/shop.toml\n  evenkeel check infra/fleets/shop.toml \
+                      infra/fleets/demo.toml --json\n\nExits with 1 if there is any problem."
     )]
     Check(check::Options),
-    /// Says what a turn would do, without doing it.
+    /// Says what a turn would do in the simulated cloud, without doing it.
     #[command(
         after_help = "Examples:\n  evenkeel plan infra/fleets/shop.toml --at 10m\n  evenkeel plan infra/fleets/shop.toml --observed \
                       seen.json"
     )]
     Plan(plan::Options),
+    #[command(flatten)]
+    Live(Live),
+    /// Writes what a shell needs to complete this command's words.
+    #[command(
+        after_help = "Example:\n  evenkeel completions bash > ~/.local/share/bash-completion/completions/evenkeel"
+    )]
+    Completions(docs::CompletionsOptions),
+    /// Writes the manual pages.
+    #[command(after_help = "Examples:\n  evenkeel man\n  evenkeel man --out man")]
+    Man(docs::ManOptions),
+}
+
+/// What is asked of a deployment.
+#[derive(Debug, Subcommand)]
+enum Live {
+    /// Shows a deployed fleet on one screen: hosts, services, budget, roll, alarms, who gave way, and how old that is.
+    #[command(
+        after_help = "Examples:\n  evenkeel status\n  evenkeel status shop --watch\n  evenkeel status shop --json"
+    )]
+    Status(status::Options),
+    /// Says why a host, a service, a pool or a roll is as it is: what was decided about it, and what it waits for.
+    #[command(after_help = "Examples:\n  evenkeel why web --fleet shop\n  evenkeel why roll --fleet shop --since 14d")]
+    Why(why::WhyOptions),
+    /// Lists what was decided, and why.
+    #[command(
+        after_help = "Examples:\n  evenkeel decisions --fleet shop --since 1h\n  evenkeel decisions --fleet shop --of web --of backfill \
+                      --follow\n  evenkeel decisions --fleet shop --since 14d --json"
+    )]
+    Decisions(why::DecisionsOptions),
+    /// Replaces the hosts of a fleet, wave by wave: plan, start, pause, resume, abort, status.
+    Roll(roll::Options),
+    /// Has no on-demand host given back until it is released.
+    #[command(after_help = "Example:\n  evenkeel hold --fleet shop")]
+    Hold(ask::Options),
+    /// Ends a hold.
+    #[command(after_help = "Example:\n  evenkeel release --fleet shop")]
+    Release(ask::Options),
+    /// Has pools tried again at once that refused launches: there is capacity, or a quota was raised.
+    #[command(after_help = "Example:\n  evenkeel retry --fleet shop")]
+    Retry(ask::Options),
+    /// Says what services have to do now, for those whose demand is `manual`.
+    #[command(after_help = "Example:\n  evenkeel push web=1200 --fleet shop")]
+    Push(ask::PushOptions),
+    /// Shows the page of a deployment on this machine, read with your own credentials.
+    #[command(after_help = "Examples:\n  evenkeel page\n  evenkeel page shop --port 9000")]
+    Page(page::Options),
 }
 
 /// Does what the command line says.
@@ -71,7 +126,54 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Plan(options)) => plan::plan(&options),
+        Some(Command::Live(command)) => live(command),
+        Some(Command::Completions(options)) => Ok(docs::completions(&options)),
+        Some(Command::Man(options)) => docs::man(&options),
     }
+}
+
+impl Live {
+    #[cfg(feature = "aws")]
+    const fn account(&self) -> &account::AccountOptions {
+        match self {
+            Self::Status(options) => &options.account,
+            Self::Why(options) => &options.of.account,
+            Self::Decisions(options) => &options.fleet.account,
+            Self::Roll(options) => &options.of().account,
+            Self::Hold(options) | Self::Release(options) | Self::Retry(options) => &options.of.account,
+            Self::Push(options) => &options.how.of.account,
+            Self::Page(options) => &options.account,
+        }
+    }
+}
+
+/// Does what a command asks of a deployment.
+#[cfg(feature = "aws")]
+fn live(command: Live) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let deployment = crate::account::connect(command.account().place()).await?;
+        match command {
+            Live::Status(options) => status::status(&deployment, &options).await,
+            Live::Why(options) => why::why(&deployment, &options).await,
+            Live::Decisions(options) => why::decisions(&deployment, &options).await,
+            Live::Roll(options) => roll::roll(&deployment, &options).await,
+            Live::Hold(options) => ask::backfill(&deployment, "hold", &options).await,
+            Live::Release(options) => ask::backfill(&deployment, "release", &options).await,
+            Live::Retry(options) => ask::backfill(&deployment, "retry", &options).await,
+            Live::Push(options) => ask::push(&deployment, &options).await,
+            Live::Page(options) => page::page(deployment, &options).await,
+        }
+    })
+}
+
+#[cfg(not(feature = "aws"))]
+fn live(command: Live) -> Result<ExitCode> {
+    drop(command);
+    bail!(
+        "this `evenkeel` was built without AWS's SDK, so that it builds quickly, and reaches no account\n  \
+         `cargo install --locked --path infra/evenkeel --features aws` builds one that does, in some minutes"
+    )
 }
 
 /// The fleet and its world, as every command takes them.
@@ -114,10 +216,17 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(place)
 }
 
-/// Prints a line where results go. A closed pipe is no error: the reader has seen enough.
+/// Prints a line where results go, without colours where nobody sees them. A closed pipe is no error: the reader has seen
+/// enough.
 pub(crate) fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
+    let mut out = anstream::stdout().lock();
     let _closed_pipe = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes bytes as they are where results go.
+pub(crate) fn write_out(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _closed_pipe = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// Prints a line where errors go.

@@ -1,6 +1,12 @@
-//! The `evenkeel` command: runs fleets in the simulated cloud.
+//! The `evenkeel` command: runs fleets in the simulated cloud, and operates those that are deployed.
 
+// Without the feature nothing reaches an account; what would is compiled and tested all the same.
+#[cfg_attr(not(feature = "aws"), allow(dead_code, unused_imports, reason = "used by commands that reach an account"))]
+mod account;
+#[cfg_attr(not(feature = "aws"), allow(dead_code, unused_imports, reason = "used by commands that reach an account"))]
 mod cli;
+#[cfg_attr(not(feature = "aws"), allow(dead_code, unused_imports, reason = "used by commands that reach an account"))]
+mod show;
 
 use std::process::ExitCode;
 

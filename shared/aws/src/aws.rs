@@ -85,6 +85,8 @@ pub struct Aws {
     pub(crate) known: crate::ecs::Known,
     #[cfg(feature = "elb")]
     pub(crate) elb: Lazy<aws_sdk_elasticloadbalancingv2::Client>,
+    #[cfg(feature = "lambda")]
+    pub(crate) lambda: Lazy<aws_sdk_lambda::Client>,
     #[cfg(feature = "sqs")]
     pub(crate) sqs: Lazy<aws_sdk_sqs::Client>,
     #[cfg(feature = "sqs")]
@@ -131,6 +133,8 @@ impl Aws {
             known: crate::ecs::Known::default(),
             #[cfg(feature = "elb")]
             elb: lazy(&config, aws_sdk_elasticloadbalancingv2::Client::new),
+            #[cfg(feature = "lambda")]
+            lambda: lazy(&config, aws_sdk_lambda::Client::new),
             #[cfg(feature = "sqs")]
             sqs: lazy(&config, aws_sdk_sqs::Client::new),
             #[cfg(feature = "sqs")]
@@ -155,7 +159,10 @@ impl Aws {
 
     /// For a write of which a second would do something more, or be told wrongly, because AWS documents no token or absolute
     /// value that makes it the same: the SDK does not try it again, and whoever asked looks first.
-    #[cfg_attr(not(feature = "cloudwatch"), allow(dead_code, reason = "not every service has such a write"))]
+    #[cfg_attr(
+        not(any(feature = "cloudwatch", feature = "lambda")),
+        allow(dead_code, reason = "not every service has such a write")
+    )]
     pub(crate) fn once() -> RetryConfig {
         RetryConfig::disabled()
     }

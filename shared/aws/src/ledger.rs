@@ -16,7 +16,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use evenkeel_model::{FleetName, Timestamp};
 use evenkeel_turn::ledger::{Expect, Item, Key, LedgerError, Write, check};
-use evenkeel_turn::ports::{Answer, Clock, Ledger, PortError};
+use evenkeel_turn::ports::{Answer, Clock, History, Ledger, PortError, Records};
+use evenkeel_turn::{records_end, records_from};
 
 use crate::Aws;
 use crate::body::{attribute_of, body_of};
@@ -71,6 +72,32 @@ impl Ledger for Aws {
             [write] => self.write_one(write).await,
             several => self.write_several(several).await,
         }
+    }
+}
+
+impl History for Aws {
+    /// Eventually consistent, at half the price: nothing is decided by it.
+    async fn records(&self, fleet: &FleetName, since: Timestamp, pages: usize) -> Answer<Records> {
+        let [from, to] = [records_from(fleet, since), records_end(fleet)].map(|key| AttributeValue::S(key.sort));
+        let (mut found, mut after) = (Records::default(), None);
+        for _ in 0..pages {
+            let asked = self.dynamodb.query().table_name(&self.settings.table).scan_index_forward(false);
+            let asked = asked
+                .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+                .expression_attribute_values(":pk", AttributeValue::S(partition(fleet)))
+                .expression_attribute_values(":from", from.clone())
+                .expression_attribute_values(":to", to.clone());
+            let answer = asked.set_exclusive_start_key(after).send().await.map_err(port_error)?;
+            for item in answer.items() {
+                found.bodies.push(item_of(item)?.1.body);
+            }
+            after = answer.last_evaluated_key;
+            if after.is_none() {
+                found.all = true;
+                break;
+            }
+        }
+        Ok(found)
     }
 }
 

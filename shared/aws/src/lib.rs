@@ -27,11 +27,15 @@ mod ec2;
 mod ecs;
 #[cfg(feature = "ssm")]
 mod files;
+#[cfg(feature = "lambda")]
+mod functions;
 #[cfg(feature = "autoscaling")]
 #[cfg_attr(not(feature = "ec2"), allow(dead_code, reason = "the port that reads groups needs both services"))]
 mod groups;
 #[cfg(feature = "dynamodb")]
 mod ledger;
+#[cfg(feature = "people")]
+mod people;
 #[cfg(feature = "cloudwatch")]
 mod publish;
 #[cfg(feature = "sqs")]
@@ -44,3 +48,7 @@ mod signals;
 
 pub use aws::{Also, Aws, Settings};
 pub use clock::system_time;
+#[cfg(feature = "lambda")]
+pub use functions::Reply;
+#[cfg(feature = "people")]
+pub use people::{NoRegion, Person};

@@ -20,6 +20,7 @@ mod remarks;
 mod schema;
 mod tree;
 
+use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -29,6 +30,7 @@ pub use demand::{
     Demand, ManualDemand, MetricDemand, MetricSource, Missing, Per, QueueDemand, Statistic, StepsDemand, TrackingDemand,
 };
 pub use format::Format;
+pub use nearest::nearest;
 pub use read::{Problem, Problems, read};
 pub use schema::schema;
 pub use window::{InvalidWindow, Window};
@@ -103,6 +105,17 @@ impl Purchase {
     #[must_use]
     pub const fn has_spot(self) -> bool {
         matches!(self, Self::Spot | Self::Mixed)
+    }
+}
+
+impl fmt::Display for Purchase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Reserved => "reserved",
+            Self::Spot => "spot",
+            Self::Mixed => "mixed",
+            Self::OnDemand => "on-demand",
+        })
     }
 }
 

@@ -300,3 +300,24 @@ pub trait Ledger: Sync {
     /// Takes all of `writes`, or none.
     fn write(&self, writes: Vec<Write>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
+
+/// Reads back what was decided. For people: no turn needs it.
+pub trait History: Sync {
+    /// The bodies of the rounds that were recorded at `since` and later, newest first, as far as `pages` answers of the table
+    /// hold them.
+    fn records(
+        &self,
+        fleet: &FleetName,
+        since: Timestamp,
+        pages: usize,
+    ) -> impl Future<Output = Answer<Records>> + Send;
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The body of each round, newest first: a JSON array of decisions.
+    pub bodies: Vec<String>,
+    /// There is nothing older that was asked for.
+    pub all: bool,
+}

@@ -30,7 +30,8 @@ impl Record {
             why: planned.why.clone(),
             outcome: Outcome::Undone,
         };
-        let key = Key::of(fleet, "decision", format_args!("{at:.3}#{function}-{epoch}"));
+        let Key { fleet, sort } = records_from(fleet, at);
+        let key = Key { fleet, sort: format!("{sort}#{function}-{epoch}") };
         Self { key, decisions: steps.iter().map(decide).collect() }
     }
 
@@ -58,6 +59,20 @@ enum Entry {
     New(Box<DecisionView>),
     Old(Value),
 }
+
+/// What the keys of the rounds recorded at `at` begin with; those of later rounds are greater.
+#[must_use]
+pub fn records_from(fleet: &FleetName, at: Timestamp) -> Key {
+    Key::of(fleet, RECORDS, format_args!("{at:.3}"))
+}
+
+/// A key that is greater than that of any record.
+#[must_use]
+pub fn records_end(fleet: &FleetName) -> Key {
+    Key::of(fleet, RECORDS, "~")
+}
+
+const RECORDS: &str = "decision";
 
 /// The key of a function's newest decisions, which the page shows below its view.
 #[must_use]

@@ -56,6 +56,12 @@ impl Table {
         Ok(())
     }
 
+    /// The bodies of all items from one key to another, in the opposite order of their keys: a Query.
+    #[must_use]
+    pub fn between(&self, from: &Key, to: &Key) -> Vec<String> {
+        self.items.range(from..=to).rev().map(|(_, stored)| stored.item.body.clone()).collect()
+    }
+
     /// DynamoDB's TTL: forgets what has expired.
     pub fn forget(&mut self, now: Ms) {
         self.items.retain(|_, stored| stored.expires.is_none_or(|expires| expires > now));

@@ -14,10 +14,13 @@ use evenkeel_model::fleet::{Fleet, Purchase, Service};
 use evenkeel_model::observed::Observed;
 use evenkeel_model::trigger::{Manual, Request, Trigger};
 use evenkeel_model::view::{DecisionView, Moment, View};
-use evenkeel_model::{FunctionName, InstanceId, PoolName};
+use evenkeel_model::{FunctionName, InstanceId, PoolName, Timestamp};
 use evenkeel_patchroll::{Patchroll, handler as patchroll};
-use evenkeel_turn::ledger::Key;
-use evenkeel_turn::{FleetCache, HandleError, Limits, Summary, feed_key, lease_key, shown, state_key, view_key};
+use evenkeel_turn::ledger::{Item, Key};
+use evenkeel_turn::{
+    FleetCache, HandleError, Limits, Summary, feed_key, lease_key, records_end, records_from, shown, state_key,
+    view_key,
+};
 
 use crate::clock::{MINUTE, Ms};
 use crate::cloud::Interruption;
@@ -387,6 +390,20 @@ impl World {
     #[must_use]
     pub fn item_version(&self, key: &Key) -> Option<u64> {
         self.lock().table.get(std::slice::from_ref(key)).pop().flatten().map(|item| item.version)
+    }
+
+    /// What the table holds under `keys`, in their order.
+    #[must_use]
+    pub fn items(&self, keys: &[Key]) -> Vec<Option<Item>> {
+        self.lock().table.get(keys)
+    }
+
+    /// The bodies of the rounds that were recorded at `since` and later, newest first.
+    #[must_use]
+    pub fn records(&self, since: Timestamp) -> Vec<String> {
+        let core = self.lock();
+        let (from, to) = (records_from(&core.fleet.name, since), records_end(&core.fleet.name));
+        core.table.between(&from, &to)
     }
 
     pub(crate) fn stored<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {

@@ -3,7 +3,8 @@
 use super::limits;
 
 /// The candidate that `word` is probably a misspelling of.
-pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+#[must_use]
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     // The distance costs the product of the lengths, and nobody misspells a name into something so much longer.
     if word.len() > limits::SHOWN {
         return None;

@@ -1,0 +1,20 @@
+//! What was read, as people see it: pure text, coloured by escape codes that are left out where nobody wants them.
+//!
+//! Architecture invariant: no I/O, no account, no clock.
+
+mod answer;
+mod decisions;
+mod roll;
+mod status;
+mod table;
+#[cfg(test)]
+mod testing;
+mod why;
+mod words;
+
+pub(crate) use answer::Said;
+pub(crate) use decisions::{for_machines, line};
+pub(crate) use roll::{Ending, Progress, ended_as, standing as roll_standing};
+pub(crate) use status::status;
+pub(crate) use why::{About, why};
+pub(crate) use words::{age, count, list};
