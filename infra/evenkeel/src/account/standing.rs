@@ -12,6 +12,7 @@ use evenkeel_patchroll::PatchView;
 use evenkeel_turn::ledger::{Item, Key};
 use evenkeel_turn::ports::{Answer, Ledger};
 use evenkeel_turn::{Budget, feed_key, good_file_key, lease_key, shown, view_key};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -72,7 +73,7 @@ impl Standing {
                     raw.insert(NAMES[number], view);
                 }
             }
-            feed.extend(item(number + 2 * FUNCTIONS.len()).map(|item| item.body.clone()));
+            feed.extend(item(number + 2 * FUNCTIONS.len()).into_iter().flat_map(|item| listed(&item.body)));
         }
         let file = item(3 * FUNCTIONS.len());
         let budget = item(3 * FUNCTIONS.len() + 1);
@@ -90,7 +91,7 @@ impl Standing {
                 })
                 .unwrap_or_default(),
             looked,
-            feed: recorded(&feed),
+            feed: newest_first(feed.into_iter()),
             unread,
             raw,
         }
@@ -223,15 +224,19 @@ pub(crate) fn says(sentence: &str, name: &str) -> bool {
         })
 }
 
-/// The decisions in `bodies`, newest first.
-pub(crate) fn recorded(bodies: &[String]) -> Vec<Recorded> {
-    let all = bodies.iter().filter_map(|body| serde_json::from_str::<Vec<Value>>(body).ok()).flatten();
-    let mut all: Vec<Recorded> = all
-        .filter_map(|raw| {
-            Some(Recorded { at: time_of(&raw)?, decision: serde::Deserialize::deserialize(&raw).ok(), raw })
-        })
-        .collect();
-    // Those of one round stay in the order in which they were taken.
+/// The decisions of rounds, newest first; a round has its own in the order in which they were taken.
+pub(crate) fn recorded(rounds: &[String]) -> Vec<Recorded> {
+    newest_first(rounds.iter().flat_map(|round| listed(round).into_iter().rev()))
+}
+
+fn newest_first(all: impl Iterator<Item = Value>) -> Vec<Recorded> {
+    let understood = |raw| Some(Recorded { at: time_of(&raw)?, decision: Deserialize::deserialize(&raw).ok(), raw });
+    let mut all: Vec<Recorded> = all.filter_map(understood).collect();
     all.sort_by_key(|one| std::cmp::Reverse(one.at));
     all
+}
+
+/// The decisions of a round or a feed, as they are stored.
+fn listed(body: &str) -> Vec<Value> {
+    serde_json::from_str(body).unwrap_or_default()
 }
