@@ -237,8 +237,8 @@ class Deployed:
         return {key_of(one): one["FunctionName"].removeprefix(f"{self.name}-") for one in mine}
 
     def invoke(self, function, payload):
-        """Calls a function and waits. Gives its error's kind, if it failed, and its answer. Behind the fault proxy it asks
-        again, as a person would who is told that AWS was not reached."""
+        """Calls a function and waits. Gives its error's kind, if it failed, and its answer: that about the fleet, where it is one.
+        Behind the fault proxy it asks again, as a person would who is told that AWS was not reached."""
         body = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
         for _ in range(8 if self.cloud.with_faults else 1):
             answer = self.cloud.client("lambda").invoke(FunctionName=f"{self.name}-{function}", Payload=body)
@@ -246,7 +246,8 @@ class Deployed:
             error = said["errorType"] if answer.get("FunctionError") else None
             if error != "Failed":
                 break
-        return error, said
+        answers = said.get("answers") if isinstance(said, dict) else None
+        return error, answers[0] if answers and len(answers) == 1 else said
 
     def tick(self):
         """What the rule of the tick does each minute, now: its targets are read off the rule."""

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_model::decision::{Planned, Step};
-use evenkeel_model::fleet::{Demand, Fleet, MetricSource};
+use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
 use evenkeel_model::observed::{Observed, Running, Signal};
 use evenkeel_model::trigger::{Amount, DeploymentEvent, MicroscaleVerb, Request, ServiceEvent, Trigger};
 use evenkeel_model::view::View;
@@ -134,10 +134,16 @@ impl Microscale {
 /// Why demand cannot be sent for all of these services: one that is not there, or takes its demand from elsewhere. Nothing
 /// is kept then, because a value that nobody reads looks like one that was taken.
 fn not_pushed<'s>(fleet: &Fleet, mut services: impl Iterator<Item = &'s ServiceName>) -> Option<String> {
+    let manual = |ours: &&Service| matches!(ours.demand, Some(Demand::Manual(_)));
+    let taken: Vec<&str> = fleet.services.iter().filter(manual).map(|ours| ours.name.as_str()).collect();
+    let taken = if taken.is_empty() { "none".to_owned() } else { taken.join(", ") };
     services.find_map(|service| match fleet.services.iter().find(|ours| ours.name == *service) {
-        None => Some(format!("fleet {} has no service {service}", fleet.name)),
+        None => Some(format!("fleet {} has no service {service}: demand can be sent for {taken}", fleet.name)),
         Some(ours) if matches!(ours.demand, Some(Demand::Manual(_))) => None,
-        Some(_) => Some(format!("service {service} has no `demand = {{ manual = true, .. }}`")),
+        Some(_) => Some(format!(
+            "service {service} has no `demand = {{ manual = true, .. }}` in the fleet file, so what is sent for it would not count: \
+             demand can be sent for {taken}"
+        )),
     })
 }
 
@@ -294,7 +300,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<ServiceName>>();
         let refused = |sent: &[&str]| not_pushed(&fleet, names(sent).iter());
         assert_eq!(refused(&["web"]), None);
-        assert_eq!(refused(&["web", "wbe"]).as_deref(), Some("fleet a has no service wbe"));
+        assert_eq!(refused(&["web", "wbe"]).as_deref(), Some("fleet a has no service wbe: demand can be sent for web"));
         for other in ["api", "low"] {
             let said = refused(&["web", other]).unwrap_or_default();
             assert!(said.starts_with(&format!("service {other} has no `demand = ")), "{said}");

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use evenkeel_model::fleet::nearest;
 use evenkeel_model::ids::InvalidId;
 use jiff::Timestamp;
 use serde::de::value::StrDeserializer;
@@ -135,8 +136,31 @@ impl<'a> Object<'a> {
 /// Reads a word by its `serde` name.
 pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, Reason> {
     let shown: String = text.chars().take(80).collect();
-    T::deserialize(StrDeserializer::<serde::de::value::Error>::new(&shown))
-        .map_err(|problem| Reason::NotAWord { problem: problem.to_string().chars().take(200).collect() })
+    T::deserialize(StrDeserializer::<NotKnown>::new(&shown)).map_err(|NotKnown(problem)| Reason::NotAWord { problem })
+}
+
+/// Why a text is not one of the words that are known.
+#[derive(Debug)]
+struct NotKnown(String);
+
+impl fmt::Display for NotKnown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotKnown {}
+
+impl serde::de::Error for NotKnown {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self(problem.to_string().chars().take(MAX_NOTE_CHARS).collect())
+    }
+
+    fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
+        let meant =
+            nearest(word, known.iter().copied()).map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
+        Self(format!("{word:?} is not known here; {meant}known are {}", known.join(", ")))
+    }
 }
 
 /// Text that is borrowed from the payload where it holds no escapes. `Option<Cow<str>>` alone would always copy.

@@ -267,7 +267,7 @@ fn table() -> Vec<(&'static str, Vec<Becomes>)> {
         ),
         (
             "sqs-with-malformed-message.json",
-            vec![malformed(r#"Records[0].body.roll: unknown variant `begin`, expected one of `plan`, `start`, `pause`, `resume`, `abort`, `status`"#),
+            vec![malformed(r#"Records[0].body.roll: "begin" is not known here; known are plan, start, pause, resume, abort, status"#),
             trigger!({ "trigger": "manual", "fleet": "shop", "request": {"roll": {"verb": "start", "pool": null}} })],
         ),
         (

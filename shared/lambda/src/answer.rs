@@ -1,10 +1,12 @@
 //! What an invocation answers.
 
 use evenkeel_intake::MessageId;
+use evenkeel_model::trigger::Request;
 use evenkeel_turn::Summary;
 use serde_json::{Value, json};
 
 use crate::not_handled::NotHandled;
+use crate::says;
 
 /// What is known so far.
 #[derive(Debug, Default)]
@@ -35,11 +37,17 @@ impl Answer {
         }
     }
 
-    /// A turn, and how the fleet stands after it, where somebody asked.
-    pub(crate) fn turned(&mut self, summary: &Summary, view: Option<Value>) {
+    /// A turn; where somebody asked for it, in sentences too, and how the fleet stands after it.
+    pub(crate) fn turned(&mut self, summary: &Summary, asked: Option<(&Request, Option<Value>)>) {
         let mut answer = serde_json::to_value(summary).unwrap_or_default();
-        if let Some(view) = view {
-            answer["view"] = view;
+        if let Some((request, view)) = asked {
+            answer["says"] = says::of_turn(request, summary).into();
+            if let Some(because) = says::refusal(summary) {
+                answer["refused"] = because.into();
+            }
+            if let Some(view) = view {
+                answer["view"] = says::brief(view);
+            }
         }
         self.done(answer);
     }
@@ -48,7 +56,7 @@ impl Answer {
         self.done.push(what);
     }
 
-    pub(crate) fn finish(mut self) -> Result<Value, NotHandled> {
+    pub(crate) fn finish(self) -> Result<Value, NotHandled> {
         if self.batch {
             // Lambda developer guide, "Implementing partial batch responses". A record that has no id cannot be named;
             // failing the whole batch for it would repeat the good ones, and it is logged and counted.
@@ -57,8 +65,8 @@ impl Answer {
         }
         match self.failure {
             Some(failure) => Err(failure),
-            None if self.done.len() == 1 => Ok(self.done.remove(0)),
-            None => Ok(Value::Array(self.done)),
+            // One shape, however many fleets there are.
+            None => Ok(json!({ "answers": self.done })),
         }
     }
 }

@@ -4,9 +4,11 @@ use std::future::Future;
 
 use evenkeel_aws::Also;
 use evenkeel_model::trigger::Trigger;
-use evenkeel_turn::{FleetCache, HandleError, Handled, Limits, Summary};
+use evenkeel_turn::{FleetCache, HandleError, Handled, InWords, Limits, Summary};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::says;
 
 /// A function as the runtime calls it.
 pub trait Entry<P>: Sync {
@@ -37,15 +39,17 @@ pub enum Done {
     Answered(Value),
 }
 
-impl<S, V: Serialize> From<Handled<S, V>> for Done {
+impl<S, V: Serialize + InWords> From<Handled<S, V>> for Done {
     fn from(handled: Handled<S, V>) -> Self {
         match handled {
             Handled::NotForUs => Self::NotForUs,
             Handled::Turned(summary) => Self::Turned(Box::new(summary)),
-            Handled::Refused(because) => Self::Answered(json!({ "refused": because })),
+            Handled::Refused(because) => Self::Answered(json!({ "says": [because], "refused": because })),
             Handled::Planned(parts) => {
                 let (outlook, view) = *parts;
-                Self::Answered(json!({ "steps": outlook.steps, "report": outlook.report, "view": view }))
+                let says = says::of_outlook(&outlook, &view);
+                let view = says::brief(serde_json::to_value(view).unwrap_or_default());
+                Self::Answered(json!({ "says": says, "steps": outlook.steps, "report": outlook.report, "view": view }))
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::answer::Answer;
 use crate::entry::{Done, Entry};
 use crate::log::{Counts, Log, chain};
 use crate::not_handled::NotHandled;
+use crate::says;
 
 /// What a turn leaves of the function's time: its last call may take five seconds, and then there is the answer.
 const RESERVE: Duration = Duration::from_secs(7);
@@ -97,7 +98,7 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
     }
 
     async fn trigger(&mut self, trigger: &Trigger, message: Option<&MessageId>) {
-        let asked = matches!(trigger, Trigger::Manual(_));
+        let asked = if let Trigger::Manual(manual) = trigger { Some(manual) } else { None };
         let (mut failure, mut passing, mut answered) = (None, false, false);
         for (before, fleet) in self.fleets.iter().enumerate() {
             let began = self.ports.now();
@@ -108,10 +109,17 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
                 Ok(Done::Turned(summary)) => {
                     let took = self.ports.now().duration_since(began).unsigned_abs();
                     self.log.turn(&summary, took, self.ports.now());
-                    let view = if asked { self.view(&summary).await } else { None };
-                    self.answer.turned(&summary, view);
+                    let asked = match asked {
+                        Some(manual) => Some((&manual.request, self.view(&summary).await)),
+                        None => None,
+                    };
+                    self.answer.turned(&summary, asked);
                 }
-                Ok(Done::Answered(answer)) => {
+                Ok(Done::Answered(mut answer)) => {
+                    if let Some(fields) = answer.as_object_mut() {
+                        fields.insert("fleet".to_owned(), json!(fleet.name()));
+                        fields.insert("function".to_owned(), json!(E::NAME));
+                    }
                     self.log.answer(E::NAME, &answer);
                     self.answer.done(answer);
                 }
@@ -127,10 +135,12 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
         }
         match failure {
             None => {
-                if asked && !answered {
+                if let (Some(manual), false) = (asked, answered) {
                     let served: Vec<&str> = self.fleets.iter().map(|fleet| fleet.name().as_str()).collect();
-                    let refused = "no request for this function, or for a fleet that it does not serve";
-                    self.answer.done(json!({ "refused": refused, "function": E::NAME, "fleets": served }));
+                    let refused = says::misdirected(&manual.request, manual.fleet.as_str(), E::NAME, &served);
+                    let answer =
+                        json!({ "says": [refused], "refused": refused, "fleet": manual.fleet, "function": E::NAME });
+                    self.answer.done(answer);
                 }
                 self.answer.fine(message);
             }
@@ -144,7 +154,7 @@ impl<P: Clock + Ledger + DeadLetters, E: Entry<P>, L: Log> Run<'_, P, E, L> {
         let payload: Value = serde_json::from_slice(self.invocation.payload).unwrap_or_default();
         let by_hand = message.is_none() && payload.get("Records").is_none() && payload.get("source").is_none();
         if by_hand {
-            return self.answer.failed(message, why);
+            return self.answer.failed(message, why.told_by_hand());
         }
         let event = record(&payload, message).unwrap_or(&payload).to_string();
         match Box::pin(self.ports.bury(&why.to_string(), &event)).await {

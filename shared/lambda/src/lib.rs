@@ -8,6 +8,7 @@ mod entry;
 mod invocation;
 mod log;
 mod not_handled;
+mod says;
 mod setup;
 mod start;
 

@@ -20,4 +20,15 @@ impl NotHandled {
             Self::Failed(_) => "Failed",
         }
     }
+
+    /// The same for a person, who can mend it.
+    pub(crate) fn told_by_hand(self) -> Self {
+        match self {
+            Self::Malformed(words) => Self::Malformed(format!(
+                "{words}; a request is a JSON object such as {{\"fleet\":\"shop\",\"roll\":\"plan\"}}, and infra/README.md, \"Operating\", \
+                 lists them all"
+            )),
+            Self::Failed(words) => Self::Failed(words),
+        }
+    }
 }

@@ -24,7 +24,8 @@ struct Still {
 impl Ledger for Still {
     async fn get(&self, keys: &[Key]) -> Answer<Vec<Option<Item>>> {
         let view = |key: &Key| {
-            (key.sort == "view#microscale").then(|| Item { version: 1, body: r#"{"hosts":[]}"#.to_owned() })
+            (key.sort == "view#microscale")
+                .then(|| Item { version: 1, body: r#"{"hosts":[{"id":"i-1","tasks":[{"id":"t"}]}]}"#.to_owned() })
         };
         Ok(keys.iter().map(view).collect())
     }
@@ -71,6 +72,7 @@ impl Entry<Still> for Names {
         self.asked.lock().unwrap().push((fleets.name().to_string(), limits));
         match (trigger, fleets.name().as_str()) {
             (Trigger::Manual(manual), name) if manual.fleet.as_str() != name => Ok(Done::NotForUs),
+            (_, "other") => Ok(Done::NotForUs),
             (_, "broken") => Err(TurnError::Observe(PortError::Throttled).into()),
             (_, "locked") => Err(TurnError::Observe(PortError::Refused("not authorized".to_owned())).into()),
             (_, "turned") => Ok(Done::Turned(Box::new(Summary {
@@ -128,7 +130,7 @@ fn batch(bodies: &[&str]) -> String {
 #[tokio::test]
 async fn each_fleet_gets_the_trigger_and_time_is_left_for_the_answer() {
     let (answer, _, asked) = handle(&["shop", "depot"], TICK).await;
-    assert_eq!(answer, Ok(json!([{ "fleet": "shop" }, { "fleet": "depot" }])));
+    assert_eq!(fleets(&answer.unwrap()), ["shop", "depot"]);
     // The first fleet may not take the time of the last.
     let limits = |milliseconds| Limits { budget: Duration::from_millis(milliseconds), lease: Duration::from_secs(35) };
     assert_eq!(asked, [("shop".to_owned(), limits(11_500)), ("depot".to_owned(), limits(23_000))]);
@@ -138,14 +140,16 @@ async fn each_fleet_gets_the_trigger_and_time_is_left_for_the_answer() {
 async fn a_manual_request_is_answered_with_what_it_asked_for() {
     let status = r#"{"fleet":"depot","microscale":"status"}"#;
     let (answer, ..) = handle(&["shop", "depot"], status).await;
-    assert_eq!(answer, Ok(json!({ "fleet": "depot" })));
+    let answer = answer.unwrap();
+    assert_eq!(fleets(&answer), ["depot"], "one shape, however many fleets there are");
+    assert_eq!(answer["answers"][0]["function"], "microscale");
 }
 
 #[tokio::test]
 async fn an_unknown_event_is_a_success_and_a_count() {
     let unknown = TICK.replace("aws.events", "aws.ssm").replace("Scheduled Event", "Calendar State Change");
     let (answer, lines, asked) = handle(&["shop"], &unknown).await;
-    assert_eq!((answer, asked.len()), (Ok(json!([])), 0));
+    assert_eq!((answer, asked.len()), (Ok(json!({ "answers": [] })), 0));
     let metrics = lines.last().unwrap();
     assert_eq!((&metrics["Unknown events"], &metrics["Malformed events"]), (&json!(1), &json!(0)));
     assert_eq!(metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["Function"]]));
@@ -190,7 +194,7 @@ async fn buried(fleets: &[&str], payload: &str) -> (Result<Value, NotHandled>, V
 async fn bad_input_is_put_away_once_and_never_comes_again() {
     let malformed = TICK.replace("Scheduled Event", "EC2 Spot Instance Interruption Warning").replace("events", "ec2");
     let (answer, dead) = buried(&["shop"], &malformed).await;
-    assert!(answer.unwrap()["dead_letter"].as_str().unwrap().starts_with("malformed event:"));
+    assert!(answer.unwrap()["answers"][0]["dead_letter"].as_str().unwrap().starts_with("malformed event:"));
     assert!(dead[0].0.starts_with("malformed event:") && dead[0].1.contains("aws.ec2"), "{dead:?}");
     let (answer, dead) = buried(&["shop"], &batch(&["{", TICK])).await;
     assert_eq!(answer, Ok(json!({ "batchItemFailures": [] })));
@@ -204,7 +208,7 @@ async fn bad_input_is_put_away_once_and_never_comes_again() {
 async fn what_needs_a_person_is_not_tried_again_and_what_passes_is() {
     let (answer, dead) = buried(&["locked"], TICK).await;
     let because = "turn not taken: not observed: refused: not authorized";
-    assert_eq!((answer, dead.len()), (Ok(json!({ "dead_letter": because })), 1));
+    assert_eq!((answer, dead.len()), (Ok(json!({ "answers": [{ "dead_letter": because }] })), 1));
     assert_eq!(dead[0].0, because);
     let (answer, dead) = buried(&["locked", "broken"], TICK).await;
     assert_eq!((answer.is_err(), dead.len()), (true, 0), "one of the two may work in a moment");
@@ -212,14 +216,43 @@ async fn what_needs_a_person_is_not_tried_again_and_what_passes_is() {
     assert_eq!((answer, dead.len()), (Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] })), 0));
 }
 
+/// Of which fleets an answer is.
+fn fleets(answer: &Value) -> Vec<&str> {
+    answer["answers"].as_array().unwrap().iter().filter_map(|one| one["fleet"].as_str()).collect()
+}
+
 #[tokio::test]
-async fn whoever_asks_for_a_turn_is_told_how_the_fleet_stands_after_it() {
-    let (answer, ..) = handle(&["turned"], r#"{"fleet":"turned","microscale":"status"}"#).await;
-    let answer = answer.unwrap();
-    assert_eq!((&answer["fleet"], &answer["view"]), (&json!("turned"), &json!({ "hosts": [] })));
+async fn whoever_asks_for_a_turn_is_told_in_sentences_and_how_the_fleet_stands_after_it() {
+    let (answer, ..) = handle(&["turned"], r#"{"fleet":"turned","demand":{"web":1200}}"#).await;
+    let answer = &answer.unwrap()["answers"][0];
+    assert_eq!(answer["says"], json!(["the demand of web is 1200 now", "nothing had to be changed for it"]));
+    // Its tasks, one by one, are not what anybody asked for.
+    assert_eq!((&answer["fleet"], &answer["view"]), (&json!("turned"), &json!({ "hosts": [{ "id": "i-1" }] })));
     let (answer, ..) = handle(&["turned"], TICK).await;
-    assert!(answer.unwrap().get("view").is_none(), "nobody reads it");
-    let (answer, ..) = handle(&["shop"], r#"{"fleet":"depot","microscale":"status"}"#).await;
+    let answer = &answer.unwrap()["answers"][0];
+    assert!(answer.get("view").is_none() && answer.get("says").is_none(), "nobody reads it");
+}
+
+/// What is said of a request that leads to nothing.
+async fn refused(fleets: &[&str], request: &str) -> String {
+    let (answer, ..) = handle(fleets, request).await;
     let answer = answer.unwrap();
-    assert_eq!((&answer["fleets"], answer["refused"].is_string()), (&json!(["shop"]), true));
+    assert_eq!(answer["answers"][0]["says"], json!([answer["answers"][0]["refused"]]));
+    answer["answers"][0]["refused"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_request_that_leads_to_nothing_says_what_to_do_instead() {
+    let said = refused(&["shop", "yard"], r#"{"fleet":"depot","microscale":"status"}"#).await;
+    assert!(said.contains("are shop, yard") && said.contains("infra/deploy"), "{said}");
+    let said = refused(&["other"], r#"{"fleet":"other","roll":"start"}"#).await;
+    assert!(said.contains("name ends with -patchroll"), "{said}");
+}
+
+#[tokio::test]
+async fn a_request_with_a_misspelt_word_says_which_was_meant_and_how_requests_look() {
+    let (answer, ..) = handle(&["shop"], r#"{"fleet":"shop","roll":"plann"}"#).await;
+    let said = answer.unwrap_err().to_string();
+    assert!(said.contains("did you mean plan? known are plan, start, pause, resume, abort, status"), "{said}");
+    assert!(said.contains(r#"{"fleet":"shop","roll":"plan"}"#), "{said}");
 }

@@ -56,7 +56,10 @@ pub enum TurnError {
     #[error("lease lost to a later turn")]
     LeaseLost,
     /// A stored item is not what this version can read.
-    #[error("item {key} not understood")]
+    #[error(
+        "item {key} of the ledger's table is not understood: another version of this function wrote it, or somebody by hand; \
+         deploy that version again, or delete the item, and what it remembered is forgotten"
+    )]
     Stored {
         /// Its sort key.
         key: String,

@@ -27,6 +27,7 @@ pub(crate) struct Pace {
 
 /// The lease as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "a lease")]
 struct Stored {
     /// Who has it; none when it was given back.
     holder: Option<String>,
