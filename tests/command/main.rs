@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod examples;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
