@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod examples;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -64,12 +66,75 @@ fn a_bad_fleet_file_is_refused_with_the_place_of_every_problem() {
     ];
     for (name, bytes, expected) in cases {
         let path = write(&folder, name, &bytes);
-        refused(folder.path(), &["check", &path], expected);
+        checked(folder.path(), &path, expected);
         refused(folder.path(), &["run", "--fleet", &path, "--duration", "1m"], expected);
         refused(folder.path(), &["plan", &path], expected);
     }
-    refused(folder.path(), &["check", "missing.toml"], &["missing.toml"]);
-    refused(folder.path(), &["check", folder.path().to_str().unwrap()], &["not a file"]);
+    checked(folder.path(), "missing.toml", &["missing.toml"]);
+    checked(folder.path(), folder.path().to_str().unwrap(), &["not a file"]);
+}
+
+/// `check` says each of `expected` where `| less` shows it, and fails.
+#[track_caller]
+fn checked(folder: &Path, file: &str, expected: &[&str]) {
+    let before = std::fs::read_dir(folder).unwrap().count();
+    let output = evenkeel(&["check", file]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), complaint(&output).as_str()), (Some(1), ""), "{said}");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), before, "checking {file} wrote a file");
+    for expected in expected {
+        assert!(said.contains(expected), "check {file} says\n{said}\ninstead of {expected:?}");
+    }
+}
+
+#[test]
+fn several_files_are_checked_at_once_and_machines_are_told_the_same() {
+    let folder = TempDir::new().unwrap();
+    let good = std::fs::read_to_string(example("shop")).unwrap();
+    let bad = write(&folder, "bad.toml", good.replace("minimum = 3", "minimum = 9").as_bytes());
+    let output = evenkeel(&["check", &example("shop"), &bad, &example("demo")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("fleet shop is fine: 3 pools, 2 services") && said.contains("fleet demo is fine: 1 pool, "),
+        "{said}"
+    );
+    assert!(said.contains("bad.toml is not a usable fleet file"), "{said}");
+    let json = evenkeel(&["check", "--json", &example("shop"), &bad]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["sound"], &json["files"][0]["fleet"]), (&false.into(), &"shop".into()));
+    let problem = &json["files"][1]["problems"][0];
+    assert!(problem["line"].as_u64().is_some_and(|line| line > 1) && problem["message"].is_string(), "{json}");
+}
+
+#[test]
+fn json_in_a_file_that_ends_with_toml_is_one_hint() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "fleet.toml", b"{\n\"name\": \"x\",\n\"cluster\": \"y\"\n}\n");
+    let output = evenkeel(&["check", &path]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.lines().count() == 2 && said.contains("rename it to end with .json"), "{said}");
+    refused(folder.path(), &["plan", &path], &["rename it to end with .json"]);
+}
+
+#[test]
+fn a_plan_says_that_it_is_simulated_and_an_interrupted_run_leaves_no_half_bar() {
+    let plan = evenkeel(&["plan", &example("shop")]);
+    assert!(String::from_utf8_lossy(&plan.stdout).starts_with("SIMULATED: fleet shop"));
+    let json: serde_json::Value =
+        serde_json::from_slice(&evenkeel(&["plan", &example("shop"), "--json"]).stdout).unwrap();
+    assert!(json["source"].as_str().is_some_and(|source| source.starts_with("SIMULATED")), "{json}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let run = command.args(["run", "--duration", "90000h"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", complaint(&ended));
+    assert!(
+        complaint(&ended).ends_with("interrupted before the end, so there is no report\n"),
+        "{}",
+        complaint(&ended)
+    );
 }
 
 #[test]
@@ -143,7 +208,10 @@ fn a_fleet_is_patched_on_the_way_and_the_report_says_how() {
     assert!(report["calls_by_function"]["patchroll"]["aws"].as_u64().is_some_and(|calls| calls > 0));
     let text = run("text");
     let words = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(words.contains("5 of 5 hosts replaced in 5 waves") && words.contains("times the floor"), "{words}");
+    assert!(
+        words.contains("5 of 5 hosts replaced in 5 waves") && words.contains("s that nobody could beat)"),
+        "{words}"
+    );
     let plan = evenkeel(&["plan", &fleet, "--json"]);
     let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
     assert!(plan["patchroll"]["waves"].is_array(), "{plan}");

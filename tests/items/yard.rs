@@ -268,6 +268,7 @@ fn service(number: usize, live: u32) -> EcsService {
         hands_off: None,
         placement_failed: None,
         counted: live,
+        told_of: BTreeMap::new(),
     }
 }
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use evenkeel_model::fleet::{self, Fleet, Format};
+use evenkeel_model::fleet::{self, Fleet, Format, Problems};
 
 /// The fleet that is shown when none is named.
 const DEMO: &str = include_str!("../../fleets/demo.toml");
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         None => serve::serve(&arguments.serve),
         Some(Command::Serve(options)) => serve::serve(&options),
         Some(Command::Run(options)) => run::run(&options),
-        Some(Command::Check(options)) => check::check(&options),
+        Some(Command::Check(options)) => Ok(check::check(&options)),
         Some(Command::Plan(options)) => plan::plan(&options),
         Some(Command::Live(command)) => live(command),
         Some(Command::Completions(options)) => Ok(docs::completions(&options)),
@@ -191,16 +191,58 @@ pub(crate) struct FleetOptions {
     pub(crate) seed: u64,
 }
 
-/// Reads a fleet file, or fails with all its problems.
+/// Why a file is no fleet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotUsable {
+    /// It cannot be read.
+    #[error("{0:#}")]
+    Unread(anyhow::Error),
+    /// What is in it is written otherwise than its name says: one hint, and not a problem for each line.
+    #[error("{file} holds {is}, and its name says {says}\n  rename it to end with .{ending}")]
+    OtherFormat {
+        /// The file.
+        file: String,
+        /// What is in it.
+        is: &'static str,
+        /// What its name says.
+        says: &'static str,
+        /// How a name ends that fits.
+        ending: &'static str,
+    },
+    /// It says what no fleet can be.
+    #[error("{file} is not a usable fleet file\n{problems}")]
+    Problems {
+        /// The file.
+        file: String,
+        /// All of it.
+        problems: Problems,
+    },
+}
+
+/// Reads a fleet file, or fails with all its problems; the demo fleet without a path.
 pub(crate) fn read_fleet(path: Option<&Path>) -> Result<Fleet> {
-    let Some(path) = path else { return Ok(fleet::read(DEMO.as_bytes(), Format::Toml)?) };
-    let bytes = read_file(path)?;
-    let json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let format = if json { Format::Json } else { Format::Toml };
-    match fleet::read(&bytes, format) {
-        Ok(fleet) => Ok(fleet),
-        Err(problems) => bail!("{} is not a usable fleet file\n{problems}", path.display()),
+    match path {
+        None => Ok(fleet::read(DEMO.as_bytes(), Format::Toml)?),
+        Some(path) => Ok(read_fleet_file(path)?),
     }
+}
+
+/// Reads a fleet file.
+pub(crate) fn read_fleet_file(path: &Path) -> Result<Fleet, NotUsable> {
+    let bytes = read_file(path).map_err(NotUsable::Unread)?;
+    let file = path.display().to_string();
+    let json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    match (json, Format::of(&bytes)) {
+        (false, Format::Json) => {
+            return Err(NotUsable::OtherFormat { file, is: "JSON", says: "TOML", ending: "json" });
+        }
+        (true, Format::Toml) if !bytes.trim_ascii().is_empty() && fleet::read(&bytes, Format::Toml).is_ok() => {
+            return Err(NotUsable::OtherFormat { file, is: "TOML", says: "JSON", ending: "toml" });
+        }
+        (true | false, Format::Json | Format::Toml) => {}
+    }
+    let format = if json { Format::Json } else { Format::Toml };
+    fleet::read(&bytes, format).map_err(|problems| NotUsable::Problems { file, problems })
 }
 
 /// Reads a file that is not absurdly large.

@@ -283,8 +283,8 @@ impl fmt::Display for Report {
         let Self { turns, killed_turns, failed_turns, marked_turns, throttled, .. } = self;
         writeln!(
             f,
-            "{turns} turns ({marked_turns} handed over, {failed_turns} failed, {killed_turns} killed), {calls} API calls, \
-             {throttled} throttled"
+            "{turns} turns ({marked_turns} found another at work and left theirs to it, {failed_turns} failed, {killed_turns} killed \
+             on the way), {calls} API calls, {throttled} throttled"
         )?;
         for service in &self.services {
             writeln!(f, "\n{service}")?;
@@ -299,7 +299,7 @@ impl fmt::Display for Report {
         for roll in &self.rolls {
             writeln!(f, "{roll}")?;
         }
-        writeln!(f, "over-asked: {:.0} task-seconds", self.over_asked_task_seconds)?;
+        writeln!(f, "asked for more than fits: {:.0} task-seconds", self.over_asked_task_seconds)?;
         write!(f, "invariants violated: {}", self.invariant_violations.len())?;
         list(f, &self.invariant_violations)?;
         write!(f, "\nowed for too long: {}", self.overdue.len())?;
@@ -348,7 +348,8 @@ impl fmt::Display for LossReport {
         {
             write!(
                 f,
-                "\n  replaced in {p50:.0} s median, {p99:.0} s for 99 of 100; {half:.2} and {most:.2} times the boot"
+                "\n  replaced in {p50:.0} s median, {p99:.0} s for 99 of 100; {half:.2} and {most:.2} times what a host \
+                 takes to boot"
             )?;
         }
         Ok(())
@@ -384,9 +385,12 @@ impl fmt::Display for ServiceReport {
         let hours = |task_seconds: f64| task_seconds / 3_600.0;
         let [wanted, short, floor] =
             [self.wanted_task_seconds, self.short_task_seconds, self.floor_short_task_seconds].map(hours);
-        writeln!(f, "  task-hours: {wanted:.1} wanted, {short:.2} short ({floor:.2} is the floor)")?;
+        writeln!(f, "  task-hours: {wanted:.1} wanted, {short:.2} short ({floor:.2} whatever anybody had done)")?;
         let Self { starts, stops, flaps, most_flaps_in_a_minute, .. } = self;
-        write!(f, "  {starts} starts, {stops} stops, {flaps} flaps, at most {most_flaps_in_a_minute} in a minute")?;
+        write!(
+            f,
+            "  {starts} starts, {stops} stops, {flaps} turns from starting to stopping, at most {most_flaps_in_a_minute} in a minute"
+        )?;
         if let Percentiles { count, p50: Some(p50), p99: Some(p99) } = self.reaction_seconds {
             write!(f, "\n  reaction: {p50:.1} s median, {p99:.1} s for 99 of 100 ({count} measured)")?;
         }

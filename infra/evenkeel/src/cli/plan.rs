@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use evenkeel_microscale::{State, plan as decide};
-use evenkeel_model::fleet::{Demand, Fleet};
+use evenkeel_model::fleet::{Demand, Fleet, words};
 use evenkeel_model::observed::{Observed, Signal};
 use evenkeel_model::{InstanceId, Timestamp};
 use evenkeel_turn::{Board, Given, Outlook, Pushed};
@@ -16,6 +16,7 @@ use evenkeel_world::setup::millis;
 
 use super::world::{DemandOptions, Made, duration};
 use super::{FleetOptions, read_file, say};
+use crate::show::count;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -68,17 +69,18 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     }
     let given = Given { fleet: &fleet, state: &state, board: &board, now: seen.at };
     let outlook = decide(&given, &seen);
+    let source = source(options, &fleet);
     let text = if *json {
         let backfill = hosts.map(|hosts| serde_json::json!({ "steps": hosts.steps, "report": hosts.report }));
         let roll = roll.map(|(roll, view)| {
             serde_json::json!({ "steps": roll.steps, "report": roll.report, "waves": view.map(|view| view.waves) })
         });
         let plan = serde_json::json!({
-            "steps": outlook.steps, "report": outlook.report, "backfill": backfill, "patchroll": roll,
+            "source": source, "steps": outlook.steps, "report": outlook.report, "backfill": backfill, "patchroll": roll,
         });
         serde_json::to_string_pretty(&plan)?
     } else {
-        let mut lines = Vec::new();
+        let mut lines = vec![source];
         if fleet.cluster.is_some() {
             lines.push(in_words("microscale", &outlook, seen.at));
         }
@@ -94,6 +96,14 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     };
     say(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Of what this is a plan: whoever reads it must not take a simulation for their fleet.
+fn source(options: &Options, fleet: &Fleet) -> String {
+    match &options.observed {
+        Some(path) => format!("NOT LIVE: fleet {} as it was seen in {}", fleet.name, path.display()),
+        None => format!("SIMULATED: fleet {} in the simulated cloud, after {}", fleet.name, words::show(options.at)),
+    }
 }
 
 /// Demand of `SERVICE=VALUE`, from wherever the service takes it.
@@ -119,7 +129,7 @@ fn override_demand(seen: &mut Observed, board: &mut Board, fleet: &Fleet, text: 
 }
 
 fn in_words<S>(function: &str, outlook: &Outlook<S>, at: Timestamp) -> String {
-    let mut lines = vec![format!("A turn of {function} at {at:.0} would take {} steps.", outlook.steps.len())];
+    let mut lines = vec![format!("A turn of {function} at {at:.0} would take {}.", count(outlook.steps.len(), "step"))];
     lines.extend(outlook.steps.iter().map(|planned| format!("  {}: {}", planned.step, planned.why)));
     if !outlook.report.waits.is_empty() {
         lines.push("It would wait:".to_owned());

@@ -121,6 +121,7 @@ fn go(world: &mut World, length: u64) {
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% of {len} simulated minutes, {eta} left") {
         bar.set_style(style);
     }
+    clear_when_interrupted(&bar);
     let mut at = 0;
     while at < length {
         at = (at + 60 * MINUTE).min(length);
@@ -128,4 +129,17 @@ fn go(world: &mut World, length: u64) {
         bar.set_position(at / MINUTE);
     }
     bar.finish_and_clear();
+}
+
+/// Ctrl-C leaves no half bar behind.
+fn clear_when_interrupted(bar: &ProgressBar) {
+    let bar = bar.clone();
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            bar.finish_and_clear();
+            complain("evenkeel: interrupted before the end, so there is no report");
+            std::process::exit(130);
+        }
+    });
 }

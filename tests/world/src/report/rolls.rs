@@ -59,7 +59,7 @@ impl fmt::Display for RollReport {
         let Self { id, state, hosts, replaced, waves, seconds, floor_seconds, max_out, calls, calls_per_host } = self;
         write!(f, "roll {id}: {state}, {replaced} of {hosts} hosts replaced in {waves} waves and {seconds:.0} s")?;
         if *floor_seconds > 0.0 {
-            write!(f, " ({:.2} times the floor of {floor_seconds:.0} s)", seconds / floor_seconds)?;
+            write!(f, " ({:.2} times the {floor_seconds:.0} s that nobody could beat)", seconds / floor_seconds)?;
         }
         write!(f, "\n  at most {max_out} out at once; {calls} calls")?;
         calls_per_host.map_or(Ok(()), |each| write!(f, ", {each:.1} for each replaced host"))
