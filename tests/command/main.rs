@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod page;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -41,7 +43,7 @@ fn refused(folder: &Path, arguments: &[&str], expected: &[&str]) {
 
 #[test]
 fn the_example_fleets_are_fine() {
-    for name in ["demo", "shop"] {
+    for name in ["demo", "shop", "thousand"] {
         let output = evenkeel(&["check", &example(name)]);
         assert!(output.status.success(), "{}", complaint(&output));
     }
