@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Missing, Service, Statistic};
-use evenkeel_model::observed::{Level, Observed, Signal};
+use evenkeel_model::observed::{Observed, Signal};
 use evenkeel_model::{AlarmName, QueueName, Timestamp};
 
 use crate::clock::{MINUTE, Ms, SECOND, seconds, timestamp};

@@ -1,6 +1,12 @@
 //! The alarms: on services' demand, on the fleet's load, and what anybody is told of them.
 
-use super::*;
+use evenkeel_model::AlarmName;
+use evenkeel_model::fleet::{Demand, Service};
+use evenkeel_model::observed::{Level, Signal};
+
+use super::{ALARM_ABOVE, PUBLISHED, Signals, ceil, threshold};
+use crate::clock::{MINUTE, SECOND, timestamp};
+use crate::core::{Core, Event};
 
 impl Core {
     /// CloudWatch evaluates the alarms of demands in steps.
