@@ -24,6 +24,7 @@ use evenkeel_turn::{
     view_key,
 };
 
+use crate::account::Taken;
 use crate::clock::{MINUTE, Ms};
 use crate::core::{Core, Event, Message};
 use crate::faults::Faults;
@@ -322,6 +323,17 @@ impl World {
     pub fn microscale_state(&self) -> State {
         let key = state_key(&self.lock().fleet.name, FunctionName::Microscale);
         self.stored(&key).unwrap_or_default()
+    }
+
+    /// Notes from now on when its calls take from the account's buckets.
+    pub fn note_calls(&mut self) {
+        self.lock().apis.noted = Some(Vec::new());
+    }
+
+    /// The calls that were noted.
+    #[must_use]
+    pub fn noted_calls(&self) -> Vec<Taken> {
+        self.lock().apis.noted.clone().unwrap_or_default()
     }
 
     /// What was measured so far.
