@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod examples;
+mod page;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -43,7 +44,7 @@ fn refused(folder: &Path, arguments: &[&str], expected: &[&str]) {
 
 #[test]
 fn the_example_fleets_are_fine() {
-    for name in ["demo", "shop"] {
+    for name in ["demo", "shop", "thousand"] {
         let output = evenkeel(&["check", &example(name)]);
         assert!(output.status.success(), "{}", complaint(&output));
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stderr, reason = "a test says what it measured")]
 
+mod account;
+
 use evenkeel_model::FunctionName;
 use evenkeel_model::fleet::{self, Fleet, Format, Service};
 use evenkeel_world::clock::{Ms, SECOND};

@@ -7,7 +7,7 @@ const POLL = 1000, MANY = 12;
 // With more tasks on a host than this, or more hosts than that, equal tasks of a service are one box with their number.
 const MOST_BOXES = 12, FEW_HOSTS = 200;
 const charts = new Map(), boxes = new Map(), colours = new Map();
-let tag, world, seen, last, failures = 0;
+let tag, world, seen, last, failures = 0, filled = false, pace;
 // What backfill and patchroll show: why each host is there, and whether it is outdated. A fleet without them has none.
 const parts = { backfill: {}, patch: {} };
 
@@ -31,6 +31,8 @@ async function poll() {
       throw new Error((await answer.json()).error);
     }
     if (world) world = await fetch("api/world").then((answer) => answer.ok ? answer.json() : world).catch(() => world);
+    // Where a simulated world is late, it goes on faster than views are asked for.
+    if (!filled || showPace()) await addHistory(last);
     const news = (await Promise.all(Object.keys(parts).map(pollPart))).some(Boolean);
     if (answer.status === 200 || news) show(last);
     failures = 0;
@@ -242,12 +244,20 @@ async function begin() {
       button.addEventListener("click", () => fetch(`api/world/${control.id}`, { method: "POST" }));
       $("controls").append(button);
     }
-    $("controls").append(element("span", "", `simulated, ${world.speed} times real time`));
+    pace = $("controls").appendChild(element("span"));
+    showPace();
     $("controls").hidden = false;
   }
   const view = await fetch("api/view").then((answer) => answer.ok ? answer.json() : undefined).catch(() => undefined);
+  if (view) await addHistory(view);
+  poll();
+}
+
+// What was wanted and what ran, as far as the charts do not have it.
+async function addHistory(view) {
   const history = await fetch("api/history").then((answer) => answer.ok ? answer.json() : []).catch(() => []);
-  view?.services.forEach((service, i) => {
+  filled = true;
+  view.services.forEach((service, i) => {
     colours.set(service.name, Math.min(i, 3));
     const chart = chartOf(service);
     for (const moment of history) {
@@ -255,7 +265,15 @@ async function begin() {
       if (numbers) chart.add(Date.parse(moment.at), numbers.wanted, numbers.running);
     }
   });
-  poll();
+}
+
+// Says how fast a simulated world goes, and where it is behind its clock, how far. Gives whether it is.
+function showPace() {
+  if (!pace) return false;
+  const late = world.behind_seconds > 3 * world.speed;
+  const behind = late ? `, catching up: ${Math.ceil(world.behind_seconds / 60)} min behind` : "";
+  pace.textContent = `simulated, ${world.speed} times real time${behind}`;
+  return late;
 }
 
 begin();

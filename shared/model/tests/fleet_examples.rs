@@ -7,6 +7,7 @@ use evenkeel_model::fleet::{Demand, Format, Purchase, Statistic, read};
 
 const DEMO: &str = include_str!("../../../infra/fleets/demo.toml");
 const SHOP: &str = include_str!("../../../infra/fleets/shop.toml");
+const THOUSAND: &str = include_str!("../../../infra/fleets/thousand.toml");
 
 fn fleet(text: &str) -> Fleet {
     read(text, Format::Toml).unwrap_or_else(|problems| panic!("{problems}"))
@@ -39,7 +40,7 @@ fn the_shop_has_three_pools_backfill_and_a_patch_window() {
 
 #[test]
 fn the_examples_survive_toml_and_json() {
-    for fleet in [fleet(DEMO), fleet(SHOP)] {
+    for fleet in [DEMO, SHOP, THOUSAND].map(fleet) {
         let toml = fleet.to_toml().expect("a fleet is TOML");
         assert_eq!(read(&toml, Format::Toml), Ok(fleet.clone()), "{toml}");
         let json = fleet.to_json().expect("a fleet is JSON");
@@ -50,7 +51,7 @@ fn the_examples_survive_toml_and_json() {
 #[test]
 fn a_fleet_fits_into_its_parameter() {
     // SSM parameters of the advanced tier hold 8 KB.
-    for text in [DEMO, SHOP] {
+    for text in [DEMO, SHOP, THOUSAND] {
         assert!(text.len() <= 8 * 1024);
     }
 }

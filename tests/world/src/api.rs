@@ -6,6 +6,7 @@ use evenkeel_model::FunctionName;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use crate::account::{Bucket, Buckets, Taken};
 use crate::clock::Ms;
 use crate::setup::Spread;
 
@@ -251,7 +252,9 @@ pub(crate) struct Apis {
     pub(crate) calls: BTreeMap<(FunctionName, Api), u64>,
     pub(crate) throttled: u64,
     looks: BTreeMap<FunctionName, u64>,
-    buckets: BTreeMap<u8, (f64, Ms)>,
+    buckets: Buckets,
+    /// When the buckets were asked for how much, where somebody wants to know.
+    pub(crate) noted: Option<Vec<Taken>>,
 }
 
 impl Apis {
@@ -333,20 +336,18 @@ impl Apis {
         if api == Api::DescribeServices {
             *self.looks.entry(function).or_default() += 1;
         }
-        let Some((bucket, size, refill)) = api.bucket() else { return (latency, true) };
-        let (left, since) = self.buckets.entry(bucket).or_insert((size, now));
-        *left = (*left + refill * crate::clock::seconds(now - *since)).min(size);
-        *since = now;
+        let Some((number, size, refill)) = api.bucket() else { return (latency, true) };
+        let bucket = Bucket { number, size, refill };
         let together = if api == Api::ListTasks { 1 } else { TOGETHER };
         let takes = latency * u64::from(requests.div_ceil(together));
-        let at_once = f64::from(requests) - refill * crate::clock::seconds(takes - latency);
-        if *left < at_once.max(1.0) {
-            // Those that there was room for were answered for nothing.
-            *left = left.min(left.fract());
+        let taken = Taken::new(now, bucket, requests, takes - latency);
+        if let Some(noted) = &mut self.noted {
+            noted.push(taken);
+        }
+        if !self.buckets.take(taken) {
             self.throttled += 1;
             return (latency, false);
         }
-        *left -= f64::from(requests);
         (takes, true)
     }
 }

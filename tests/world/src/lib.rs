@@ -3,6 +3,7 @@
 //! It delivers events as AWS's real JSON, so that the handlers run whole, and takes their calls through the same traits
 //! that the AWS adapters implement. What is known of AWS only as a number is a parameter in [`setup`].
 
+pub mod account;
 mod api;
 mod audit;
 pub mod clock;

@@ -407,12 +407,6 @@ impl World {
         staying.map(|(_, one)| one.id.clone()).collect()
     }
 
-    /// Whether the fleet file says how hosts are replaced.
-    #[must_use]
-    pub fn may_patch(&self) -> bool {
-        self.lock().fleet.patch.is_some()
-    }
-
     /// A group's desired capacity.
     #[must_use]
     pub fn desired(&self, pool: &PoolName) -> u32 {

@@ -22,8 +22,11 @@ pub use self::types::{HostType, MixedType, UnknownType};
 pub use crate::cloud::BakeSetup;
 
 /// The setups of the example fleets.
-const KNOWN: [(&str, &str); 2] =
-    [("demo", include_str!("../setups/demo.toml")), ("shop", include_str!("../setups/shop.toml"))];
+const KNOWN: [(&str, &str); 3] = [
+    ("demo", include_str!("../setups/demo.toml")),
+    ("shop", include_str!("../setups/shop.toml")),
+    ("thousand", include_str!("../setups/thousand.toml")),
+];
 
 /// A simulated cloud, before it starts.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

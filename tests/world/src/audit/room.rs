@@ -27,12 +27,12 @@ impl Core {
         self.cluster.staying(service)
     }
 
-    /// Slots of a service if the tasks that are `gone` were not there, on the hosts that are `open`.
+    /// Slots of a service if the tasks that are `gone` were not there, if any, on the hosts that are `open`.
     fn slots(
         &self,
         service: ServiceNo,
         open: impl Fn(HostNo, &SimHost) -> bool,
-        gone: impl Fn(&SimTask) -> bool,
+        gone: Option<&dyn Fn(&SimTask) -> bool>,
     ) -> u32 {
         let wanted = &self.cluster.services[service];
         if wanted.hidden_need || wanted.task.resources == Resources::default() {
@@ -44,16 +44,20 @@ impl Core {
             if !host.seen.takes_tasks() || host.hidden || !matches || !open(*number, host) {
                 return 0;
             }
-            let stays = |task: &&SimTask| task.is_live() && !gone(task);
+            let stays = |task: &&SimTask| task.is_live() && !gone.is_some_and(|gone| gone(task));
             let tasks = || host.tasks.iter().filter_map(|task| self.cluster.tasks.get(task)).filter(stays);
             let in_the_way = |task: &SimTask| !task.takes.ports.is_disjoint(&wanted.task.ports);
-            let taken = !host.seen.reserved_ports.is_disjoint(&wanted.task.ports) || tasks().any(in_the_way);
+            let reserved = !host.seen.reserved_ports.is_disjoint(&wanted.task.ports);
+            let taken = !wanted.task.ports.is_empty() && (reserved || tasks().any(in_the_way));
             let twice = wanted.constraints.contains(&Constraint::DistinctInstance)
                 && tasks().any(|task| task.service == Some(service));
             if taken || twice {
                 return 0;
             }
-            let room = tasks().fold(host.seen.registered, |room, task| room.minus(task.takes.resources));
+            let room = match gone {
+                Some(_) => tasks().fold(host.seen.registered, |room, task| room.minus(task.takes.resources)),
+                None => host.placeable(),
+            };
             let fits = room.times(wanted.task.resources).min(MOST_ON_A_HOST);
             if single { fits.min(1) } else { fits }
         };
@@ -104,11 +108,14 @@ impl Core {
             let waits = matches!(task.agent, Agent::Queued | Agent::Forgotten | Agent::Starting);
             task.service == Some(service) && waits && self.now - task.created > longest + STUCK
         };
-        let open =
-            |_: HostNo, host: &SimHost| !host.tasks.iter().filter_map(|task| self.cluster.tasks.get(task)).any(&stuck);
+        let open = |_: HostNo, host: &SimHost| {
+            let tasks = || host.tasks.iter().filter_map(|task| self.cluster.tasks.get(task));
+            host.counts_of(service).pending() == 0 || !tasks().any(&stuck)
+        };
         // ECS does not stop protected tasks when a count falls.
         let gone = |task: &SimTask| !task.protected && task.service.is_some_and(&gives);
-        let slots = self.slots(service, open, gone);
+        let any_gives = (0..self.cluster.services.len()).any(&gives);
+        let slots = self.slots(service, open, any_gives.then_some(&gone as &dyn Fn(&SimTask) -> bool));
         let need = &self.cluster.services[service].task;
         let mut taken: u32 = 0;
         for (other, found) in self.cluster.services.iter().enumerate().filter(|(other, _)| *other != service) {
@@ -131,7 +138,7 @@ impl Core {
 
     /// Whether a service's task fits on no host, however empty.
     fn fits_nowhere(&self, service: ServiceNo) -> bool {
-        self.slots(service, |_, _| true, |task| !task.daemon) == 0
+        self.slots(service, |_, _| true, Some(&|task| !task.daemon)) == 0
     }
 
     /// Whether everything on a host is certain to find another place, fill tasks aside: what waits for a place already comes
@@ -173,7 +180,7 @@ impl Core {
                 })
                 .sum();
             let gone = |task: &SimTask| !task.protected && task.service.is_some_and(fills);
-            let slots = self.slots(service, |number, _| number != host, gone);
+            let slots = self.slots(service, |number, _| number != host, Some(&gone));
             slots >= comes(service).saturating_add(taken)
         })
     }
