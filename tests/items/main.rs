@@ -109,7 +109,7 @@ impl<'a> Process<'a> {
 
 fn turned<S, V>(handled: Option<Result<Handled<S, V>, HandleError>>) -> Summary {
     match handled.expect("nothing is waited for").unwrap() {
-        Handled::Turned(summary) => summary,
+        Handled::Turned(summary) => *summary,
         Handled::NotForUs | Handled::Refused(_) | Handled::Planned(_) => panic!("no turn"),
     }
 }

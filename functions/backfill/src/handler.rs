@@ -97,7 +97,7 @@ impl Backfill {
         };
         let mut summary = run(self, ports, fleets, Call { holder, limits, news: &news, beat: false }).await?;
         summary.not_woken = wake(ports, &fleet.name, &looks_again(trigger, &summary), trigger.hops()).await;
-        Ok(Handled::Turned(summary))
+        Ok(Handled::Turned(Box::new(summary)))
     }
 
     /// What a trigger asks of this function. Events say "look now"; those about one host are also believed, as long as

@@ -83,7 +83,7 @@ impl Microscale {
             not_woken = not_woken.or(wake(ports, &fleet.name, &[SOON], trigger.hops()).await);
         }
         summary.not_woken = not_woken;
-        Ok(Handled::Turned(summary))
+        Ok(Handled::Turned(Box::new(summary)))
     }
 
     /// What a trigger asks of this function. Events only say "look now", so few of them are needed: ECS replaces stopped

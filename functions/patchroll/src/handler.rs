@@ -143,7 +143,7 @@ impl Patchroll {
             wakes.push(SOON);
         }
         summary.not_woken = wake(ports, &fleet.name, &wakes, trigger.hops()).await;
-        Ok(Handled::Turned(summary))
+        Ok(Handled::Turned(Box::new(summary)))
     }
 }
 

@@ -43,7 +43,7 @@ impl<S, V: Serialize + InWords> From<Handled<S, V>> for Done {
     fn from(handled: Handled<S, V>) -> Self {
         match handled {
             Handled::NotForUs => Self::NotForUs,
-            Handled::Turned(summary) => Self::Turned(Box::new(summary)),
+            Handled::Turned(summary) => Self::Turned(summary),
             Handled::Refused(because) => Self::Answered(json!({ "says": [because], "refused": because })),
             Handled::Planned(parts) => {
                 let (outlook, view) = *parts;

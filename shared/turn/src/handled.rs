@@ -9,7 +9,7 @@ pub enum Handled<S, V> {
     /// It says nothing to this function about this fleet.
     NotForUs,
     /// A turn was taken, or another one marked to go again.
-    Turned(Summary),
+    Turned(Box<Summary>),
     /// What was asked for cannot be done, and why; nothing was changed.
     Refused(String),
     /// How things are and what a turn would do; nothing was changed.

@@ -92,7 +92,7 @@ pub struct Lease {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// It is ours.
-    Held(Lease),
+    Held(Box<Lease>),
     /// Somebody else has it, and will take another turn.
     Marked,
 }
@@ -103,7 +103,7 @@ pub(crate) enum Handover {
     /// It was written with everything else; nobody was woken meanwhile.
     Done,
     /// Somebody was woken meanwhile: everything else was written, the lease is still ours and the mark is gone.
-    Again(Lease),
+    Again(Box<Lease>),
     /// The lease has another holder; nothing was written.
     Lost,
 }
@@ -215,7 +215,7 @@ impl Lease {
             let stored = match old {
                 // Our own claim whose answer was lost.
                 Some(stored) if stored.holder.as_deref() == Some(holder) && stored.expires > now => {
-                    return Ok(Claim::Held(Self { key: key.clone(), stored, version }));
+                    return Ok(Claim::Held(Box::new(Self { key: key.clone(), stored, version })));
                 }
                 Some(stored) if stored.holder.is_some() && stored.expires > now => {
                     if stored.again {
@@ -235,7 +235,7 @@ impl Lease {
             };
             match ledger.write(vec![Write::put(key.clone(), to_json(&stored)?, expect)]).await {
                 Ok(()) if stored.again => return Ok(Claim::Marked),
-                Ok(()) => return Ok(Claim::Held(Self { key: key.clone(), stored, version: version + 1 })),
+                Ok(()) => return Ok(Claim::Held(Box::new(Self { key: key.clone(), stored, version: version + 1 }))),
                 Err(LedgerError::Conflict) => {}
                 Err(LedgerError::Port(error)) if error.is_passing() => {}
                 Err(error) => return Err(error),
@@ -275,7 +275,7 @@ impl Lease {
                 let mut all = writes;
                 all.push(Write::put(self.key.clone(), to_json(&stored)?, Expect::Version(version)));
                 ledger.write(all).await?;
-                return Ok(Handover::Again(Self { key: self.key, stored, version: version + 1 }));
+                return Ok(Handover::Again(Box::new(Self { key: self.key, stored, version: version + 1 })));
             }
             if version != self.version {
                 return Ok(Handover::Lost);
@@ -289,7 +289,7 @@ impl Lease {
         let mut ours = self;
         for _ in 0..MOST_TRIES {
             match ours.hand_over(ledger, Vec::new()).await {
-                Ok(Handover::Again(again)) => ours = again,
+                Ok(Handover::Again(again)) => ours = *again,
                 Ok(Handover::Done | Handover::Lost) | Err(_) => return,
             }
         }

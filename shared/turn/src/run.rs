@@ -130,7 +130,7 @@ where
         begun.lease = match handover {
             Handover::Done => return Ok(summary),
             Handover::Lost => return Err(TurnError::LeaseLost.into()),
-            Handover::Again(ours) => ours,
+            Handover::Again(ours) => *ours,
         };
         if !may_go_again {
             summary.unfinished = true;
@@ -295,7 +295,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
                         Some(found) => found,
                         None => self.read().await?,
                     };
-                    return Ok(Begins::Held(Box::new(Begun { lease, found, look })));
+                    return Ok(Begins::Held(Box::new(Begun { lease: *lease, found, look })));
                 }
                 Claim::Marked if left => return Ok(Begins::Marked),
                 Claim::Marked => {

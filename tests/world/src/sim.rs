@@ -426,17 +426,17 @@ fn work(to: FunctionName, ports: Ports, fleets: Arc<FleetCache>, trigger: Trigge
     Box::pin(async move {
         match to {
             FunctionName::Backfill => match Backfill.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
-                backfill::Handled::Turned(summary) => Ok(Some(summary)),
+                backfill::Handled::Turned(summary) => Ok(Some(*summary)),
                 backfill::Handled::NotForUs | backfill::Handled::Refused(_) | backfill::Handled::Planned(_) => Ok(None),
             },
             FunctionName::Microscale => match Microscale.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
-                microscale::Handled::Turned(summary) => Ok(Some(summary)),
+                microscale::Handled::Turned(summary) => Ok(Some(*summary)),
                 microscale::Handled::NotForUs | microscale::Handled::Refused(_) | microscale::Handled::Planned(..) => {
                     Ok(None)
                 }
             },
             FunctionName::Patchroll => match Patchroll.handle(&ports, &fleets, &trigger, &holder, LIMITS).await? {
-                patchroll::Handled::Turned(summary) => Ok(Some(summary)),
+                patchroll::Handled::Turned(summary) => Ok(Some(*summary)),
                 patchroll::Handled::NotForUs | patchroll::Handled::Refused(_) | patchroll::Handled::Planned(_) => {
                     Ok(None)
                 }
