@@ -75,6 +75,11 @@ impl Backfill {
     ) -> Result<Handled, HandleError> {
         let in_force = fleets.in_force(ports).await?;
         let fleet = in_force.fleet.as_ref();
+        if let Trigger::ContainerInstanceState(change) = trigger
+            && !fleets.memory().hosts().is_news(change, ports.now())
+        {
+            return Ok(Handled::NotForUs);
+        }
         let news = match self.asks(fleet, trigger, ports.now()) {
             Asks::Nothing => return Ok(Handled::NotForUs),
             Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleets, limits, |_| {}).await?))),
@@ -223,7 +228,13 @@ impl<P: Ports> Function<P> for Backfill {
             async {
                 match &fleet.cluster {
                     Some(_) if leaves || memory.pays(given.now) => cluster(fleet, ports, deadline, memory).await,
-                    Some(cluster) => (retry(ports, deadline, || ports.hosts(cluster)).await, Ok(None)),
+                    Some(cluster) => {
+                        let hosts = retry(ports, deadline, || ports.hosts(cluster)).await;
+                        if let Ok(hosts) = &hosts {
+                            memory.hosts().note(hosts, given.now);
+                        }
+                        (hosts, Ok(None))
+                    }
                     None => (Ok(Vec::new()), Ok(None)),
                 }
             },

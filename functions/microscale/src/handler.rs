@@ -53,6 +53,11 @@ impl Microscale {
     ) -> Result<Handled, HandleError> {
         let in_force = fleets.in_force(ports).await?;
         let fleet = in_force.fleet.as_ref();
+        if let Trigger::ContainerInstanceState(change) = trigger
+            && !fleets.memory().hosts().is_news(change, ports.now())
+        {
+            return Ok(Handled::NotForUs);
+        }
         let mut not_woken = None;
         match self.asks(fleet, trigger) {
             Asks::Nothing => return Ok(Handled::NotForUs),

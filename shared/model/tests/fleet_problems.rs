@@ -188,6 +188,12 @@ fn wrong_types_say_what_was_found() {
         );
         check(&[("per_task = 50", &format!("per_task = {value}"))], &[&expected]);
     }
+    for value in ["0", "1.1", "nan", "-1"] {
+        let found = value.replace("nan", "NaN");
+        let expected =
+            format!("line 2: api_share: expected a number from 0.01 to 1, such as 0.2, found the number {found}");
+        check(&[("name = \"shop\"\n", &format!("name = \"shop\"\napi_share = {value}\n"))], &[&expected]);
+    }
     check(
         &[
             ("[[pool]]\nname = \"base\"", "[pool]\nname = \"base\""),
@@ -195,7 +201,7 @@ fn wrong_types_say_what_was_found() {
         ],
         &[
             "line 8: pool: expected a list of tables, each under [[pool]], found a table",
-            "line 12: other: unknown field: expected one of name, cluster, beat, hosts, pool, backfill, service, patch, disruption",
+            "line 12: other: unknown field: expected one of name, cluster, beat, api_share, hosts, pool, backfill, service, patch, disruption",
         ],
     );
 }

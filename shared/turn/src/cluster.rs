@@ -11,6 +11,7 @@ use crate::picture::{Ask, Picture};
 use crate::ports::{Answer, Clock, MOST_TASKS, Meant, PortError, ReadEcs, TaskNow, TasksOf};
 use crate::reads::Pacer;
 use crate::retry;
+use crate::standings::Standings;
 
 /// What a process keeps of a cluster between two turns. A look that fails, or is killed, leaves nothing, and the next one asks
 /// for everything; one that was throttled leaves what was there before it.
@@ -18,13 +19,14 @@ use crate::retry;
 pub struct Memory {
     picture: Mutex<Option<Picture>>,
     reads: Mutex<Pacer>,
+    hosts: Standings,
 }
 
 impl Memory {
     /// Nothing seen yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { picture: Mutex::new(None), reads: Mutex::new(Pacer::new()) }
+        Self { picture: Mutex::new(None), reads: Mutex::new(Pacer::new()), hosts: Standings::new() }
     }
 
     /// Tasks so far that had changed without their host saying so, in the picture that is kept.
@@ -38,6 +40,12 @@ impl Memory {
     #[must_use]
     pub fn pays(&self, now: Timestamp) -> bool {
         self.picture.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|picture| picture.pays(now))
+    }
+
+    /// How hosts stood at the last look.
+    #[must_use]
+    pub const fn hosts(&self) -> &Standings {
+        &self.hosts
     }
 
     /// Requests to ECS since this was asked last.
@@ -83,6 +91,9 @@ pub async fn cluster<P: ReadEcs + Clock>(
         (Err(error), _, _) => Err(error.clone()),
         (_, Err(error), _) | (_, _, Err(error)) => Err(error),
     };
+    if let Ok(hosts) = &hosts {
+        memory.hosts.note(hosts, now);
+    }
     // Who is throttled must not ask for everything the next time.
     if let (Err(PortError::Throttled), Some(before)) = (&running, before) {
         memory.keep(before);

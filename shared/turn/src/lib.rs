@@ -25,6 +25,7 @@ mod record;
 mod retry;
 mod run;
 mod save;
+mod standings;
 mod stored;
 mod summary;
 #[cfg(feature = "testing")]
@@ -50,6 +51,7 @@ pub use ports::OLD_ANSWERS;
 pub use record::{feed_key, records_end, records_from};
 pub use retry::{retry, retry_throttled};
 pub use run::{Call, Limits, dry_run, run, state_key};
+pub use standings::Standings;
 pub use summary::Summary;
 pub use view::{Snapshot, lease_key, put_together, rest_of, shown, view_key};
 pub use wake::{SOON, wake};

@@ -142,7 +142,7 @@ impl Core {
             "ec2InstanceId": found.seen.id,
             "status": status,
             "agentConnected": found.seen.connected,
-            "version": self.now,
+            "version": found.events,
         });
         let payload = self.envelope("aws.ecs", "ECS Container Instance State Change", json!([arn]), detail);
         self.send(&payload, Promise::AtLeastOnce, 0);
