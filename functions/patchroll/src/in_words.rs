@@ -13,7 +13,10 @@ impl InWords for PatchView {
         let outdated = self.hosts.values().filter(|host| host.state == PatchState::Outdated).count();
         let mut says = Vec::new();
         match &self.roll {
-            Some(roll) => says.push(roll.to_string()),
+            Some(roll) if self.waves.is_empty() => says.push(roll.to_string()),
+            Some(roll) => {
+                says.push(format!("a roll would replace {} in {} waves", hosts(roll.hosts as usize), roll.waves))
+            }
             None => says.push(format!("no roll is under way; {outdated} of {} are outdated", hosts(self.hosts.len()))),
         }
         for (number, wave) in self.waves.iter().enumerate() {

@@ -24,7 +24,7 @@ pub struct PatchView {
     pub hosts: BTreeMap<InstanceId, HostPatch>,
     /// The roll that is under way.
     pub roll: Option<RollView>,
-    /// For `plan`: the waves that a roll would have now, in order.
+    /// For `plan`: the waves that a roll would have now, in order; empty once one is under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Vec<InstanceId>>,
     /// Rolls that have ended, newest first.
@@ -139,7 +139,12 @@ pub(crate) fn view(given: &Given<'_, State>, policy: &Patch, seen: &Seen, outloo
             (member.id.clone(), HostPatch { pool: pool.name.clone(), state, runs })
         })
         .collect();
-    let waves = if roll.is_none() { would_be(&hosts, policy) } else { Vec::new() };
+    let waves = match roll {
+        None => would_be(&hosts, policy),
+        // It begins now, or is only supposed to.
+        Some(roll) if given.state.roll.is_none() => begins_with(roll, hosts.len(), policy),
+        Some(_) => Vec::new(),
+    };
     let open = open_until(policy, given.now).is_some();
     PatchView {
         at: given.now,
@@ -187,6 +192,14 @@ fn would_be(hosts: &BTreeMap<InstanceId, HostPatch>, policy: &Patch) -> Vec<Vec<
     std::iter::once(named(&[*canary])).chain(rest.chunks(size.max(1)).map(named)).collect()
 }
 
+/// The waves of a roll that begins: the one that it has, and the others in its order.
+fn begins_with(roll: &Roll, hosts: usize, policy: &Patch) -> Vec<Vec<InstanceId>> {
+    let size = wave_size(policy, hosts) as usize;
+    let left: Vec<InstanceId> = roll.todo.iter().cloned().collect();
+    let first = roll.wave.iter().map(|wave| wave.hosts.keys().cloned().collect());
+    first.chain(left.chunks(size.max(1)).map(<[InstanceId]>::to_vec)).collect()
+}
+
 fn roll_view(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Roll) -> RollView {
     let out = roll.wave.as_ref().map_or(0, |wave| wave.hosts.values().filter(|pair| !pair.is_over()).count());
     let settled = roll.wave.as_ref().map_or(0, |wave| wave.hosts.len() - out);
@@ -209,6 +222,7 @@ fn roll_view(given: &Given<'_, State>, policy: &Patch, state: &State, roll: &Rol
         Stage::Rolling => match &roll.halted {
             Some(because) => format!("halted: {because}"),
             None if settles => "quiet after a wave".to_owned(),
+            None if out == 1 => "1 host is out".to_owned(),
             None if out > 0 => format!("{out} hosts are out"),
             None => "waits for its next wave".to_owned(),
         },

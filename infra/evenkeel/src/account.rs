@@ -106,10 +106,13 @@ impl<A: Account> Deployment<A> {
     /// Asks a function for something, by hand.
     pub(crate) async fn ask(&self, function: FunctionName, payload: &str, tried: String) -> Result<Reply, Trouble> {
         let called = self.account.invoke(&self.function(function), payload).await;
-        let named = |error| match error {
-            PortError::NotFound(_) => Trouble::NoFunction { function, tried: tried.clone(), place: self.place.clone() },
-            error => Trouble::of(error, tried.clone(), "lambda:InvokeFunction", &self.place),
-        };
-        called.map_err(named)
+        let place = &self.place;
+        called.map_err(|error| {
+            if matches!(error, PortError::NotFound(_)) {
+                Trouble::NoFunction { function, tried, place: place.clone() }
+            } else {
+                Trouble::of(error, tried, "lambda:InvokeFunction", place)
+            }
+        })
     }
 }

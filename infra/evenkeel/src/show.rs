@@ -14,7 +14,7 @@ mod words;
 
 pub(crate) use answer::Said;
 pub(crate) use decisions::{for_machines, line};
-pub(crate) use roll::{Ending, Progress, ended_as, standing as roll_standing};
+pub(crate) use roll::{Progress, ended_as, standing as roll_standing};
 pub(crate) use status::status;
 pub(crate) use why::{About, why};
-pub(crate) use words::{age, count, list};
+pub(crate) use words::{age, count};

@@ -19,3 +19,10 @@ impl InWords for View {
         self.services.iter().map(service).collect()
     }
 }
+
+impl<V: InWords> InWords for Option<V> {
+    fn in_words(&self) -> Vec<String> {
+        self.as_ref()
+            .map_or_else(|| vec!["nothing is shown: the fleet file has no section for it".to_owned()], V::in_words)
+    }
+}

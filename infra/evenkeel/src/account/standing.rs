@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use evenkeel_backfill::BackfillView;
-use evenkeel_model::decision::{Decision, Outcome, RollStep, RollWhy, Step, Why};
+use evenkeel_model::decision::{Decision, Outcome, RollStep, Step, Why};
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::view::View;
 use evenkeel_model::{FleetName, FunctionName, RollId, Timestamp};
@@ -184,20 +184,6 @@ impl Recorded {
     /// Whether it belongs to a roll.
     pub(crate) fn is_of_roll(&self) -> bool {
         self.roll().is_some() || self.decision.as_ref().is_some_and(|decision| matches!(decision.why, Why::Roll(_)))
-    }
-
-    /// Why a roll began or ended, where that is known.
-    pub(crate) fn roll_why(&self) -> Option<&RollWhy> {
-        match &self.decision.as_ref()?.why {
-            Why::Roll(why) => Some(why),
-            Why::WantRose { .. }
-            | Why::WantFell { .. }
-            | Why::MakesRoom { .. }
-            | Why::FillsHoles { .. }
-            | Why::AskedTooMuch { .. }
-            | Why::Limits { .. }
-            | Why::Host(_) => None,
-        }
     }
 }
 

@@ -136,7 +136,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::NoRegion { profile } => {
                 let profile = profile.as_deref().unwrap_or("default");
-                write!(f, "no region is set: neither --region nor AWS_REGION says one, nor profile {profile}\n")?;
+                writeln!(f, "no region is set: neither --region nor AWS_REGION says one, nor profile {profile}")?;
                 f.write_str("  type --region eu-west-1, or `aws configure set region eu-west-1`")?;
                 if profile == "default" { Ok(()) } else { write!(f, " --profile {profile}") }
             }
@@ -145,16 +145,16 @@ impl fmt::Display for Trouble {
                 how.say(action, place, f)
             }
             Self::NoDeployment { place } => {
-                write!(
+                writeln!(
                     f,
-                    "there is no deployment {} in {}: no function's name begins so\n",
+                    "there is no deployment {} in {}: no function's name begins so",
                     place.deployment,
                     place.region()
                 )?;
                 let list = "aws lambda list-functions --query 'Functions[].FunctionName'";
-                write!(
+                writeln!(
                     f,
-                    "  name it with --deployment, and its region with --region; `{list} --region {}{}` lists what there is,\n",
+                    "  name it with --deployment, and its region with --region; `{list} --region {}{}` lists what there is,",
                     place.region(),
                     place.profile()
                 )?;
@@ -162,20 +162,20 @@ impl fmt::Display for Trouble {
             }
             Self::NoFunction { function, tried, place } => {
                 let Place { deployment, .. } = place;
-                write!(f, "{tried} ({place}): there is no function {deployment}-{function}\n")?;
+                writeln!(f, "{tried} ({place}): there is no function {deployment}-{function}")?;
                 let section = match function {
                     FunctionName::Microscale => "services",
                     FunctionName::Backfill => "a section [backfill]",
                     FunctionName::Patchroll => "a section [patch]",
                 };
-                write!(
+                writeln!(
                     f,
-                    "  it is deployed for fleets with {section}: add that to the fleet file and run `infra/deploy` with it,\n"
+                    "  it is deployed for fleets with {section}: add that to the fleet file and run `infra/deploy` with it,"
                 )?;
                 f.write_str("  or name another deployment with --deployment, or its region with --region")
             }
             Self::NoTurns { fleet, place } => {
-                write!(f, "no turn has been taken for fleet {fleet} ({place})\n")?;
+                writeln!(f, "no turn has been taken for fleet {fleet} ({place})")?;
                 f.write_str("  `evenkeel status` without a name shows the fleets that there are; where it was just deployed, wait a minute,\n")?;
                 write!(
                     f,
@@ -194,7 +194,7 @@ impl fmt::Display for Trouble {
             }
             Self::Several { fleets, place } => {
                 let names: Vec<&str> = fleets.iter().map(FleetName::as_str).collect();
-                write!(f, "deployment {} serves several fleets: {}\n", place.deployment, names.join(", "))?;
+                writeln!(f, "deployment {} serves several fleets: {}", place.deployment, names.join(", "))?;
                 write!(f, "  say which, such as --fleet {}", names[0])
             }
         }
@@ -206,10 +206,10 @@ impl How {
         let (region, profile) = (place.region(), place.profile());
         match self {
             Self::NoCredentials(said) => {
-                write!(f, "no usable credentials: {said}\n")?;
-                write!(
+                writeln!(f, "no usable credentials: {said}")?;
+                writeln!(
                     f,
-                    "  sign in as for the AWS CLI: `aws sso login{profile}`, or set AWS_PROFILE or name one with --profile;\n"
+                    "  sign in as for the AWS CLI: `aws sso login{profile}`, or set AWS_PROFILE or name one with --profile;"
                 )?;
                 write!(f, "  `aws sts get-caller-identity{profile}` tells who you are")
             }
@@ -220,21 +220,21 @@ impl How {
                 )
             }
             Self::Unknown(said) => {
-                write!(f, "AWS does not know these credentials: {said}\n")?;
+                writeln!(f, "AWS does not know these credentials: {said}")?;
                 write!(f, "  `aws sts get-caller-identity{profile}` tells which are used; name others with --profile")
             }
             Self::Denied(said) => {
-                write!(f, "not allowed: {said}\n")?;
+                writeln!(f, "not allowed: {said}")?;
                 write!(
                     f,
                     "  ask for {action}; infra/README.md lists what each command needs, and --profile names other credentials"
                 )
             }
             Self::NoTable => {
-                write!(f, "there is no table {} in {region}\n", place.table)?;
-                write!(
+                writeln!(f, "there is no table {} in {region}", place.table)?;
+                writeln!(
                     f,
-                    "  name the deployment with --deployment, its table with --table, its region with --region;\n"
+                    "  name the deployment with --deployment, its table with --table, its region with --region;"
                 )?;
                 write!(f, "  `aws dynamodb list-tables --region {region}{profile}` lists what there is")
             }
@@ -242,7 +242,7 @@ impl How {
                 f.write_str("AWS takes no more calls at the moment\n  type the same again in a few seconds")
             }
             Self::Silent(said) => {
-                write!(f, "no answer: {said}\n")?;
+                writeln!(f, "no answer: {said}")?;
                 write!(
                     f,
                     "  is there a network, and is {region} a region? --region names another; AWS_CA_BUNDLE the certificates of a proxy"

@@ -8,18 +8,6 @@ pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// `a`, `a and b`, `a, b and c`.
-pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
-    match names {
-        [] => "none".to_owned(),
-        [one] => one.as_ref().to_owned(),
-        [first @ .., last] => {
-            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
-            format!("{} and {}", first.join(", "), last.as_ref())
-        }
-    }
-}
-
 /// How long ago: `4 s`, `12 min`, `3 h`, `2 days`. A clock that is behind is no reason for a negative age.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
@@ -45,7 +33,6 @@ mod tests {
     #[test]
     fn numbers_and_ages_are_said_as_people_say_them() {
         assert_eq!([count(1_u32, "pool"), count(2_u32, "pool")], ["1 pool", "2 pools"]);
-        assert_eq!([list(&["a"]), list(&["a", "b"]), list(&["a", "b", "c"])], ["a", "a and b", "a, b and c"]);
         let now: Timestamp = "2026-01-05T10:00:00Z".parse().unwrap();
         let ago = |seconds| age(now - std::time::Duration::from_secs(seconds), now);
         assert_eq!([ago(4), ago(130), ago(7_300), ago(200_000)], ["4 s", "2 min", "2 h", "2 days"]);
