@@ -9,11 +9,11 @@ use evenkeel_model::fleet::{Demand, Fleet, MetricSource, Service};
 use evenkeel_model::observed::{Observed, Running, Signal};
 use evenkeel_model::trigger::{Amount, DeploymentEvent, MicroscaleVerb, Request, ServiceEvent, Trigger};
 use evenkeel_model::view::View;
-use evenkeel_model::{AlarmName, FunctionName, QueueName, ServiceName, Timestamp};
+use evenkeel_model::{AlarmName, FleetName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
     Applied, Call, FleetCache, Function, Given, HandleError, Limits, Memory, Notices, Outlook, Pushed, SOON, Tell,
-    Told, cluster, dry_run, push_demand, retry, run, wake,
+    Told, cluster, dry_run, fingerprint, push_demand, retry, run, wake,
 };
 use futures_util::future::{Either, Ready, join, join3, ready};
 
@@ -26,6 +26,10 @@ const TICK: Duration = Duration::from_secs(60);
 
 /// CloudWatch shows a high-resolution metric's period two or three seconds after its end.
 const METRICS_ARE_LATE: Duration = Duration::from_secs(3);
+
+/// Twenty fleets of two hundred hosts in an account stay within what ECS lets it read when their beats fall into so many
+/// different seconds; each more makes what a look sees a little older.
+const BEAT_PHASES: u64 = 3;
 
 /// The function.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,7 +68,7 @@ impl Microscale {
             Asks::Turn => {}
             // A tick that comes twice makes twice the beats, which costs a little and harms nothing.
             Asks::TurnAndBeats => {
-                not_woken = wake(ports, &fleet.name, &beats_after(ports.now(), fleet.beat), trigger.hops()).await;
+                not_woken = wake(ports, &fleet.name, &beats_after(ports.now(), fleet), trigger.hops()).await;
             }
             Asks::DryRun => {
                 let (outlook, view) = dry_run(self, ports, fleets, limits, |_| {}).await?;
@@ -155,16 +159,22 @@ fn not_pushed<'s>(fleet: &Fleet, mut services: impl Iterator<Item = &'s ServiceN
 /// The waits until the beats of the next minute, in whole seconds as SQS takes them.
 ///
 /// Beats keep step with the clock, as metric periods do, and come a little after a period's end: then its value can be
-/// read, and is as fresh as can be.
-fn beats_after(now: Timestamp, beat: Duration) -> Vec<Duration> {
-    let beat = beat.as_secs();
+/// read, and is as fresh as can be. Fleets of one account share its API, so each has its own second of three.
+fn beats_after(now: Timestamp, fleet: &Fleet) -> Vec<Duration> {
+    let beat = fleet.beat.as_secs();
     if beat == 0 || beat >= TICK.as_secs() {
         return Vec::new();
     }
     let second = now.as_second().unsigned_abs();
-    let first = (second - second % beat) + METRICS_ARE_LATE.as_secs();
+    let first = (second - second % beat) + METRICS_ARE_LATE.as_secs() + beat_phase(&fleet.name);
     let first = if first <= second { first + beat } else { first };
     (0..TICK.as_secs() / beat).map(|count| Duration::from_secs(first + count * beat - second)).collect()
+}
+
+/// By how many seconds a fleet's beats come later than others'.
+#[must_use]
+pub fn beat_phase(fleet: &FleetName) -> u64 {
+    fingerprint(fleet.as_str().as_bytes()) % BEAT_PHASES
 }
 
 /// What a trigger asks for.
@@ -314,13 +324,17 @@ mod tests {
 
     #[test]
     fn beats_follow_the_ends_of_periods() {
-        let waits = |at: &str, beat| {
+        let waits = |name: &str, at: &str, beat| {
             let now: Timestamp = at.parse().unwrap_or(Timestamp::MIN);
-            beats_after(now, Duration::from_secs(beat)).iter().map(Duration::as_secs).collect::<Vec<_>>()
+            let text = include_str!("../../../infra/fleets/demo.toml");
+            let mut fleet = evenkeel_model::fleet::read(text, evenkeel_model::fleet::Format::Toml).unwrap();
+            (fleet.name, fleet.beat) = (name.parse().unwrap(), Duration::from_secs(beat));
+            beats_after(now, &fleet).iter().map(Duration::as_secs).collect::<Vec<_>>()
         };
-        assert_eq!(waits("2026-01-05T00:00:01Z", 10), [2, 12, 22, 32, 42, 52]);
-        assert_eq!(waits("2026-01-05T00:00:03.5Z", 10), [10, 20, 30, 40, 50, 60]);
-        assert_eq!(waits("2026-01-05T00:00:00Z", 30), [3, 33]);
-        assert!(waits("2026-01-05T00:00:00Z", 60).is_empty());
+        assert_eq!(waits("demo", "2026-01-05T00:00:01Z", 10), [2, 12, 22, 32, 42, 52]);
+        assert_eq!(waits("shop", "2026-01-05T00:00:01Z", 10), [4, 14, 24, 34, 44, 54], "each fleet has its second");
+        assert_eq!(waits("demo", "2026-01-05T00:00:03.5Z", 10), [10, 20, 30, 40, 50, 60]);
+        assert_eq!(waits("demo", "2026-01-05T00:00:00Z", 30), [3, 33]);
+        assert!(waits("demo", "2026-01-05T00:00:00Z", 60).is_empty());
     }
 }

@@ -18,7 +18,7 @@ mod victims;
 mod view;
 mod writer;
 
-pub use handler::Microscale;
+pub use handler::{Microscale, beat_phase};
 pub use plan::plan;
 pub use proof::{Stays, moves_off};
 pub use state::{Memory, State};

@@ -266,7 +266,12 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
             (try_join_all(lists).await?.concat(), true)
         };
         let still: BTreeSet<TaskId> = if all_of_odd { listed.iter().cloned().collect() } else { BTreeSet::new() };
-        let ids = picture.unknown(listed).into_iter().chain(known.difference(&still).cloned()).collect();
+        let gone: BTreeSet<TaskId> = known.difference(&still).cloned().collect();
+        if all_of_odd {
+            // The list is newer than what was said of them in this look.
+            asked.retain(|id| !gone.contains(id));
+        }
+        let ids = picture.unknown(listed).into_iter().chain(gone).collect();
         self.ask(picture, asked, ids).await
     }
 

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use evenkeel_model::FunctionName;
+
 use crate::clock::{Ms, SECOND, seconds};
 
 /// A bucket's size and its refill a second.
@@ -25,7 +27,7 @@ pub(crate) struct Buckets(BTreeMap<u8, (f64, Ms)>);
 impl Buckets {
     /// Takes requests out; gives whether there was room for them. Those of one call are spread over the time that the call takes.
     pub(crate) fn take(&mut self, taken: Taken) -> bool {
-        let Taken { at, bucket: Bucket { number, size, refill }, requests, over } = taken;
+        let Taken { at, bucket: Bucket { number, size, refill }, requests, over, by: _ } = taken;
         let (left, since) = self.0.entry(number).or_insert((size, at));
         *left = (*left + refill * seconds(at - *since)).min(size);
         *since = at;
@@ -45,6 +47,8 @@ impl Buckets {
 pub struct Taken {
     /// When, in milliseconds since the world began.
     pub at: Ms,
+    /// Whose it is.
+    pub by: FunctionName,
     bucket: Bucket,
     requests: u32,
     /// From its first request to its last one.
@@ -52,8 +56,8 @@ pub struct Taken {
 }
 
 impl Taken {
-    pub(crate) const fn new(at: Ms, bucket: Bucket, requests: u32, over: Ms) -> Self {
-        Self { at, bucket, requests, over }
+    pub(crate) const fn new(at: Ms, by: FunctionName, bucket: Bucket, requests: u32, over: Ms) -> Self {
+        Self { at, by, bucket, requests, over }
     }
 
     /// The same so much later: another fleet's minutes need not begin together with ours.
@@ -106,7 +110,8 @@ mod tests {
 
     #[test]
     fn one_fleet_fits_and_many_at_once_do_not() {
-        let fleet: Vec<Taken> = (0..60).map(|beat| Taken::new(beat * 10 * SECOND, READS, 30, 0)).collect();
+        let fleet: Vec<Taken> =
+            (0..60).map(|beat| Taken::new(beat * 10 * SECOND, FunctionName::Microscale, READS, 30, 0)).collect();
         let [alone, together] = [1, 8].map(|fleets| Together::of(&vec![fleet.clone(); fleets])[&0]);
         assert_eq!((alone.requests, alone.throttled, alone.most_in_a_second), (1_800, 0, 30));
         assert_eq!(together.most_in_a_second, 240);

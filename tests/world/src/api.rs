@@ -340,7 +340,7 @@ impl Apis {
         let bucket = Bucket { number, size, refill };
         let together = if api == Api::ListTasks { 1 } else { TOGETHER };
         let takes = latency * u64::from(requests.div_ceil(together));
-        let taken = Taken::new(now, bucket, requests, takes - latency);
+        let taken = Taken::new(now, function, bucket, requests, takes - latency);
         if let Some(noted) = &mut self.noted {
             noted.push(taken);
         }
