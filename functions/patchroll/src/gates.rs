@@ -92,9 +92,12 @@ impl<'r> Planning<'_, 'r> {
     }
 
     /// Counts the hosts that were lost, where nobody else does; a group that is not whole again after an hour is as it is.
-    /// A roll that is taken back replaces what is missing.
+    /// A roll that is taken back replaces what is missing. A look at some of the hosts does not tell how many are missing.
     pub(crate) fn count_losses(&mut self) {
         let now = self.given.now;
+        if self.seen.some_hosts {
+            return;
+        }
         let counts = self.given.fleet.backfill.is_none() && !self.takes_back;
         let missing = if counts { self.lost() } else { 0 };
         self.state.missed = (missing > 0).then(|| {
