@@ -98,7 +98,7 @@ impl<'r> Planning<'_, 'r> {
         if self.seen.some_hosts {
             return;
         }
-        let counts = self.given.fleet.backfill.is_none() && !self.takes_back;
+        let counts = !self.given.fleet.is_backfilled() && !self.takes_back;
         let missing = if counts { self.lost() } else { 0 };
         self.state.missed = (missing > 0).then(|| {
             let since = self.state.missed.map_or(now, |missed| missed.since);
@@ -156,7 +156,7 @@ impl<'r> Planning<'_, 'r> {
     pub(crate) fn strategy(&self, pool: &evenkeel_model::fleet::Pool) -> Strategy {
         let of_pool = self.roster.groups.iter().find(|(known, _)| known.name == pool.name);
         let theirs = of_pool.is_some_and(|(_, group)| group.scaled_by.is_some());
-        if theirs || (pool.purchase == Purchase::OnDemand && self.given.fleet.backfill.is_some()) {
+        if theirs || (pool.purchase == Purchase::OnDemand && self.given.fleet.is_backfilled()) {
             Strategy::TerminateFirst
         } else {
             self.policy.strategy
