@@ -122,6 +122,20 @@ class Fleet:
             found.append("patchroll")
         return found
 
+    def observed(self):
+        """The same file with every function only observing, whatever it says itself."""
+        data = {"name": self.name, "mode": "observe"} | {key: value for key, value in self.data.items() if key != "mode"}
+        for section in ("microscale", "backfill", "patch"):
+            if section in data:
+                data[section] = {key: value for key, value in data[section].items() if key != "mode"}
+        # A file that says nothing of it keeps its comments; keys at the top come before any table.
+        text = f'mode = "observe"   # infra/deploy --observe\n{self.text}'
+        try:
+            kept = tomllib.loads(text) == data
+        except ValueError:
+            kept = False
+        return Fleet(self.path, text if kept else json.dumps(data, indent=2, ensure_ascii=False), data)
+
     def stored(self):
         """What its parameters hold, by what comes after the fleet's name in theirs; the last one written makes it valid.
 

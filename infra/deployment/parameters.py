@@ -52,6 +52,7 @@ def foundation(options, fleets, functions, account):
             "PermissionsBoundary": options.permissions_boundary,
             "LogDays": str(options.log_days),
             **chosen(functions),
+            "Observe": yes(options.observe),
             "LedgerKeys": keys,
             **{key: narrow.for_policy(names, MOST[key]) for key, names in lists.items()},
             "Beats": yes(any(fleet.beats for fleet in fleets)),

@@ -76,6 +76,7 @@ def options(**given):
         "name": "a" * 32,
         "existing_table": "",
         "permissions_boundary": "",
+        "observe": False,
         "log_days": 14,
         "no_ticks": False,
         "watch": "all",

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from cloud import REPOSITORY
+from deployment import fleet
 from strict import deployer, events, known, largest, quotas, roles, templates
 
 pytestmark = pytest.mark.calm
@@ -47,6 +48,52 @@ def test_every_policy_of_a_function_says_what_aws_understands(small):
     assert functions
     found = [str(one) for role in functions for one in roles.lint(role, templates.statements_of(made, role))]
     assert not found, "\n".join(found)
+
+
+# Verbs of actions that change nothing.
+READS = ("BatchGet", "Describe", "Get", "List", "Query")
+# What an observing function writes: its ledger, its log, its own beats and what it gives up.
+OWN = {
+    "dynamodb:UpdateItem",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:ReceiveMessage",
+    "sqs:SendMessage",
+}
+
+
+def changes(told, observe):
+    """What the roles of the functions that work on fleets allow that changes something besides their own."""
+    path = REPOSITORY / "infra" / "foundation.yaml"
+    made = templates.Rendered(templates.load(path), told[0][path.name] | {"Observe": observe})
+    found = set()
+    for role in ("MicroscaleRole", "BackfillRole", "PatchrollRole"):
+        for statement in templates.statements_of(made, role):
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                assert "*" not in action, f"{role}: {action}"
+                if action not in OWN and not action.split(":")[1].startswith(READS):
+                    found.add(f"{role}: {action}")
+    return found
+
+
+def test_the_roles_of_an_observing_deployment_may_change_nothing_but_the_ledger(small):
+    acting = changes(small, "no")
+    assert {one.split(":")[0] for one in acting} == {"MicroscaleRole", "BackfillRole", "PatchrollRole"}
+    assert {one.split(" ")[1].split(":")[0] for one in acting} >= {"autoscaling", "ec2", "ecs", "iam"}
+    assert changes(small, "yes") == set()
+
+
+def test_a_file_that_is_observed_says_so_for_every_function():
+    text = (REPOSITORY / "infra" / "fleets" / "shop.toml").read_text()
+    plain = fleet.Fleet("shop.toml", text, fleet.parsed(text)).observed()
+    assert plain.data["mode"] == "observe" and fleet.parsed(plain.text) == plain.data
+    assert "# A shop" in plain.text, "it keeps its comments"
+    other = "mode = \"act\"\n" + text.replace("[patch]\n", "[patch]\nmode = \"act\"\n")
+    own = fleet.Fleet("shop.toml", other, fleet.parsed(other)).observed()
+    assert fleet.parsed(own.text) == own.data == plain.data
 
 
 def test_the_deployers_policy_says_what_aws_understands():

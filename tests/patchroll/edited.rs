@@ -8,9 +8,11 @@ use evenkeel_model::templates::VersionSpec;
 use evenkeel_model::trigger::RollVerb;
 use evenkeel_patchroll::Ending;
 use evenkeel_world::clock::MINUTE;
-use evenkeel_world::{Faults, HostKind};
+use evenkeel_world::{Faults, HostKind, Interruption};
 
-use crate::{SHOP, SITE, SITE_SETUP, all_new, ended, feed, fleet, nothing_left, pool, shop, site, start, world};
+use crate::{
+    SHOP, SHOP_SETUP, SITE, SITE_SETUP, all_new, ended, feed, fleet, nothing_left, pool, shop, site, start, world,
+};
 
 /// The shop's file without a section, up to the next one.
 fn without(section: &str) -> String {
@@ -181,5 +183,23 @@ fn a_loss_elsewhere_is_nobodys_successor() {
             assert_eq!(world.desired(&pool("base")), 5, "{strategy}, {seconds} s: {:#?}", feed(&world));
             nothing_left(&world);
         }
+    }
+}
+
+#[test]
+fn where_no_backfill_counts_losses_a_roll_counts_those_that_it_sees_and_not_those_that_it_did_not_look_for() {
+    for seed in 1..=3 {
+        let mut world = world(fleet(&without("[backfill]")), SHOP_SETUP, seed, Faults::default(), 300.0);
+        world.run_until(70 * MINUTE);
+        world.starve_spot(20 * MINUTE);
+        world.interrupt(Interruption::Unwarned);
+        world.publish_versions(HostKind::Sound);
+        world.run_until(75 * MINUTE);
+        world.roll(RollVerb::Start, None);
+        world.run_until(89 * MINUTE);
+        let waves = world.patchroll_state().roll.map(|roll| roll.waves);
+        assert_eq!(waves, Some(0), "seed {seed}: one is out already: {:#?}", feed(&world));
+        world.run_until(150 * MINUTE);
+        all_new(&world);
     }
 }

@@ -12,7 +12,9 @@ impl InWords for BackfillView {
         for host in &self.hosts {
             pools.entry(format!("pool {} ({})", host.pool, host.purchase)).or_default().push(host);
         }
-        let mut says: Vec<String> = pools.iter().map(|(pool, hosts)| format!("{pool}: {}", counted(hosts))).collect();
+        let observes = self.mode.says(evenkeel_model::FunctionName::Backfill);
+        let pools = pools.iter().map(|(pool, hosts)| format!("{pool}: {}", counted(hosts)));
+        let mut says: Vec<String> = observes.into_iter().chain(pools).collect();
         let (out, max_out) = (self.out, self.max_out);
         says.push(format!("{out} host{} out, {max_out} may be", if out == 1 { " is" } else { "s are" }));
         for (alarm, line) in self.alarms.iter().filter(|(_, line)| line.says != "OK") {

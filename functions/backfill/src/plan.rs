@@ -100,6 +100,10 @@ impl Planning<'_, '_> {
         let there: u32 = sources.iter().map(Supply::units).sum();
         let Self { given, policy, seen, hosts, state, report, .. } = self;
         let need = need(given, policy, seen, hosts, there, state, report);
+        if self.state.needed.is_empty() {
+            // Nothing is remembered: what is there was right for somebody, so it gets its dwell too.
+            self.state.needed.sample(now, there, self.policy.release_after, Extreme::Largest);
+        }
         let dwell = self.state.needed.sample(now, need.on_demand, self.policy.release_after, Extreme::Largest);
         // No dwell is worth more hosts than the fleet may have, those that are on their way included.
         let others = self.hosts.units(|kept| kept.counts() && kept.pool.purchase != Purchase::OnDemand && !kept.left)

@@ -312,7 +312,7 @@ impl PoolMemory {
                 let since = self.untold.as_ref().map_or(applied.at, |untold| untold.since);
                 self.untold = Some(Untold { since, because: because.clone() });
             }
-            Outcome::Undone | Outcome::Left(_) => {}
+            Outcome::Undone | Outcome::Left(_) | Outcome::Would => {}
         }
     }
 
@@ -417,6 +417,34 @@ impl Remembers for State {
             self.crew.most.still(at);
             self.crew.least.still(at);
         }
+    }
+
+    /// A loss is what its signs say, and they are there with each look: the first turn that acts takes it for new, drains the
+    /// host and debits the budget.
+    fn observed(&mut self, before: &Self) {
+        for (id, memory) in &mut self.hosts {
+            let known = before.hosts.get(id);
+            memory.told = known.and_then(|known| known.told);
+            memory.loss = known.and_then(|known| known.loss);
+            memory.leaving = known.and_then(|known| known.leaving);
+            memory.back = known.is_some_and(|known| known.back);
+            memory.given_up = known.and_then(|known| known.given_up);
+            memory.lease = known.and_then(|known| known.lease.clone());
+        }
+        for (group, memory) in &mut self.groups {
+            let none = PoolMemory::default();
+            let known = before.groups.get(group).unwrap_or(&none);
+            memory.raised = known.raised;
+            memory.awaits &= known.awaits;
+            memory.awaits_since = known.awaits_since.filter(|_| memory.awaits);
+            (memory.strays, memory.rests_until) = (known.strays, known.rests_until);
+            memory.stray_runs.clone_from(&known.stray_runs);
+        }
+        self.moves.clone_from(&before.moves);
+    }
+
+    fn takes_over(&mut self) {
+        self.needed = Window::default();
     }
 }
 

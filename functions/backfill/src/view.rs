@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use evenkeel_model::fleet::Purchase;
+use evenkeel_model::fleet::{Mode, Purchase};
 use evenkeel_model::observed::Signal;
-use evenkeel_model::{AlarmName, InstanceId, PoolName, Timestamp, Zone};
+use evenkeel_model::{AlarmName, FunctionName, InstanceId, PoolName, Timestamp, Zone};
 use evenkeel_turn::{Budget, Given, Outlook, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ use crate::state::State;
 pub struct BackfillView {
     /// When it was seen.
     pub at: Timestamp,
+    /// Whether backfill acts, or only observes.
+    #[serde(default, skip_serializing_if = "Mode::is_act")]
+    pub mode: Mode,
     /// All hosts of the pools, by purchase kind, pool and id.
     pub hosts: Vec<HostLine>,
     /// Hosts that are out, of `max_out`.
@@ -129,6 +132,7 @@ pub(crate) fn view(given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<Stat
     let budget: &Budget = outlook.budget.as_ref().unwrap_or(&given.board.budget);
     BackfillView {
         at: given.now,
+        mode: given.fleet.mode_of(FunctionName::Backfill),
         hosts,
         out: budget.out(),
         max_out: given.fleet.disruption.max_out,

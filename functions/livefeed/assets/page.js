@@ -64,6 +64,7 @@ function show(view) {
   view.services.forEach((service, i) => colours.set(service.name, Math.min(i, 3)));
   showHosts(withPatch(withBackfill(view.hosts)));
   showFleet();
+  showObserving(view);
   showRoll();
   showServices(view.services, view.report.shortfall);
   const waits = [...view.waits, ...(parts.backfill.view?.waits ?? []), ...(parts.patch.view?.waits ?? [])];
@@ -86,7 +87,7 @@ function decision(entry) {
   const failed = typeof entry.outcome === "object";
   const time = element("time", "", clock(Date.parse(entry.at)));
   time.dateTime = entry.at;
-  line.append(time, element("span", failed ? "failed" : "", entry.text));
+  line.append(time, element("span", failed ? "failed" : entry.outcome === "would" ? "would" : "", entry.text));
   return line;
 }
 
@@ -138,6 +139,17 @@ function showRoll() {
     const ending = typeof last.ending === "string" ? last.ending : Object.keys(last.ending)[0];
     $("roll-says").textContent = `Last roll ${last.id}: ${ending}, ${last.replaced + last.went} hosts, at ${clock(Date.parse(last.at))}`;
   }
+}
+
+// Nobody is to take what would be done for what was done.
+function showObserving(view) {
+  // A fleet without tasks has no microscale, and its view is made of what the others show.
+  const functions = { microscale: view.services.length ? view : undefined, backfill: parts.backfill.view, patchroll: parts.patch.view };
+  const there = Object.keys(functions).filter((name) => functions[name]);
+  const observing = there.filter((name) => functions[name].mode === "observe");
+  $("observing").hidden = observing.length === 0;
+  const who = observing.length === there.length ? "no step is taken" : `${observing.join(" and ")} take${observing.length > 1 ? "" : "s"} no step`;
+  $("observing").textContent = `OBSERVING: ${who}; what would be done is below`;
 }
 
 function showFleet() {

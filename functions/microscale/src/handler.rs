@@ -227,7 +227,7 @@ impl<P: Ports> Function<P> for Microscale {
         let missing = &outlook.report.shortfall;
         let old = given.now.duration_since(given.board.told.at).unsigned_abs() >= TICK;
         let news = *missing != given.board.told.missing || (old && !missing.is_empty());
-        news.then(|| Tell::Shortfall(Told { at: given.now, missing: missing.clone() }))
+        news.then(|| Tell::Shortfall(Told { at: given.now, missing: missing.clone(), would: false }))
     }
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {

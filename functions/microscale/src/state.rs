@@ -97,7 +97,7 @@ impl State {
                 memory.count_is(*to, applied.at);
                 memory.writing = None;
             }
-            Outcome::Left(_) => memory.writing = None,
+            Outcome::Left(_) | Outcome::Would => memory.writing = None,
             Outcome::Failed(_) | Outcome::Undone => {}
         }
     }
@@ -106,6 +106,18 @@ impl State {
 impl Remembers for State {
     fn still(&mut self, at: Timestamp) {
         self.services.values_mut().for_each(|memory| memory.window.still(at));
+    }
+
+    /// Others set the counts meanwhile, which makes nobody an intruder.
+    fn observed(&mut self, _before: &Self) {
+        for memory in self.services.values_mut() {
+            memory.forget_count();
+            (memory.changed, memory.foreign_until) = (None, None);
+        }
+    }
+
+    fn takes_over(&mut self) {
+        self.services.values_mut().for_each(|memory| memory.window = Window::default());
     }
 }
 

@@ -7,7 +7,7 @@ use evenkeel_model::decision::Step;
 use evenkeel_model::fleet::Fleet;
 use evenkeel_model::observed::{Observed, Signal, Task, TaskPhase};
 use evenkeel_model::view::{HostView, ServiceView, TasksView, View};
-use evenkeel_model::{Resources, ServiceName, Timestamp};
+use evenkeel_model::{FunctionName, Resources, ServiceName, Timestamp};
 use evenkeel_turn::{Given, Outlook};
 
 use crate::books::{Books, HostBook};
@@ -38,6 +38,7 @@ pub(crate) fn view(given: &Given<'_, State>, seen: &Observed, outlook: &Outlook<
         fleet: given.fleet.name.clone(),
         at: given.now,
         beat_seconds: given.fleet.beat.as_secs(),
+        mode: given.fleet.mode_of(FunctionName::Microscale),
         hosts,
         services,
         waits: outlook.report.waits.iter().map(ToString::to_string).collect(),

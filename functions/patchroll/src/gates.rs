@@ -92,10 +92,13 @@ impl<'r> Planning<'_, 'r> {
     }
 
     /// Counts the hosts that were lost, where nobody else does; a group that is not whole again after an hour is as it is.
-    /// A roll that is taken back replaces what is missing.
+    /// A roll that is taken back replaces what is missing. A look at some of the hosts does not tell how many are missing.
     pub(crate) fn count_losses(&mut self) {
         let now = self.given.now;
-        let counts = self.given.fleet.backfill.is_none() && !self.takes_back;
+        if self.seen.some_hosts {
+            return;
+        }
+        let counts = !self.given.fleet.is_backfilled() && !self.takes_back;
         let missing = if counts { self.lost() } else { 0 };
         self.state.missed = (missing > 0).then(|| {
             let since = self.state.missed.map_or(now, |missed| missed.since);
@@ -153,7 +156,7 @@ impl<'r> Planning<'_, 'r> {
     pub(crate) fn strategy(&self, pool: &evenkeel_model::fleet::Pool) -> Strategy {
         let of_pool = self.roster.groups.iter().find(|(known, _)| known.name == pool.name);
         let theirs = of_pool.is_some_and(|(_, group)| group.scaled_by.is_some());
-        if theirs || (pool.purchase == Purchase::OnDemand && self.given.fleet.backfill.is_some()) {
+        if theirs || (pool.purchase == Purchase::OnDemand && self.given.fleet.is_backfilled()) {
             Strategy::TerminateFirst
         } else {
             self.policy.strategy

@@ -23,6 +23,7 @@ use futures_util::future::{join, join_all, try_join_all, try_join3};
 
 use crate::arrivals::completes_a_wave;
 use crate::bake::prefix;
+use crate::orders::ONLY_OBSERVES;
 use crate::plan::plan;
 use crate::seen::{Bakery, LookAt, Looks, Seen};
 use crate::state::State;
@@ -120,6 +121,9 @@ impl Patchroll {
                     }
                 };
                 return Ok(Handled::Planned(Box::new(dry_run(&woken, ports, fleets, limits, suppose).await?)));
+            }
+            Asks::Order(Ask::Roll { .. }) if fleet.observes(FunctionName::Patchroll) => {
+                return Ok(Handled::Refused(ONLY_OBSERVES.to_owned()));
             }
             Asks::Order(ask) => {
                 let id = if let Trigger::Manual(manual) = trigger { manual.id.as_deref() } else { None };
@@ -319,7 +323,11 @@ impl<P: Ports> Function<P> for Woken {
         let units = outlook.state.borrows;
         let known = given.board.borrow;
         let old = given.now.duration_since(known.at).unsigned_abs() >= ASKS_AGAIN;
-        (units != known.units || (units > 0 && old)).then_some(Tell::Borrow(Borrow { at: given.now, units }))
+        (units != known.units || (units > 0 && old)).then_some(Tell::Borrow(Borrow {
+            at: given.now,
+            units,
+            would: false,
+        }))
     }
 
     fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<PatchView> {

@@ -11,7 +11,7 @@ use crate::view::{PatchState, PatchView, RollView};
 impl InWords for PatchView {
     fn in_words(&self) -> Vec<String> {
         let outdated = self.hosts.values().filter(|host| host.state == PatchState::Outdated).count();
-        let mut says = Vec::new();
+        let mut says: Vec<String> = self.mode.says(evenkeel_model::FunctionName::Patchroll).into_iter().collect();
         match &self.roll {
             Some(roll) if self.waves.is_empty() => says.push(roll.to_string()),
             Some(roll) => {

@@ -6,11 +6,15 @@ use evenkeel_model::decision::{Halt, RollStep, RollWhy};
 use evenkeel_model::fleet::{Patch, Refresh};
 use evenkeel_model::report::{RollWait, Wait};
 use evenkeel_model::trigger::RollVerb;
-use evenkeel_model::{PoolName, RollId, Timestamp};
+use evenkeel_model::{FunctionName, PoolName, RollId, Timestamp};
 use evenkeel_turn::{Ask, Order};
 
 use crate::plan::Planning;
 use crate::state::{BakeState, Due, Roll, Stage};
+
+/// What is said to those who ask for a roll where there can be none.
+pub(crate) const ONLY_OBSERVES: &str = "patchroll only observes this fleet and takes no step (mode = \"observe\" in the fleet file): \
+     `plan` says what it would do, and with mode = \"act\" it does it";
 
 impl Planning<'_, '_> {
     /// Follows the orders that are new.
@@ -77,6 +81,11 @@ impl Planning<'_, '_> {
         }
     }
 
+    /// The roll that is due, which is taken from those that wait; one that would begin has not.
+    fn take_due(&mut self) -> Option<Due> {
+        if self.given.fleet.observes(FunctionName::Patchroll) { self.state.due.clone() } else { self.state.due.take() }
+    }
+
     fn start(&mut self, order: &Order, pool: Option<PoolName>, why: RollWhy) -> Result<(), String> {
         if let Some(roll) = &self.state.roll {
             return Err(format!("roll {} is under way", roll.id));
@@ -86,7 +95,7 @@ impl Planning<'_, '_> {
         {
             return Err(format!("the fleet has no pool {pool}"));
         }
-        let due = self.state.due.take();
+        let due = self.take_due();
         let refresh = due.map_or(self.policy.refresh, |due| stronger(due.refresh, self.policy.refresh));
         self.begin(why, true, pool, refresh, order.number);
         Ok(())
@@ -123,7 +132,7 @@ impl Planning<'_, '_> {
             return;
         }
         let always = self.policy.bake.is_some() || self.policy.refresh == Refresh::All;
-        let reason = match self.state.due.take() {
+        let reason = match self.take_due() {
             Some(due) => Some((due.because, stronger(due.refresh, self.policy.refresh))),
             None if always => Some(("its window opened".to_owned(), self.policy.refresh)),
             None => self.any_outdated().map(|what| (format!("its window opened, and {what}"), self.policy.refresh)),

@@ -112,7 +112,7 @@ impl State {
                 if let Some(Roll { stage: Stage::Baking(bake), .. }) = &mut self.roll {
                     bake.refused = match applied.outcome {
                         Outcome::Failed(because) => Some(Refused { at: applied.at, because: because.clone() }),
-                        Outcome::Done | Outcome::Undone | Outcome::Left(_) => None,
+                        Outcome::Done | Outcome::Undone | Outcome::Left(_) | Outcome::Would => None,
                     };
                 }
             }
@@ -124,6 +124,26 @@ impl State {
 impl Remembers for State {
     /// Nothing here is a sample.
     fn still(&mut self, _at: Timestamp) {}
+
+    /// A roll that would begin has not begun: its window is not answered. One that was begun before stands still.
+    fn observed(&mut self, before: &Self) {
+        let ended = |state: &Self| state.ended.first().map(|ended| ended.id.clone());
+        if self.roll.is_some() != before.roll.is_some() || ended(self) != ended(before) {
+            self.answered = before.answered;
+        }
+        for (id, note) in &mut self.hosts {
+            note.changed = before.hosts.get(id).and_then(|before| before.changed);
+        }
+        self.roll.clone_from(&before.roll);
+        self.ended.clone_from(&before.ended);
+        self.drained.retain(|id| before.drained.contains(id));
+        self.marked.retain(|id| before.marked.contains(id));
+        (self.woken_until, self.woken_for) = (before.woken_until, before.woken_for);
+        (self.full_turn, self.borrows) = (before.full_turn, before.borrows);
+    }
+
+    /// Nothing here is a dwell.
+    fn takes_over(&mut self) {}
 }
 
 /// What is remembered of a host.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use evenkeel_model::fleet::Patch;
+use evenkeel_model::fleet::{Mode, Patch};
 use evenkeel_model::groups::Member;
-use evenkeel_model::{InstanceId, PoolName, RollId, Timestamp};
+use evenkeel_model::{FunctionName, InstanceId, PoolName, RollId, Timestamp};
 use evenkeel_turn::{Given, Outlook, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ use crate::state::{Ended, HostNote, Roll, Stage, State};
 pub struct PatchView {
     /// When it was seen.
     pub at: Timestamp,
+    /// Whether patchroll acts, or only observes.
+    #[serde(default, skip_serializing_if = "Mode::is_act")]
+    pub mode: Mode,
     /// All hosts of the pools.
     pub hosts: BTreeMap<InstanceId, HostPatch>,
     /// The roll that is under way.
@@ -148,6 +151,7 @@ pub(crate) fn view(given: &Given<'_, State>, policy: &Patch, seen: &Seen, outloo
     let open = open_until(policy, given.now).is_some();
     PatchView {
         at: given.now,
+        mode: given.fleet.mode_of(FunctionName::Patchroll),
         hosts,
         roll: roll.map(|roll| roll_view(given, policy, state, roll)),
         waves,

@@ -360,7 +360,7 @@ impl Planning<'_, '_> {
         if roll.halted.is_none() {
             self.halt(roll, Halt::Replacement(cause.clone()));
         }
-        let counted = self.given.fleet.backfill.is_some();
+        let counted = self.given.fleet.is_backfilled();
         let given_up = |pair: &Pair| pair.phase == Phase::Launching && !pair.launch_first;
         for (id, pair) in wave.hosts.iter_mut().filter(|(_, pair)| given_up(pair)) {
             pair.enter(Phase::GivenUp(cause.clone()), now);

@@ -37,7 +37,7 @@ pub trait Log: Sync {
     fn turn(&self, summary: &Summary, took: Duration, now: Timestamp) {
         let failed = |outcome: &Outcome| match outcome {
             Outcome::Failed(_) => true,
-            Outcome::Undone | Outcome::Done | Outcome::Left(_) => false,
+            Outcome::Undone | Outcome::Done | Outcome::Left(_) | Outcome::Would => false,
         };
         let steps = summary.decisions.len();
         let failed = summary.decisions.iter().filter(|decision| failed(&decision.outcome)).count();

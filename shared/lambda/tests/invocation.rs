@@ -78,6 +78,7 @@ impl Entry<Still> for Names {
             (_, "turned") => Ok(Done::Turned(Box::new(Summary {
                 fleet: fleets.name().clone(),
                 function: FunctionName::Microscale,
+                mode: evenkeel_model::fleet::Mode::Act,
                 held: true,
                 rests_until: None,
                 rounds: 1,

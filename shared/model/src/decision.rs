@@ -68,6 +68,39 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Whether it only notes what has happened, which is true whether or not anybody acts.
+    #[must_use]
+    pub const fn is_a_note(&self) -> bool {
+        matches!(self, Self::Host(HostStep::Lost { hosts: _ }))
+    }
+
+    /// The step as what would be done: all begin with a verb then.
+    #[must_use]
+    pub fn would(&self) -> String {
+        let verb = match self {
+            Self::SetDesiredCount { .. } | Self::Host(HostStep::SetCapacity { .. }) => "set ",
+            Self::Host(HostStep::Lost { .. }) => "have ",
+            Self::Image(ImageStep::NewVersion { .. }) => "make a ",
+            Self::Image(ImageStep::SetDefault { .. } | ImageStep::UseVersion { .. }) => "have it that ",
+            Self::Host(
+                HostStep::SetStatus { .. }
+                | HostStep::Mark { .. }
+                | HostStep::Terminate { .. }
+                | HostStep::EndWarm { .. },
+            )
+            | Self::Image(
+                ImageStep::RunBuilder { .. }
+                | ImageStep::MakeImage { .. }
+                | ImageStep::EndBuilder { .. }
+                | ImageStep::DeleteImage { .. },
+            )
+            | Self::Roll(_) => "",
+        };
+        format!("would {verb}{self}")
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -177,8 +210,12 @@ pub struct Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at: _, function: _, step, why, outcome } = self;
+        if *outcome == Outcome::Would {
+            return write!(f, "{}: {why}", step.would());
+        }
         write!(f, "{step}: {why}")?;
         match outcome {
+            Outcome::Would => Ok(()),
             Outcome::Undone => write!(f, " (not known whether it was done)"),
             Outcome::Done => Ok(()),
             Outcome::Failed(reason) => write!(f, " (failed: {reason})"),
@@ -199,4 +236,34 @@ pub enum Outcome {
     Failed(String),
     /// Not tried any more in this turn.
     Left(String),
+    /// Not done: the function only observes.
+    Would,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_done_says_so_and_every_kind_of_it_is_a_sentence() {
+        let (pool, group) = ("burst".parse().unwrap(), "shop-burst".parse().unwrap());
+        let hosts = vec!["i-1".parse().unwrap()];
+        let steps = [
+            (Step::SetDesiredCount { service: "web".parse().unwrap(), from: 4, to: 6 }, "would set web 4 -> 6: "),
+            (Step::Host(HostStep::SetCapacity { pool, group, from: 0, to: 1 }), "would set pool burst 0 -> 1: "),
+            (
+                Step::Host(HostStep::SetStatus { hosts, status: crate::observed::HostStatus::Draining }),
+                "would drain i-1: ",
+            ),
+            (Step::Roll(RollStep::Start { roll: "r-1".parse().unwrap(), pool: None }), "would start roll r-1: "),
+        ];
+        for (step, begins) in steps {
+            let (at, why) = (Timestamp::UNIX_EPOCH, Why::AskedTooMuch { feasible: 5 });
+            let decision = Decision { at, function: FunctionName::Microscale, step, why, outcome: Outcome::Would };
+            let said = decision.to_string();
+            assert!(said.starts_with(begins), "{said}");
+            let done = Decision { outcome: Outcome::Done, ..decision }.to_string();
+            assert!(!done.contains("would"), "{done}");
+        }
+    }
 }

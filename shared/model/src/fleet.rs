@@ -13,6 +13,7 @@ mod field;
 mod format;
 mod kinds;
 mod limits;
+mod mode;
 mod nearest;
 mod parts;
 mod place;
@@ -30,11 +31,13 @@ pub use demand::{
     Demand, ManualDemand, MetricDemand, MetricSource, Missing, Per, QueueDemand, Statistic, StepsDemand, TrackingDemand,
 };
 pub use format::Format;
+pub use mode::{Microscale, Mode};
 pub use nearest::nearest;
 pub use read::{Problem, Problems, read};
 pub use schema::schema;
 pub use window::{InvalidWindow, Window};
 
+use crate::decision::FunctionName;
 use crate::ids::{AlarmName, ClusterName, FleetName, GroupName, PoolName, ServiceName};
 
 /// One fleet: an ECS cluster (optional), its pools of hosts and its services.
@@ -55,6 +58,13 @@ pub struct Fleet {
     #[serde(default = "default_api_share")]
     #[schemars(range(min = 0.01, max = 1.0))]
     pub api_share: f64,
+    /// Whether the functions act, or only observe: look, plan and record what they would do, and take no step. `mode` in
+    /// `[microscale]`, `[backfill]` or `[patch]` says otherwise for that function.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mode: Mode,
+    /// What microscale may do besides what `[[service]]` says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub microscale: Microscale,
     /// How many hosts the fleet has.
     pub hosts: Hosts,
     /// The Auto Scaling groups, each with a purchase kind; on-demand pools are tried in this order.
@@ -74,6 +84,31 @@ pub struct Fleet {
     /// The disruption budget that all functions share.
     #[serde(default)]
     pub disruption: Disruption,
+}
+
+impl Fleet {
+    /// Whether `function` acts for this fleet, or only observes.
+    #[must_use]
+    pub fn mode_of(&self, function: FunctionName) -> Mode {
+        let own = match function {
+            FunctionName::Microscale => self.microscale.mode,
+            FunctionName::Backfill => self.backfill.as_ref().and_then(|backfill| backfill.mode),
+            FunctionName::Patchroll => self.patch.as_ref().and_then(|patch| patch.mode),
+        };
+        own.unwrap_or(self.mode)
+    }
+
+    /// Whether `function` only observes.
+    #[must_use]
+    pub fn observes(&self, function: FunctionName) -> bool {
+        self.mode_of(function) == Mode::Observe
+    }
+
+    /// Whether backfill acts: where it only observes, or has no section, nobody stands in for hosts that are lost.
+    #[must_use]
+    pub fn is_backfilled(&self) -> bool {
+        self.backfill.is_some() && !self.observes(FunctionName::Backfill)
+    }
 }
 
 /// How many hosts the fleet has, over all pools.
@@ -144,6 +179,9 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backfill {
+    /// Whether backfill acts; absent: as the fleet's `mode` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
     /// CloudWatch alarms that ask for more hosts while in ALARM.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = limits::ALARMS))]
@@ -180,6 +218,7 @@ pub struct Backfill {
 impl Default for Backfill {
     fn default() -> Self {
         Self {
+            mode: None,
             alarms: Vec::new(),
             step: default_step(),
             cooldown: default_cooldown(),
@@ -254,6 +293,9 @@ impl Service {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Patch {
+    /// Whether patchroll acts; absent: as the fleet's `mode` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
     /// When a roll may start a wave, such as `Sun 02:00-05:00 Europe/London`; empty: only by hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = limits::WINDOWS))]
@@ -298,6 +340,7 @@ pub struct Patch {
 impl Default for Patch {
     fn default() -> Self {
         Self {
+            mode: None,
             windows: Vec::new(),
             strategy: Strategy::default(),
             wave: Wave::default(),
@@ -387,6 +430,10 @@ impl Default for Disruption {
     fn default() -> Self {
         Self { max_out: default_max_out() }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::decision::Decision;
-use crate::fleet::Fleet;
+use crate::decision::{Decision, FunctionName};
+use crate::fleet::{Fleet, Mode};
 use crate::ids::{FleetName, InstanceId, PoolName, ServiceName, Zone};
 use crate::observed::{HostStatus, TaskPhase};
 use crate::report::Report;
@@ -21,6 +21,9 @@ pub struct View {
     pub at: Timestamp,
     /// Seconds until the next view is due.
     pub beat_seconds: u64,
+    /// Whether microscale acts, or only observes.
+    #[serde(default, skip_serializing_if = "Mode::is_act")]
+    pub mode: Mode,
     /// Its hosts, by pool and id.
     pub hosts: Vec<HostView>,
     /// Its services, highest priority first.
@@ -44,6 +47,7 @@ impl View {
             fleet: fleet.name.clone(),
             at,
             beat_seconds: fleet.beat.as_secs(),
+            mode: fleet.mode_of(FunctionName::Microscale),
             hosts: Vec::new(),
             services: Vec::new(),
             waits: Vec::new(),

@@ -55,3 +55,17 @@ fn a_fleet_fits_into_its_parameter() {
         assert!(text.len() <= 8 * 1024);
     }
 }
+
+#[test]
+fn a_section_says_its_own_mode_and_the_others_go_by_the_fleets() {
+    use evenkeel_model::FunctionName::{Backfill, Microscale, Patchroll};
+    let of = |text: &str| [Microscale, Backfill, Patchroll].map(|function| fleet(text).observes(function));
+    let shop = include_str!("../../../infra/fleets/shop.toml");
+    assert_eq!(of(shop), [false, false, false], "who says nothing acts");
+    let all = format!("mode = \"observe\"\n{shop}");
+    assert_eq!(of(&all), [true, true, true]);
+    assert_eq!(of(&all.replace("[patch]\n", "[patch]\nmode = \"act\"\n")), [true, true, false]);
+    assert_eq!(of(&shop.replace("[backfill]\n", "[backfill]\nmode = \"observe\"\n")), [false, true, false]);
+    assert_eq!(of(&format!("{shop}\n[microscale]\nmode = \"observe\"\n")), [true, false, false]);
+    assert!(fleet(shop).is_backfilled() && !fleet(&all).is_backfilled());
+}

@@ -201,7 +201,7 @@ fn wrong_types_say_what_was_found() {
         ],
         &[
             "line 8: pool: expected a list of tables, each under [[pool]], found a table",
-            "line 12: other: unknown field: expected one of name, cluster, beat, api_share, hosts, pool, backfill, service, patch, disruption",
+            "line 12: other: unknown field: expected one of name, cluster, beat, api_share, mode, microscale, hosts, pool, backfill, service, patch, disruption",
         ],
     );
 }

@@ -50,6 +50,9 @@ pub struct Borrow {
     pub at: Timestamp,
     /// Capacity units.
     pub units: u32,
+    /// The roll is one that patchroll would take: it counts for those who only observe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub would: bool,
 }
 
 impl Borrow {
@@ -57,6 +60,17 @@ impl Borrow {
     #[must_use]
     pub fn key(fleet: &FleetName) -> Key {
         Key::turn(fleet, "borrow")
+    }
+}
+
+impl Tell {
+    /// The same, as one says it who `would` only act on it.
+    #[must_use]
+    pub(crate) fn said(self, would: bool) -> Self {
+        match self {
+            Self::Shortfall(told) => Self::Shortfall(Told { would, ..told }),
+            Self::Borrow(borrow) => Self::Borrow(Borrow { would, ..borrow }),
+        }
     }
 }
 
@@ -155,6 +169,9 @@ pub struct Told {
     pub at: Timestamp,
     /// What was missing; empty when everything fits.
     pub missing: Vec<Shortfall>,
+    /// Microscale only observes, and asks for none of these tasks: they count for those who only observe as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub would: bool,
 }
 
 impl Told {

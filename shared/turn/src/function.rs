@@ -62,6 +62,14 @@ pub trait Function<P>: Sync {
 pub trait Remembers {
     /// It was not written again, because nothing but the times of its newest samples changed until `at`.
     fn still(&mut self, at: Timestamp);
+
+    /// It is the state of a plan whose steps are not taken, because the function only observes: what it has decided is again
+    /// as it was `before`, and only what was seen is new. So it believes of no step that it was taken.
+    fn observed(&mut self, before: &Self);
+
+    /// The function acts from now on, and has only observed until then: what is there was right for somebody, so every dwell
+    /// begins anew before anything is lowered.
+    fn takes_over(&mut self);
 }
 
 /// What a function is given to decide with, besides what it sees.

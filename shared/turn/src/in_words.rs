@@ -16,7 +16,8 @@ impl InWords for View {
             let starting = if service.pending == 0 { String::new() } else { format!(", {} starting", service.pending) };
             format!("{}: {} wanted, {} running{starting}{short}", service.name, service.want, service.running)
         };
-        self.services.iter().map(service).collect()
+        let observes = self.mode.says(evenkeel_model::FunctionName::Microscale);
+        observes.into_iter().chain(self.services.iter().map(service)).collect()
     }
 }
 

@@ -62,6 +62,9 @@ pub(crate) struct Kept {
     /// The fingerprint of the view that is stored, its time aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) view: Option<u64>,
+    /// The last turn only observed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) observed: bool,
     /// How many items beside the first one it has.
     #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) parts: usize,

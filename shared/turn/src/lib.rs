@@ -17,6 +17,7 @@ mod in_words;
 mod lease;
 pub mod ledger;
 pub mod look;
+mod observe;
 mod picture;
 mod port_error;
 pub mod ports;

@@ -33,16 +33,21 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(function: FunctionName, fleet: &FleetName, at: Timestamp, epoch: u64, steps: &[Planned]) -> Self {
-        let decide = |planned: &Planned| Decision {
-            at,
-            function,
-            step: planned.step.clone(),
-            why: planned.why.clone(),
-            outcome: Outcome::Undone,
-        };
+        let decide = |planned: &Planned| decided(function, at, planned, Outcome::Undone);
+        Self::of(function, fleet, at, epoch, steps.iter().map(decide).collect())
+    }
+
+    /// The record of decisions that are over.
+    pub(crate) fn of(
+        function: FunctionName,
+        fleet: &FleetName,
+        at: Timestamp,
+        epoch: u64,
+        decisions: Vec<Decision>,
+    ) -> Self {
         let Key { fleet, sort } = records_from(fleet, at);
         let key = Key { fleet, sort: format!("{sort}#{function}-{epoch}") };
-        Self { key, decisions: steps.iter().map(decide).collect() }
+        Self { key, decisions }
     }
 
     pub(crate) fn writes(&self, now: Timestamp) -> Result<Vec<Write>, TurnError> {
@@ -65,6 +70,11 @@ impl Record {
         let body = to_json(&key, &feed)?;
         Ok(Write::put(key, body, Expect::Anything))
     }
+}
+
+/// A step as it is recorded.
+pub(crate) fn decided(function: FunctionName, at: Timestamp, planned: &Planned, outcome: Outcome) -> Decision {
+    Decision { at, function, step: planned.step.clone(), why: planned.why.clone(), outcome }
 }
 
 /// An entry of the feed.

@@ -18,6 +18,7 @@ use crate::files::{FleetCache, InForce, in_force_key};
 use crate::function::{Applied, Function, Given, Outlook, Remembers};
 use crate::lease::{Claim, Handover, Kept, Lease, Pace};
 use crate::ledger::{Expect, Item, Key, LedgerError, Write};
+use crate::observe::{self, Would, would_key};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 use crate::reads::{self, AHEAD};
 use crate::record::{MOST_STEPS, Record, failed, feed_key};
@@ -70,6 +71,7 @@ where
     let mut summary = Summary {
         fleet: fleets.name().clone(),
         function: F::NAME,
+        mode: turn.fleet().mode_of(F::NAME),
         held: true,
         rests_until: None,
         rounds: 0,
@@ -167,7 +169,14 @@ where
     let given = known.given(turn.fleet(), at);
     let mut outlook = function.plan(&given, &seen);
     turn.say_what_was_refused(&mut outlook);
-    let view = function.view(&given, &seen, &outlook);
+    let view = if turn.observes() {
+        // How things are, and not how they would be.
+        let mut as_it_is = outlook.clone();
+        observe::take_no_step(function, &mut as_it_is, given.state, at);
+        function.view(&given, &seen, &as_it_is)
+    } else {
+        function.view(&given, &seen, &outlook)
+    };
     Ok((outlook, view))
 }
 
@@ -216,6 +225,7 @@ struct Found {
     borrow: Option<Item>,
     orders: Option<Item>,
     retried: Option<Item>,
+    would: Option<Item>,
 }
 
 /// What the ledger knows.
@@ -245,6 +255,10 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
 
     fn fleet(&self) -> &Fleet {
         &self.in_force.fleet
+    }
+
+    fn observes(&self) -> bool {
+        self.fleet().observes(F::NAME)
     }
 
     /// Takes the turn by the file that other processes work by, where that is another than ours.
@@ -357,33 +371,44 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             Borrow::key(name),
             orders_key(name),
             retried_key(name),
+            would_key(name, F::NAME),
         ];
-        let items = retry(self.ports, self.deadline, || self.ports.get_together(&keys)).await?;
+        // Nobody but a function that observes has anything there.
+        let keys = &keys[..keys.len() - usize::from(!self.observes())];
+        let items = retry(self.ports, self.deadline, || self.ports.get_together(keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (file, lease, state, pushed) = (next(), next(), next(), next());
         let (notices, budget, told, held) = (next(), next(), next(), next());
-        let (borrow, orders, retried) = (next(), next(), next());
-        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried })
+        let (borrow, orders, retried, would) = (next(), next(), next(), next());
+        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried, would })
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
         let name = &self.fleet().name;
         let mut state: F::State = parse(&state_key(name, F::NAME), found.state.as_ref())?.unwrap_or_default();
-        if let Kept { seen: Some(seen), state: true, .. } = Lease::kept(found.lease.as_ref())? {
+        let kept = Lease::kept(found.lease.as_ref())?;
+        if let Kept { seen: Some(seen), state: true, .. } = kept {
             state.still(seen);
+        }
+        if kept.observed && !self.observes() {
+            state.takes_over();
         }
         let mut notices: Notices = parse(&notices_key(name), found.notices.as_ref())?.unwrap_or_default();
         notices.merge(self.news);
         let mut budget: Budget = parse(&Budget::key(name), found.budget.as_ref())?.unwrap_or_default();
         budget.forget_later(self.ports.now());
+        // What another function would need only matters to who would only act on it.
+        let counts = |would: bool| !would || self.observes();
+        let told: Option<Told> = parse(&Told::key(name), found.told.as_ref())?;
+        let borrow: Option<Borrow> = parse(&Borrow::key(name), found.borrow.as_ref())?;
         let board = Board {
             pushed: parse(&pushed_key(name), found.pushed.as_ref())?.unwrap_or_default(),
             notices,
             budget,
-            told: parse(&Told::key(name), found.told.as_ref())?.unwrap_or_default(),
+            told: told.filter(|told| counts(told.would)).unwrap_or_default(),
             held: parse(&held_key(name), found.held.as_ref())?.unwrap_or_default(),
-            borrow: parse(&Borrow::key(name), found.borrow.as_ref())?.unwrap_or_default(),
+            borrow: borrow.filter(|borrow| counts(borrow.would)).unwrap_or_default(),
             orders: parse(&orders_key(name), found.orders.as_ref())?.unwrap_or_default(),
             retried: parse(&retried_key(name), found.retried.as_ref())?,
         };
@@ -421,6 +446,18 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         let mut expect = Expect::same(found.state.as_ref());
         let mut kept = lease.left();
         let mut stored = found.state.as_ref().map(|_| known.state.clone());
+        let tell = self.function.tells(&given, &outlook).map(|tell| tell.said(self.observes()));
+        let goes_on = std::mem::replace(&mut kept.observed, self.observes());
+        if self.observes() {
+            let planned = observe::take_no_step(self.function, &mut outlook, given.state, now);
+            let before = found.would.as_ref().filter(|_| goes_on);
+            let (decided, writes) = Would::new(name, F::NAME, now, &planned).news(before, goes_on, lease.epoch())?;
+            keeps.extend(writes);
+            if let Some(record) = decided {
+                not_shown = self.feed(&record).await.map(|feed| keeps.push(feed)).err().map(|error| error.to_string());
+                summary.decisions.extend(record.decisions);
+            }
+        }
         if !outlook.steps.is_empty() || outlook.budget.is_some() {
             let record = Record::new(F::NAME, name, now, lease.epoch(), &outlook.steps);
             let mut first = vec![Write::put(key.clone(), to_json(&key, &outlook.state)?, expect)];
@@ -451,7 +488,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             (kept.view, not_shown) = (None, Some(because));
             Vec::new()
         });
-        if let Some(tell) = self.function.tells(&given, &outlook) {
+        if let Some(tell) = tell {
             let (key, body) = match tell {
                 Tell::Shortfall(told) => (Told::key(name), to_json(&Told::key(name), &told)?),
                 Tell::Borrow(borrow) => (Borrow::key(name), to_json(&Borrow::key(name), &borrow)?),

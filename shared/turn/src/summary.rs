@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_model::decision::Decision;
+use evenkeel_model::fleet::Mode;
 use evenkeel_model::report::Report;
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use serde::Serialize;
@@ -14,6 +15,9 @@ pub struct Summary {
     pub fleet: FleetName,
     /// The function.
     pub function: FunctionName,
+    /// It only observes: what it has decided is what it would do.
+    #[serde(skip_serializing_if = "Mode::is_act")]
+    pub mode: Mode,
     /// False when another turn had the lease: it was marked to go again.
     pub held: bool,
     /// A beat that was left out: until when looks cost no more than they may again. Nothing was looked at.

@@ -160,6 +160,8 @@ struct Counted {
 
 impl Remembers for Counted {
     fn still(&mut self, _: Timestamp) {}
+    fn observed(&mut self, _: &Self) {}
+    fn takes_over(&mut self) {}
 }
 
 #[derive(Clone, Serialize)]
@@ -225,7 +227,7 @@ impl Function<Desk> for Doer {
 
     fn settle(&self, state: &mut Counted, applied: &Applied<'_>) {
         match applied.outcome {
-            Outcome::Left(_) => state.left += 1,
+            Outcome::Left(_) | Outcome::Would => state.left += 1,
             Outcome::Done | Outcome::Failed(_) | Outcome::Undone => state.done += 1,
         }
     }

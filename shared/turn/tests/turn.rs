@@ -178,6 +178,8 @@ struct Nothing {}
 
 impl Remembers for Nothing {
     fn still(&mut self, _: Timestamp) {}
+    fn observed(&mut self, _: &Self) {}
+    fn takes_over(&mut self) {}
 }
 
 #[derive(Clone, Serialize)]
@@ -483,6 +485,8 @@ struct Became(Vec<Outcome>);
 
 impl Remembers for Became {
     fn still(&mut self, _: Timestamp) {}
+    fn observed(&mut self, _: &Self) {}
+    fn takes_over(&mut self) {}
 }
 
 impl Function<Desk> for Doer {

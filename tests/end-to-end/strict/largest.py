@@ -52,6 +52,7 @@ def told(one):
         existing_table="",
         permissions_boundary=f"arn:aws:iam::{ACCOUNT}:policy/{'b' * 128}",
         log_days=14,
+        observe=False,
         no_ticks=False,
         watch="all",
         silence=5,

@@ -81,6 +81,7 @@ impl Core {
         // The world knows groups and services by their places, which no file changes.
         let mut known = Fleet::clone(&self.fleet);
         known.beat = edited.beat;
+        (known.mode, known.microscale) = (edited.mode, edited.microscale);
         known.hosts = edited.hosts;
         known.backfill.clone_from(&edited.backfill);
         known.patch.clone_from(&edited.patch);

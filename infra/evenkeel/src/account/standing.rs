@@ -157,9 +157,9 @@ impl Recorded {
         self.raw["function"].as_str().unwrap_or("a later version")
     }
 
-    /// It was not refused, lost or left.
+    /// It was not refused, lost or left; what would be done was not even tried.
     pub(crate) fn went_well(&self) -> bool {
-        self.decision.as_ref().is_none_or(|decision| decision.outcome == Outcome::Done)
+        self.decision.as_ref().is_none_or(|decision| matches!(decision.outcome, Outcome::Done | Outcome::Would))
     }
 
     /// What became of it may still be written.

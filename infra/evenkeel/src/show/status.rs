@@ -53,11 +53,28 @@ fn heading(fleet: &Standing, now: Timestamp) -> String {
         },
     );
     let mut heading = format!("{}  {seen}\n", paint(TITLE, &fleet.name));
+    if let Some(observing) = observing(fleet) {
+        let _a_string_takes_all = writeln!(heading, "{}", paint(ODD, observing));
+    }
     for unread in &fleet.unread {
         let said = format_args!("not understood, of another version than this command: {unread}");
         let _a_string_takes_all = writeln!(heading, "{}", paint(ODD, said));
     }
     heading
+}
+
+/// Which functions take no step, in words that nobody overlooks; none where all act.
+fn observing(fleet: &Standing) -> Option<String> {
+    let views = [
+        fleet.tasks.as_ref().map(|view| (FunctionName::Microscale, view.mode)),
+        fleet.hosts.as_ref().map(|view| (FunctionName::Backfill, view.mode)),
+        fleet.patch.as_ref().map(|view| (FunctionName::Patchroll, view.mode)),
+    ];
+    let names: Vec<String> =
+        views.iter().flatten().filter(|(_, mode)| !mode.is_act()).map(|(name, _)| name.to_string()).collect();
+    let takes = if names.len() == 1 { "takes" } else { "take" };
+    (!names.is_empty())
+        .then(|| format!("*** OBSERVING ***  {} {takes} no step: decisions say what would be done", names.join(", ")))
 }
 
 /// A title, and lines beside and below it.
@@ -365,6 +382,30 @@ mod tests {
             assert!(screen.contains(function.trim_start()), "{screen}");
         }
         assert!(!screen.contains("STOPPED"), "{screen}");
+    }
+
+    #[test]
+    fn a_fleet_that_is_only_observed_says_so_before_anything_else() {
+        let mut world = shop(30);
+        let text = include_str!("../../../fleets/shop.toml");
+        let (fleet, _, now) = stands(&mut world);
+        assert!(!plain(&status(&fleet, now)).contains("OBSERVING"));
+        for (mode, says) in
+            [("mode", "microscale, backfill, patchroll take no step"), ("backfill.mode", "backfill takes no step")]
+        {
+            let edited = if mode == "mode" {
+                format!("mode = \"observe\"\n{text}")
+            } else {
+                text.replace("[backfill]\n", "[backfill]\nmode = \"observe\"\n")
+            };
+            assert_ne!(edited, text);
+            world.edit_fleet(&edited);
+            world.run_until(world.now() + 3 * evenkeel_world::clock::MINUTE);
+            let (fleet, _, now) = stands(&mut world);
+            let screen = plain(&status(&fleet, now));
+            let line = screen.lines().nth(1).unwrap_or_default();
+            assert!(line.starts_with("*** OBSERVING ***") && line.contains(says), "{mode}: {screen}");
+        }
     }
 
     #[test]

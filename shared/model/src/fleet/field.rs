@@ -298,7 +298,7 @@ impl<'a> Table<'a> {
 
     fn report_unknown_fields(&self) {
         // Keys that TOML gives to the last table when they come too late in the file.
-        const TOP_KEYS: [&str; 4] = ["name", "cluster", "beat", "api_share"];
+        const TOP_KEYS: [&str; 5] = ["name", "cluster", "beat", "api_share", "mode"];
         for Entry { key, at, .. } in self.entries {
             if self.known.contains(&key.as_str()) {
                 continue;

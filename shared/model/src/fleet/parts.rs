@@ -12,14 +12,16 @@ use super::kinds::{
     tolerance, wave, whole, window,
 };
 use super::{
-    Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Missing, Patch, Per,
-    Pool, Purchase, QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy, TrackingDemand, Wave,
-    default_agent_timeout, default_api_share, default_at_once, default_bake_timeout, default_beat, default_cooldown,
-    default_drain_timeout, default_keep, default_max_out, default_period, default_refill_after, default_release_after,
-    default_replace_timeout, default_scale_down_after, default_settle, default_step, default_tolerance, default_units,
-    default_valid_for, limits, words,
+    Backfill, Bake, Demand, Disruption, Fleet, Hosts, ManualDemand, MetricDemand, MetricSource, Microscale, Missing,
+    Mode, Patch, Per, Pool, Purchase, QueueDemand, Rebalance, Refresh, Service, Statistic, StepsDemand, Strategy,
+    TrackingDemand, Wave, default_agent_timeout, default_api_share, default_at_once, default_bake_timeout,
+    default_beat, default_cooldown, default_drain_timeout, default_keep, default_max_out, default_period,
+    default_refill_after, default_release_after, default_replace_timeout, default_scale_down_after, default_settle,
+    default_step, default_tolerance, default_units, default_valid_for, limits, words,
 };
 use crate::ids::{AlarmName, ClusterName, FleetName, GroupName, PoolName, QueueName, ServiceName};
+
+const MODES: &[(&str, Mode)] = &[("act", Mode::Act), ("observe", Mode::Observe)];
 
 /// A fleet file as far as it could be read.
 pub(super) struct Draft {
@@ -27,6 +29,8 @@ pub(super) struct Draft {
     pub(super) cluster: Part<ClusterName>,
     beat: Option<Duration>,
     api_share: Option<f64>,
+    mode: Option<Mode>,
+    microscale: Part<Microscale>,
     pub(super) hosts: HostsDraft,
     pub(super) pools: Option<Vec<Option<PoolDraft>>>,
     pub(super) backfill: Part<Backfill>,
@@ -68,6 +72,8 @@ impl Draft {
             cluster: top.optional("cluster", &id(ClusterName::EXPECTED)),
             beat: top.or("beat", default_beat(), &beat()),
             api_share: top.or("api_share", default_api_share(), &api_share()),
+            mode: top.or("mode", Mode::default(), &choice(MODES)),
+            microscale: top.optional_table("microscale", microscale),
             hosts: top.required_table("hosts", HostsDraft::read).unwrap_or_default(),
             pools: top.tables("pool", 1, limits::POOLS, PoolDraft::read),
             backfill: top.optional_table("backfill", backfill),
@@ -79,12 +85,27 @@ impl Draft {
 
     /// The fleet, unless a part could not be read.
     pub(super) fn fleet(self) -> Option<Fleet> {
-        let Self { name, cluster, beat, api_share, hosts, pools, backfill, services, patch, disruption } = self;
+        let Self {
+            name,
+            cluster,
+            beat,
+            api_share,
+            mode,
+            microscale,
+            hosts,
+            pools,
+            backfill,
+            services,
+            patch,
+            disruption,
+        } = self;
         Some(Fleet {
             name: name?,
             cluster: cluster.field()?,
             beat: beat?,
             api_share: api_share?,
+            mode: mode?,
+            microscale: microscale.field()?.unwrap_or_default(),
             hosts: Hosts { minimum: hosts.minimum?, steady: hosts.steady?, maximum: hosts.maximum? },
             pools: pools?.into_iter().map(|pool| pool?.pool()).collect::<Option<_>>()?,
             backfill: backfill.field()?,
@@ -159,9 +180,15 @@ impl ServiceDraft {
     }
 }
 
+fn microscale(table: &mut Table<'_>) -> Option<Microscale> {
+    let mode = table.optional("mode", &choice(MODES));
+    Some(Microscale { mode: mode.field()? })
+}
+
 fn backfill(table: &mut Table<'_>) -> Option<Backfill> {
     const ANSWERS: &[(&str, Rebalance)] =
         &[("ignore", Rebalance::Ignore), ("replace", Rebalance::Replace), ("drain", Rebalance::Drain)];
+    let mode = table.optional("mode", &choice(MODES));
     let alarms = table.distinct("alarms", limits::ALARMS, &id(AlarmName::EXPECTED));
     let step = table.or("step", default_step(), &whole(1..=limits::HOSTS));
     let cooldown = table.or("cooldown", default_cooldown(), &duration(limits::COOLDOWN));
@@ -171,6 +198,7 @@ fn backfill(table: &mut Table<'_>) -> Option<Backfill> {
     let agent_timeout = table.or("agent_timeout", default_agent_timeout(), &duration(limits::AGENT_TIMEOUT));
     let rebalance = table.or("rebalance", Rebalance::default(), &choice(ANSWERS));
     Some(Backfill {
+        mode: mode.field()?,
         alarms: alarms?,
         step: step?,
         cooldown: cooldown?,
@@ -328,6 +356,7 @@ fn patch(table: &mut Table<'_>) -> Option<Patch> {
     const STRATEGIES: &[(&str, Strategy)] =
         &[("terminate-first", Strategy::TerminateFirst), ("launch-first", Strategy::LaunchFirst)];
     const REFRESHES: &[(&str, Refresh)] = &[("outdated", Refresh::Outdated), ("all", Refresh::All)];
+    let mode = table.optional("mode", &choice(MODES));
     let windows = table.distinct("windows", limits::WINDOWS, &window());
     let strategy = table.or("strategy", Strategy::default(), &choice(STRATEGIES));
     let wave = table.or("wave", Wave::default(), &wave());
@@ -340,6 +369,7 @@ fn patch(table: &mut Table<'_>) -> Option<Patch> {
     let borrow = table.or("borrow", false, &flag());
     let bake = table.optional_table("bake", bake);
     Some(Patch {
+        mode: mode.field()?,
         windows: windows?,
         strategy: strategy?,
         wave: wave?,

@@ -349,6 +349,11 @@ impl Core {
         let Some(policy) = self.fleet.backfill.clone() else { return };
         let now = self.now;
         let (there, _) = self.leases();
+        if self.fleet.observes(FunctionName::Backfill) {
+            // Whoever put them there, nobody gives them back; they are counted from when backfill acts.
+            self.audit.hosts.justified = [(now, there)].into();
+            return;
+        }
         let each = millis(policy.drain_timeout) + 5 * MINUTE;
         let within = |hosts: u32| millis(policy.release_after) + Ms::from(hosts) * each;
         let most = within(there);

@@ -319,6 +319,11 @@ impl Core {
         }
     }
 
+    /// Whether nothing can be expected of a function: it is switched off, or the fleet file has it observe only.
+    fn rests(&self, function: FunctionName) -> bool {
+        self.audit.liveness.is_off(function) || self.fleet.observes(function)
+    }
+
     /// Everything that is owed now.
     fn owed(&self) -> Vec<Owed> {
         let mut owed: Vec<Owed> = Vec::new();
@@ -329,7 +334,7 @@ impl Core {
         owed.extend(self.places());
         owed.extend(self.marks());
         owed.extend(self.capacities());
-        owed.retain(|one| !self.audit.liveness.is_off(one.by));
+        owed.retain(|one| !self.rests(one.by));
         owed
     }
 

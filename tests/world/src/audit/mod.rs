@@ -166,6 +166,7 @@ impl Audit {
         if clean
             && let Some(summary) = summary
             && summary.held
+            && summary.mode.is_act()
             && summary.rounds == 1
             && let Some(detail) = count.preemption_not_taken(summary)
         {

@@ -43,6 +43,7 @@ fn judge(want: f64, sets: &[(&str, u32)], waits: Vec<Wait>) -> Vec<u8> {
     let summary = Summary {
         fleet: fleet.name.clone(),
         function: evenkeel_model::FunctionName::Microscale,
+        mode: evenkeel_model::fleet::Mode::Act,
         held: true,
         rests_until: None,
         rounds: 1,

@@ -117,7 +117,7 @@ impl Core {
                 None if *by == FunctionName::Patchroll => (true, settle + TWO_TICKS),
                 None => (true, TWO_TICKS),
             };
-            let off = known.is_off(*by);
+            let off = self.rests(*by);
             let holder = if off { FunctionName::Backfill } else { *by };
             // Somebody else cannot know before its time is over.
             let longer = if off { self.longest_out() } else { 0 };
