@@ -14,6 +14,7 @@ fn told(kind: &str) -> impl Fn(&PortError) -> bool {
             PortError::Conflict(_) => "conflict",
             PortError::NoCapacity(_) => "capacity",
             PortError::OverQuota(_) => "quota",
+            PortError::Unfinished { .. } => "unfinished",
             PortError::Refused(_) => "refused",
         };
         found == kind

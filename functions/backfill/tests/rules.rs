@@ -216,7 +216,7 @@ fn a_host_that_came_for_tasks_without_a_place_goes_when_everything_fits() {
     story.later(1);
     let task = serde_json::from_value(json!({ "cpu": 1024, "memory": 1024 })).unwrap();
     let missing = Shortfall { service: "web".parse().unwrap(), tasks: 1, task, groups: BTreeSet::new() };
-    story.board.told = Told { at: story.seen.at, missing: vec![missing] };
+    story.board.told = Told { at: story.seen.at, missing: vec![missing], would: false };
     assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
     story.has("burst", 1);
     for _ in 0..15 {
@@ -231,7 +231,7 @@ fn a_host_that_came_for_tasks_without_a_place_goes_when_everything_fits() {
     let mut went = Vec::new();
     for _ in 0..12 {
         story.later(1);
-        story.board.told = Told { at: story.seen.at, missing: Vec::new() };
+        story.board.told = Told { at: story.seen.at, missing: Vec::new(), would: false };
         went.extend(steps(&story.turn()));
     }
     assert!(went.iter().any(|step| step.starts_with("drain burst-1")), "{went:?}");
@@ -246,7 +246,7 @@ fn nothing_is_launched_for_tasks_that_no_on_demand_host_would_take() {
         let task = serde_json::from_value(json!({ "cpu": 1024, "memory": 1024 })).unwrap();
         let groups = BTreeSet::from([behind.parse().unwrap()]);
         let missing = Shortfall { service: "web".parse().unwrap(), tasks: 1, task, groups };
-        story.board.told = Told { at: story.seen.at, missing: vec![missing] };
+        story.board.told = Told { at: story.seen.at, missing: vec![missing], would: false };
         assert_eq!(steps(&story.turn()), expect, "hosts of {behind} take them");
     }
 }
@@ -254,7 +254,7 @@ fn nothing_is_launched_for_tasks_that_no_on_demand_host_would_take() {
 #[test]
 fn a_host_that_a_roll_borrowed_goes_when_it_is_not_asked_for_any_more() {
     let mut story = Story::new("{ minimum = 2, steady = 2, maximum = 6 }", 2, 0, 0);
-    story.board.borrow = Borrow { at: story.seen.at, units: 1 };
+    story.board.borrow = Borrow { at: story.seen.at, units: 1, would: false };
     assert_eq!(steps(&story.turn()), ["pool burst 0 -> 1"]);
     story.has("burst", 1);
     for _ in 0..15 {

@@ -87,7 +87,7 @@ pub async fn cluster<P: ReadEcs + Clock>(
         None => join3(hosts, services, look.whole()).await,
     };
     let running = match (&hosts, services, picture) {
-        (Ok(hosts), Ok(services), Ok(picture)) => look.changed(hosts, services, picture).await,
+        (Ok(hosts), Ok(services), Ok(picture)) => Box::pin(look.changed(hosts, services, picture)).await,
         (Err(error), _, _) => Err(error.clone()),
         (_, Err(error), _) | (_, _, Err(error)) => Err(error),
     };
@@ -145,7 +145,8 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
             if !wait.is_zero() {
                 self.ports.sleep(wait).await;
             }
-            let answer = call().await;
+            // On the heap, or the future of a turn nests deeper than compilers follow.
+            let answer = Box::pin(call()).await;
             if matches!(answer, Err(PortError::Throttled)) {
                 self.memory.reads().empty(self.ports.now());
             }
