@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel_backfill::{Seen, State, plan};
-use evenkeel_model::FunctionName;
 use evenkeel_model::decision::{HostStep, Planned, Step};
 use evenkeel_model::fleet::{self, Fleet, Format};
 use evenkeel_model::groups::{MemberState, Refusal, RefusalKind};
 use evenkeel_model::observed::{HostStatus, Signal};
 use evenkeel_model::report::{HostWait, Shortfall, Wait};
+use evenkeel_model::{FunctionName, Timestamp};
+use evenkeel_turn::window::Extreme;
 use evenkeel_turn::{Board, Borrow, Given, NoticeKind, Out, OutCause, Outlook, Told};
 use serde_json::{Value, json};
 
@@ -50,7 +51,11 @@ impl Story {
             "hosts": pools.into_iter().flat_map(host).collect::<Vec<_>>(), "running": { "tasks": [], "services": [] } });
         let seen = serde_json::from_value(seen).unwrap();
         let fleet = fleet::read(&text, Format::Toml).unwrap();
-        Self { text, fleet, seen, state: State::default(), board: Board::default() }
+        // It has looked before, and needed no on-demand host: a function that begins gives those that are there their dwell.
+        let mut state = State::default();
+        let begun: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+        state.needed.sample(begun, 0, Duration::from_secs(600), Extreme::Largest);
+        Self { text, fleet, seen, state, board: Board::default() }
     }
 
     /// The same with more in the fleet file's `[backfill]`.

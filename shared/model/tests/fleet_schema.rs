@@ -12,13 +12,14 @@ const SHOP: &str = include_str!("../../../infra/fleets/shop.toml");
 const EVERYTHING: &str = include_str!("everything.toml");
 
 /// Where [`EVERYTHING`] has the tables of each type of the schema.
-const TABLES: [(&str, &[&str]); 12] = [
+const TABLES: [(&str, &[&str]); 13] = [
     ("Backfill", &["/backfill"]),
     ("Bake", &["/patch/bake"]),
     ("Disruption", &["/disruption"]),
     ("Hosts", &["/hosts"]),
     ("ManualDemand", &["/service/3/demand"]),
     ("MetricDemand", &["/service/0/demand"]),
+    ("Microscale", &["/microscale"]),
     ("Patch", &["/patch"]),
     ("Pool", &["/pool/0"]),
     ("QueueDemand", &["/service/2/demand"]),
