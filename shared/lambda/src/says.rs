@@ -50,10 +50,8 @@ pub(crate) fn refusal(summary: &Summary) -> Option<String> {
 }
 
 fn refused(wait: &Wait) -> Option<String> {
-    match wait {
-        Wait::Roll(refused @ RollWait::Refused { .. }) => Some(refused.to_string()),
-        _ => None,
-    }
+    let Wait::Roll(refused @ RollWait::Refused { .. }) = wait else { return None };
+    Some(refused.to_string())
 }
 
 /// Sentences for what a turn would do, after how things are.
