@@ -53,7 +53,8 @@ fn shell(line: &str) -> (TempDir, Command) {
 }
 
 /// Those that are tried on a deployment, by the end-to-end stories.
-const LIVE: [&str; 9] = ["status", "why", "decisions", "roll", "hold", "release", "retry", "push", "page"];
+const LIVE: [&str; 11] =
+    ["status", "why", "decisions", "roll", "hold", "release", "retry", "push", "page", "look", "init"];
 
 #[test]
 fn every_command_has_an_example() {
@@ -77,6 +78,7 @@ fn examples_that_need_no_account_work_as_they_are_printed() {
     lines.extend(
         examples(&[]).into_iter().filter(|line| !LIVE.iter().any(|live| line.starts_with(&format!("evenkeel {live}")))),
     );
+    lines.retain(|line| !line.contains(" --live"));
     assert!(lines.len() > 10, "{lines:?}");
     let serves = |line: &&String| *line == "evenkeel" || line.starts_with("evenkeel serve");
     for line in lines.iter().filter(|line| !serves(line)) {
@@ -127,8 +129,11 @@ fn without_an_sdk_commands_for_a_deployment_say_how_to_build_one_that_has_it() {
     if cfg!(feature = "aws") {
         return;
     }
-    let output = evenkeel(&["status"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("cargo install --locked --path infra/evenkeel --features aws"), "{said}");
+    let fleet = "../../infra/fleets/shop.toml";
+    for line in [&["status"][..], &["look", fleet], &["plan", fleet, "--live"], &["init"]] {
+        let output = evenkeel(line);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line:?}");
+        assert!(said.contains("cargo install --locked --path infra/evenkeel --features aws"), "{line:?}: {said}");
+    }
 }

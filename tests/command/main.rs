@@ -4,6 +4,7 @@
 
 mod examples;
 mod page;
+mod policy;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -103,6 +103,14 @@ def test_the_deployers_policy_says_what_aws_understands():
     assert not found, "\n".join(found)
 
 
+def test_the_readers_policy_says_what_aws_understands():
+    """It is for whoever looks before there is a fleet: on everything."""
+    statements = json.loads((REPOSITORY / "infra" / "reader-policy.json").read_text())["Statement"]
+    found = [str(one) for one in roles.lint("reader-policy.json", statements)]
+    found = [one for one in found if "is allowed on everything" not in one]
+    assert not found, "\n".join(found)
+
+
 def test_no_rule_lets_through_what_no_function_handles(small):
     rules = [one for path in INFRA for one in events.rules(rendered(path, small).resources)]
     assert not rules, "\n".join(map(str, rules))

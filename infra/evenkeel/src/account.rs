@@ -1,7 +1,11 @@
 //! A deployment in somebody's account: what it is called, how it is asked, and what is said where it cannot be.
 
+mod anonymous;
 #[cfg(feature = "aws")]
 mod aws;
+mod draft;
+mod live;
+mod looking;
 mod standing;
 mod trouble;
 
@@ -11,8 +15,12 @@ use std::future::Future;
 use evenkeel_model::{FleetName, FunctionName};
 use evenkeel_turn::ports::{Answer, Clock, History, Ledger, PortError};
 
+pub(crate) use anonymous::anonymous;
 #[cfg(feature = "aws")]
-pub(crate) use aws::connect;
+pub(crate) use aws::{Surveyed, connect, eyes, survey};
+pub(crate) use draft::Draft;
+pub(crate) use live::{Eyes, Sight, Thought, Thoughts, see, think};
+pub(crate) use looking::{Looking, Reads};
 pub(crate) use standing::{Recorded, Standing, recorded, roll_of, says};
 pub(crate) use trouble::{Place, Trouble};
 

@@ -4,6 +4,8 @@ mod account;
 mod ask;
 mod check;
 mod docs;
+mod init;
+mod look;
 mod page;
 mod plan;
 mod roll;
@@ -20,6 +22,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use evenkeel_model::fleet::{self, Fleet, Format, Problems};
+
+#[cfg(feature = "aws")]
+use crate::account::Surveyed;
 
 /// The fleet that is shown when none is named.
 const DEMO: &str = include_str!("../../fleets/demo.toml");
@@ -64,12 +69,25 @@ enum Command {
                       infra/fleets/demo.toml --json\n\nExits with 1 if there is any problem."
     )]
     Check(check::Options),
-    /// Says what a turn would do in the simulated cloud, without doing it.
+    /// Says what turns would do, without doing it: in the simulated cloud, or with --live on your account.
     #[command(
         after_help = "Examples:\n  evenkeel plan infra/fleets/shop.toml --at 10m\n  evenkeel plan infra/fleets/shop.toml --observed \
-                      seen.json"
+                      seen.json\n  evenkeel plan infra/fleets/shop.toml --live\n  evenkeel plan infra/fleets/shop.toml --live \
+                      --deployment evenkeel --json\n\nWith --live it needs infra/reader-policy.json."
     )]
     Plan(plan::Options),
+    /// Shows what Even Keel sees on your account now: hosts by pool, services, tasks, groups, alarms, and what it could not read.
+    #[command(
+        after_help = "Examples:\n  evenkeel look infra/fleets/shop.toml\n  evenkeel look infra/fleets/shop.toml --out seen.json \
+                      --anonymous\n\nNeeds infra/reader-policy.json, and nothing deployed. Exits with 1 if anything could not be read."
+    )]
+    Look(look::Options),
+    /// Writes a fleet file for what your account has: pools, services and their demand, each with its reason.
+    #[command(
+        after_help = "Examples:\n  evenkeel init\n  evenkeel init --cluster shop --out fleet.toml\n  evenkeel init --cluster shop \
+                      --group shop-burst\n\nNeeds infra/reader-policy.json, and nothing deployed."
+    )]
+    Init(init::Options),
     #[command(flatten)]
     Live(Live),
     /// Writes what a shell needs to complete this command's words.
@@ -125,7 +143,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Serve(options)) => serve::serve(&options),
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Check(options)) => Ok(check::check(&options)),
+        Some(Command::Plan(options)) if options.live.live => plan_live(&options),
         Some(Command::Plan(options)) => plan::plan(&options),
+        Some(Command::Look(options)) => look(&options),
+        Some(Command::Init(options)) => init(&options),
         Some(Command::Live(command)) => live(command),
         Some(Command::Completions(options)) => Ok(docs::completions(&options)),
         Some(Command::Man(options)) => docs::man(&options),
@@ -147,11 +168,59 @@ impl Live {
     }
 }
 
+/// Waits for what takes calls of an account.
+#[cfg(feature = "aws")]
+fn wait(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(feature = "aws")]
+fn look(options: &look::Options) -> Result<ExitCode> {
+    wait(async {
+        let (eyes, place) = crate::account::eyes(options.place.place(None)).await?;
+        look::look(&eyes, &place, options).await
+    })
+}
+
+#[cfg(feature = "aws")]
+fn init(options: &init::Options) -> Result<ExitCode> {
+    wait(async {
+        let found =
+            crate::account::survey(options.place.place(None), options.cluster.as_ref(), &options.groups).await?;
+        Ok(match found {
+            (Surveyed::Clusters(clusters), place) => init::list(&clusters, &place),
+            (Surveyed::Fleet(found), place) => init::init(&found, &place, options)?,
+        })
+    })
+}
+
+#[cfg(not(feature = "aws"))]
+fn init(_: &init::Options) -> Result<ExitCode> {
+    without_sdk()
+}
+
+#[cfg(not(feature = "aws"))]
+fn look(_: &look::Options) -> Result<ExitCode> {
+    without_sdk()
+}
+
+#[cfg(feature = "aws")]
+fn plan_live(options: &plan::Options) -> Result<ExitCode> {
+    wait(async {
+        let (eyes, place) = crate::account::eyes(options.live.place()).await?;
+        plan::live(&eyes, &place, (&options.live, &options.file, options.json)).await
+    })
+}
+
+#[cfg(not(feature = "aws"))]
+fn plan_live(_: &plan::Options) -> Result<ExitCode> {
+    without_sdk()
+}
+
 /// Does what a command asks of a deployment.
 #[cfg(feature = "aws")]
 fn live(command: Live) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    wait(async {
         let deployment = crate::account::connect(command.account().place()).await?;
         match command {
             Live::Status(options) => status::status(&deployment, &options).await,
@@ -170,6 +239,11 @@ fn live(command: Live) -> Result<ExitCode> {
 #[cfg(not(feature = "aws"))]
 fn live(command: Live) -> Result<ExitCode> {
     drop(command);
+    without_sdk()
+}
+
+#[cfg(not(feature = "aws"))]
+fn without_sdk() -> Result<ExitCode> {
     bail!(
         "this `evenkeel` was built without AWS's SDK, so that it builds quickly, and reaches no account\n  \
          `cargo install --locked --path infra/evenkeel --features aws` builds one that does, in some minutes"
@@ -243,6 +317,11 @@ pub(crate) fn read_fleet_file(path: &Path) -> Result<Fleet, NotUsable> {
     }
     let format = if json { Format::Json } else { Format::Toml };
     fleet::read(&bytes, format).map_err(|problems| NotUsable::Problems { file, problems })
+}
+
+/// Reads a file's text.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read_file(path)?).with_context(|| path.display().to_string())
 }
 
 /// Reads a file that is not absurdly large.

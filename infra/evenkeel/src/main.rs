@@ -6,6 +6,8 @@ mod account;
 #[cfg_attr(not(feature = "aws"), allow(dead_code, unused_imports, reason = "used by commands that reach an account"))]
 mod cli;
 #[cfg_attr(not(feature = "aws"), allow(dead_code, unused_imports, reason = "used by commands that reach an account"))]
+mod init;
+#[cfg_attr(not(feature = "aws"), allow(dead_code, unused_imports, reason = "used by commands that reach an account"))]
 mod show;
 
 use std::process::ExitCode;

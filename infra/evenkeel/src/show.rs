@@ -4,16 +4,20 @@
 
 mod answer;
 mod decisions;
+mod look;
+mod plan;
 mod roll;
 mod status;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod why;
 mod words;
 
 pub(crate) use answer::Said;
 pub(crate) use decisions::{for_machines, line};
+pub(crate) use look::look;
+pub(crate) use plan::{plan, waves};
 pub(crate) use roll::{Progress, ended_as, standing as roll_standing};
 pub(crate) use status::status;
 pub(crate) use why::{About, why};

@@ -65,6 +65,8 @@ pub struct Aws {
     now: fn() -> Timestamp,
     #[cfg_attr(not(feature = "ecs"), allow(dead_code, reason = "not every service needs all of it"))]
     pub(crate) settings: Settings,
+    #[cfg(feature = "people")]
+    config: Arc<SdkConfig>,
     #[cfg(feature = "applicationautoscaling")]
     #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "asked about ECS services only"))]
     pub(crate) applicationautoscaling: Lazy<aws_sdk_applicationautoscaling::Client>,
@@ -115,6 +117,8 @@ impl Aws {
         Self {
             now: system_time,
             settings,
+            #[cfg(feature = "people")]
+            config: Arc::clone(&config),
             #[cfg(feature = "applicationautoscaling")]
             applicationautoscaling: lazy(&config, aws_sdk_applicationautoscaling::Client::new),
             #[cfg(feature = "autoscaling")]
@@ -142,6 +146,13 @@ impl Aws {
             #[cfg(feature = "ssm")]
             ssm: lazy(&config, aws_sdk_ssm::Client::new),
         }
+    }
+
+    /// The same account and credentials, asked about as `also` says, and with nothing known yet.
+    #[cfg(feature = "people")]
+    #[must_use]
+    pub fn asking(&self, also: Also) -> Self {
+        Self::new(&self.config, Settings { also, ..self.settings.clone() })
     }
 
     /// The same with another clock.

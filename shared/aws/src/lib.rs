@@ -43,6 +43,8 @@ mod queues;
 mod scaling;
 #[cfg(feature = "cloudwatch")]
 mod signals;
+#[cfg(feature = "survey")]
+mod survey;
 
 pub use aws::{Also, Aws, Settings};
 pub use clock::system_time;

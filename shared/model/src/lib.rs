@@ -11,6 +11,7 @@ pub mod observed;
 pub mod report;
 pub mod resources;
 pub mod stuck;
+pub mod survey;
 pub mod templates;
 pub mod trigger;
 pub mod view;

@@ -10,6 +10,7 @@ use evenkeel_patchroll::{PatchView, Patchroll, handler as patchroll};
 use evenkeel_turn::Outlook;
 
 use crate::sim::{LIMITS, World};
+use crate::turns::Ports;
 
 impl World {
     /// What the next turn of backfill would do; none where the fleet file has no backfill.
@@ -38,8 +39,13 @@ impl World {
         Trigger::Manual(Manual { at: None, fleet: self.lock().fleet.name.clone(), request, id: None })
     }
 
-    /// Lets the world go on until the answer is there.
-    fn finish<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    /// A window on the world, as `function` has one in a turn: for others who look as it does.
+    pub fn ports(&mut self, function: FunctionName) -> Ports {
+        self.window(function).0
+    }
+
+    /// Lets the world go on until the answer is there; none where the world ends before.
+    pub fn finish<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = Box::pin(work);
         let mut context = Context::from_waker(Waker::noop());
         loop {

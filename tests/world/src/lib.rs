@@ -43,3 +43,4 @@ pub use report::Report;
 pub use setup::room_for;
 pub use signals::Source;
 pub use sim::{LIMITS, Tally, World};
+pub use turns::Ports;

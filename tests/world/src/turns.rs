@@ -97,7 +97,7 @@ pub(crate) struct Newest {
 
 /// A turn's window on the world.
 #[derive(Clone)]
-pub(crate) struct Ports {
+pub struct Ports {
     core: Arc<Mutex<Core>>,
     turn: TurnNo,
     function: FunctionName,

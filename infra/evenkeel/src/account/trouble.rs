@@ -23,6 +23,12 @@ impl Place {
         self.region.as_deref().unwrap_or("an unknown region")
     }
 
+    /// Where, without a deployment.
+    fn account(&self) -> String {
+        let profile = self.profile.as_ref().map(|profile| format!(", profile {profile}")).unwrap_or_default();
+        format!("region {}{profile}", self.region())
+    }
+
     fn profile(&self) -> String {
         self.profile.as_ref().map(|profile| format!(" --profile {profile}")).unwrap_or_default()
     }
@@ -43,6 +49,10 @@ pub(crate) enum Trouble {
     NoRegion { profile: Option<String> },
     /// A call failed.
     Call { tried: String, action: &'static str, place: Place, how: How },
+    /// The account could not be looked at.
+    Unseen { tried: String, place: Place, how: How },
+    /// What should be looked at is not there.
+    Missing { tried: String, said: String, place: Place },
     /// There is no function of this deployment.
     NoDeployment { place: Place },
     /// The deployment has no such function.
@@ -127,6 +137,16 @@ impl Trouble {
     pub(crate) fn of(error: PortError, tried: String, action: &'static str, place: &Place) -> Self {
         Self::Call { tried, action, place: place.clone(), how: How::of(error) }
     }
+
+    /// A look at the account that failed.
+    pub(crate) fn unseen(error: PortError, tried: String, place: &Place) -> Self {
+        let place = place.clone();
+        if let PortError::NotFound(said) = error {
+            Self::Missing { tried, said, place }
+        } else {
+            Self::Unseen { tried, place, how: How::of(error) }
+        }
+    }
 }
 
 impl std::error::Error for Trouble {}
@@ -143,6 +163,16 @@ impl fmt::Display for Trouble {
             Self::Call { tried, action, place, how } => {
                 write!(f, "{tried} ({place}): ")?;
                 how.say(action, place, f)
+            }
+            Self::Unseen { tried, place, how } => {
+                write!(f, "{tried} ({}): ", place.account())?;
+                how.say("the actions of infra/reader-policy.json", place, f)
+            }
+            Self::Missing { tried, said, place } => {
+                let (region, profile) = (place.region(), place.profile());
+                writeln!(f, "{tried} ({}): it is not there: {said}", place.account())?;
+                writeln!(f, "  `evenkeel init --region {region}{profile}` lists the clusters that there are:")?;
+                f.write_str("  name one of them in the fleet file, or another region with --region")
             }
             Self::NoDeployment { place } => {
                 writeln!(
@@ -270,6 +300,30 @@ mod tests {
             profile: Some("ops".to_owned()),
         };
         Trouble::of(error, "read how fleet shop stands".to_owned(), "dynamodb:BatchGetItem", &place).to_string()
+    }
+
+    #[test]
+    fn a_look_that_fails_says_what_to_type_next_and_of_no_deployment() {
+        let place = Place {
+            deployment: "keel".to_owned(),
+            table: "keel".to_owned(),
+            region: Some("eu-west-1".to_owned()),
+            profile: Some("ops".to_owned()),
+        };
+        let denied =
+            "AccessDeniedException: User: arn:aws:iam::1:user/a is not authorized to perform: ecs:DescribeTasks";
+        let cases = [
+            (PortError::Refused(denied.to_owned()), "ask for the actions of infra/reader-policy.json"),
+            (
+                PortError::NotFound("ClusterNotFoundException: Cluster not found.".to_owned()),
+                "`evenkeel init --region eu-west-1 --profile ops` lists the clusters",
+            ),
+        ];
+        for (error, next) in cases {
+            let said = Trouble::unseen(error, "looked at fleet shop".to_owned(), &place).to_string();
+            assert!(said.starts_with("looked at fleet shop (region eu-west-1, profile ops): "), "{said}");
+            assert!(said.contains(next) && !said.contains("deployment") && !said.contains("table"), "{said}");
+        }
     }
 
     #[test]

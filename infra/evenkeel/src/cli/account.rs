@@ -31,6 +31,27 @@ impl AccountOptions {
     }
 }
 
+/// Where to look at an account in which nothing need be deployed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct WhereOptions {
+    /// The AWS profile; otherwise credentials are found as the AWS CLI finds them.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// The AWS region; otherwise AWS_REGION's or the profile's.
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+impl WhereOptions {
+    /// That place, with a deployment if one is named.
+    pub(crate) fn place(&self, deployment: Option<&str>) -> Place {
+        let Self { profile, region } = self.clone();
+        let deployment = deployment.unwrap_or_default().to_owned();
+        Place { table: deployment.clone(), deployment, region, profile }
+    }
+}
+
 /// The fleet that a command is about.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OneFleet {

@@ -1,6 +1,9 @@
 //! `evenkeel plan`.
 
-use std::path::PathBuf;
+mod live;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,21 +12,24 @@ use clap::Args;
 use evenkeel_microscale::{State, plan as decide};
 use evenkeel_model::fleet::{Demand, Fleet, words};
 use evenkeel_model::observed::{Observed, Signal};
-use evenkeel_model::{InstanceId, Timestamp};
 use evenkeel_turn::{Board, Given, Outlook, Pushed};
 use evenkeel_world::Faults;
 use evenkeel_world::setup::millis;
+use serde_json::Value;
 
 use super::world::{DemandOptions, Made, duration};
 use super::{FleetOptions, read_file, say};
-use crate::show::count;
+use crate::account::Sight;
+use crate::show;
+
+pub(crate) use live::live;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The fleet file.
     #[arg(value_name = "FLEET_FILE")]
-    file: PathBuf,
-    /// The fleet as it was seen (JSON); the simulated cloud without it.
+    pub(crate) file: PathBuf,
+    /// The fleet as it was seen, as `look --out` writes it (JSON); the simulated cloud without it.
     #[arg(long, value_name = "FILE")]
     observed: Option<PathBuf>,
     /// The simulated cloud after this long.
@@ -42,26 +48,30 @@ pub(crate) struct Options {
     seed: u64,
     /// The plan as JSON.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) live: live::LiveOptions,
 }
 
 pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
-    let Options { file, observed, at, want, demand, setup, seed, json } = options;
+    let Options { file, observed, at, want, demand, setup, seed, json, live: _ } = options;
     let fleet = FleetOptions { fleet: Some(file.clone()), setup: setup.clone(), seed: *seed };
     let made = Made::read(&fleet, demand)?;
     let fleet = made.fleet.clone();
-    let (mut seen, state, hosts, roll) = match observed {
+    let (seen, state, hosts, roll) = match observed {
         Some(path) => {
-            let place = || path.display().to_string();
-            let seen: Observed = serde_json::from_slice(&read_file(path)?).with_context(place)?;
-            (seen, State::default(), None, None)
+            let (seen, hosts) = read_observed(path, &fleet)?;
+            (seen, State::default(), hosts, None)
         }
         None => {
             let mut world = made.world(Faults::default());
             world.run_until(millis(*at));
             let (seen, state) = (world.observe(), world.microscale_state());
-            (seen, state, world.plan_backfill(), world.plan_roll())
+            (Some(seen), state, world.plan_backfill(), world.plan_roll())
         }
+    };
+    let Some(mut seen) = seen else {
+        bail!("nothing was seen of the tasks and services of fleet {}", fleet.name);
     };
     let mut board = Board::default();
     for text in want {
@@ -82,20 +92,35 @@ pub(crate) fn plan(options: &Options) -> Result<ExitCode> {
     } else {
         let mut lines = vec![source];
         if fleet.cluster.is_some() {
-            lines.push(in_words("microscale", &outlook, seen.at));
+            lines.push(show::plan("microscale", (&outlook.steps, &outlook.report), seen.at));
         }
-        lines.extend(hosts.map(|hosts| in_words("backfill", &hosts, seen.at)));
+        lines.extend(hosts.map(|hosts| show::plan("backfill", (&hosts.steps, &hosts.report), seen.at)));
         if let Some((roll, view)) = roll {
-            lines.push(in_words("patchroll, if somebody started a roll,", &roll, seen.at));
-            for (number, wave) in view.iter().flat_map(|view| &view.waves).enumerate() {
-                let hosts: Vec<&str> = wave.iter().map(InstanceId::as_str).collect();
-                lines.push(format!("  wave {}: {}", number + 1, hosts.join(", ")));
-            }
+            lines.push(show::plan("patchroll, if somebody started a roll,", (&roll.steps, &roll.report), seen.at));
+            lines.extend(view.iter().flat_map(|view| show::waves(&view.waves)));
         }
         lines.join("\n")
     };
     say(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was seen by microscale, and what backfill would do from what it saw: of a file that `look --out` wrote, or of one that
+/// holds what microscale saw only.
+fn read_observed(path: &Path, fleet: &Fleet) -> Result<(Option<Observed>, Option<Outlook<evenkeel_backfill::State>>)> {
+    let place = || path.display().to_string();
+    let read: Value = serde_json::from_slice(&read_file(path)?).with_context(place)?;
+    if read.get("backfill").is_none() {
+        return Ok((Some(serde_json::from_value(read).with_context(place)?), None));
+    }
+    let sight: Sight = serde_json::from_value(read).with_context(place)?;
+    let (state, board) = (evenkeel_backfill::State::default(), Board::default());
+    let given = Given { fleet, state: &state, board: &board, now: sight.at };
+    let hosts = fleet.backfill.as_ref().map(|_| evenkeel_backfill::plan(&given, &sight.backfill));
+    // A fleet without a cluster has no tasks to see.
+    let none = || Observed { at: sight.at, hosts: vec![], tasks: vec![], services: vec![], demand: BTreeMap::new() };
+    let seen = if fleet.cluster.is_none() { Some(none()) } else { sight.microscale };
+    Ok((seen, hosts))
 }
 
 /// Of what this is a plan: whoever reads it must not take a simulation for their fleet.
@@ -126,14 +151,4 @@ fn override_demand(seen: &mut Observed, board: &mut Board, fleet: &Fleet, text: 
         None => bail!("--want {text}: {name} fills what is left, whatever is wanted"),
     }
     Ok(())
-}
-
-fn in_words<S>(function: &str, outlook: &Outlook<S>, at: Timestamp) -> String {
-    let mut lines = vec![format!("A turn of {function} at {at:.0} would take {}.", count(outlook.steps.len(), "step"))];
-    lines.extend(outlook.steps.iter().map(|planned| format!("  {}: {}", planned.step, planned.why)));
-    if !outlook.report.waits.is_empty() {
-        lines.push("It would wait:".to_owned());
-        lines.extend(outlook.report.waits.iter().map(|wait| format!("  {wait}")));
-    }
-    lines.join("\n")
 }

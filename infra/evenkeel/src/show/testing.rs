@@ -5,13 +5,13 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use evenkeel_model::fleet::{Format, read};
-use evenkeel_model::{FleetName, Timestamp};
+use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use evenkeel_turn::ledger::{Item, Key, LedgerError, Write};
 use evenkeel_turn::ports::{Answer, Ledger};
 use evenkeel_world::setup::Setup;
-use evenkeel_world::{Faults, Source, World, clock};
+use evenkeel_world::{Faults, Ports, Source, World, clock};
 
-use crate::account::{Recorded, Standing, recorded};
+use crate::account::{Eyes, Place, Recorded, Standing, recorded};
 
 /// The table of a world, for reading.
 struct Table<'w>(Mutex<&'w mut World>);
@@ -27,7 +27,7 @@ impl Ledger for Table<'_> {
 }
 
 /// The example fleet with spot hosts, rolls and backfill, with steady demand, after `minutes`.
-pub(super) fn shop(minutes: u64) -> World {
+pub(crate) fn shop(minutes: u64) -> World {
     let fleet = read(include_str!("../../../fleets/shop.toml"), Format::Toml).unwrap();
     let setup = Setup::for_fleet(&fleet);
     let mut world =
@@ -52,7 +52,19 @@ fn at_once<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// Its account, as each function asks about it.
+pub(crate) fn eyes(world: &mut World) -> Eyes<Ports> {
+    let [microscale, backfill, patchroll] =
+        [FunctionName::Microscale, FunctionName::Backfill, FunctionName::Patchroll].map(|name| world.ports(name));
+    Eyes { microscale, backfill, patchroll }
+}
+
+/// Nobody's place.
+pub(crate) fn nowhere() -> Place {
+    Place { deployment: String::new(), table: String::new(), region: Some("simulated".to_owned()), profile: None }
+}
+
 /// Without colours.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
