@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_applicationautoscaling::types::{
-    MetricStatistic, MetricType, ScalableDimension, ScalableTarget, ScalingPolicy, ServiceNamespace,
+    MetricStatistic, ScalableDimension, ScalableTarget, ScalingPolicy, ServiceNamespace,
     TargetTrackingScalingPolicyConfiguration,
 };
 use aws_sdk_autoscaling::types::AutoScalingGroup;
@@ -343,15 +343,15 @@ fn tracks(tracking: &TargetTrackingScalingPolicyConfiguration) -> ScalesBy {
     let target = tracking.target_value();
     if let Some(own) = tracking.predefined_metric_specification() {
         let kind = own.predefined_metric_type();
-        return match kind {
-            MetricType::EcsServiceAverageCpuUtilization => ScalesBy::Cpu(target),
-            MetricType::EcsServiceAverageMemoryUtilization => ScalesBy::Memory(target),
-            MetricType::AlbRequestCountPerTarget => match own.resource_label().and_then(Balanced::of_label) {
+        return match kind.as_str() {
+            "ECSServiceAverageCPUUtilization" => ScalesBy::Cpu(target),
+            "ECSServiceAverageMemoryUtilization" => ScalesBy::Memory(target),
+            "ALBRequestCountPerTarget" => match own.resource_label().and_then(Balanced::of_label) {
                 Some(balanced) => ScalesBy::Requests(balanced, target),
                 None => ScalesBy::Other("its label names no target group".to_owned()),
             },
             // AWS adds some.
-            other => ScalesBy::Other(format!("it tracks {}", other.as_str())),
+            other => ScalesBy::Other(format!("it tracks {other}")),
         };
     }
     let Some(custom) = tracking.customized_metric_specification() else {
