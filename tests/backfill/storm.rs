@@ -61,8 +61,7 @@ fn thirty_hosts_that_are_taken_at_once_drain_in_three_calls_and_are_replaced_by_
         assert_eq!(calls(&report, "autoscaling:SetDesiredCapacity"), 1, "one capacity for all");
         assert_eq!(report.backfill.launches, u64::from(TAKEN));
         assert_eq!(world.working(Purchase::OnDemand), TAKEN);
-        // Not yet none: a storm has all three functions look at once, and the buckets are counted more strictly than before.
-        assert!(report.throttled <= 20, "{}", report.throttled);
+        assert_eq!(report.throttled, 0);
         assert_eq!(report.losses.drained_in_time, u64::from(TAKEN));
     }
 }

@@ -1,6 +1,7 @@
 //! A look at a cluster: everything the first time, and then what has changed.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use evenkeel_model::observed::{EcsService, Host, Running, Task};
@@ -18,6 +19,8 @@ use crate::standings::Standings;
 #[derive(Debug, Default)]
 pub struct Memory {
     picture: Mutex<Option<Picture>>,
+    /// A look at a cluster is under way.
+    in_use: AtomicBool,
     reads: Mutex<Pacer>,
     hosts: Standings,
 }
@@ -26,7 +29,12 @@ impl Memory {
     /// Nothing seen yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { picture: Mutex::new(None), reads: Mutex::new(Pacer::new()), hosts: Standings::new() }
+        Self {
+            picture: Mutex::new(None),
+            in_use: AtomicBool::new(false),
+            reads: Mutex::new(Pacer::new()),
+            hosts: Standings::new(),
+        }
     }
 
     /// Tasks so far that had changed without their host saying so, in the picture that is kept.
@@ -57,7 +65,13 @@ impl Memory {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether another look has the picture, so that one which begins now would be a look at everything.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
     fn take(&self) -> Option<Picture> {
+        self.in_use.store(true, Ordering::Relaxed);
         self.picture.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -94,6 +108,7 @@ pub async fn cluster<P: ReadEcs + Clock>(
     if let Ok(hosts) = &hosts {
         memory.hosts.note(hosts, now);
     }
+    memory.in_use.store(false, Ordering::Relaxed);
     // Who is throttled must not ask for everything the next time.
     if let (Err(PortError::Throttled), Some(before)) = (&running, before) {
         memory.keep(before);
