@@ -64,7 +64,7 @@ fn name(of: &str, part: u32) -> String {
 fn world(hosts: u32, seed: u64, moves: bool) -> World {
     let (fleet, setup) = fleet_of(hosts);
     let room = |service: &Service| {
-        f64::from(room_for(&fleet, &setup, service).min(hosts * 3) / parts(hosts)) * demand::per_task(service)
+        f64::from(room_for(&fleet, &setup, service).min(hosts * 3 / parts(hosts))) * demand::per_task(service)
     };
     let of = fleet.services.iter().find(|service| service.demand.is_some()).map_or(0.0, room);
     World::new(fleet, setup, seed, Faults::default(), |service| {

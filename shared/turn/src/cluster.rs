@@ -1,7 +1,7 @@
 //! A look at a cluster: everything the first time, and then what has changed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use evenkeel_model::observed::{EcsService, Host, Running, Task};
@@ -19,8 +19,8 @@ use crate::standings::Standings;
 #[derive(Debug, Default)]
 pub struct Memory {
     picture: Mutex<Option<Picture>>,
-    /// A look at a cluster is under way.
-    in_use: AtomicBool,
+    /// So many looks at a cluster are under way.
+    looks: AtomicUsize,
     reads: Mutex<Pacer>,
     hosts: Standings,
 }
@@ -31,7 +31,7 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             picture: Mutex::new(None),
-            in_use: AtomicBool::new(false),
+            looks: AtomicUsize::new(0),
             reads: Mutex::new(Pacer::new()),
             hosts: Standings::new(),
         }
@@ -67,16 +67,31 @@ impl Memory {
 
     /// Whether another look has the picture, so that one which begins now would be a look at everything.
     pub(crate) fn is_in_use(&self) -> bool {
-        self.in_use.load(Ordering::Relaxed)
+        self.looks.load(Ordering::Relaxed) > 0
     }
 
     fn take(&self) -> Option<Picture> {
-        self.in_use.store(true, Ordering::Relaxed);
         self.picture.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn keep(&self, picture: Picture) {
         *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = Some(picture);
+    }
+}
+
+/// Counts one look among those that are under way, until it is dropped.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(looks: &'a AtomicUsize) -> Self {
+        looks.fetch_add(1, Ordering::Relaxed);
+        Self(looks)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -91,6 +106,7 @@ pub async fn cluster<P: ReadEcs + Clock>(
     let Some(cluster) = &fleet.cluster else { return (Ok(Vec::new()), Ok(None)) };
     let names: Vec<ServiceName> = fleet.services.iter().map(|service| service.name.clone()).collect();
     let now = ports.now();
+    let _under_way = UnderWay::new(&memory.looks);
     let kept = memory.take().filter(|picture| picture.serves(cluster, now));
     let look = Look { ports, cluster, deadline, now, memory, hosts: kept.as_ref().map_or(0, Picture::hosts) };
     let before = kept.clone();
@@ -108,7 +124,6 @@ pub async fn cluster<P: ReadEcs + Clock>(
     if let Ok(hosts) = &hosts {
         memory.hosts.note(hosts, now);
     }
-    memory.in_use.store(false, Ordering::Relaxed);
     // Who is throttled must not ask for everything the next time.
     if let (Err(PortError::Throttled), Some(before)) = (&running, before) {
         memory.keep(before);
@@ -238,15 +253,18 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
             self.explain(&mut picture, &mut asked, &odd, if by_service { &services } else { &[] }).await?;
         }
         for service in picture.without_host(&services, self.now) {
-            let listed = self.list(TasksOf::Service(&service), Meant::ToRun).await?;
-            self.ask_for_unknown(&mut picture, &mut asked, listed).await?;
+            let unknown = picture.unknown(self.list(TasksOf::Service(&service), Meant::ToRun).await?);
+            self.ask(&mut picture, &mut asked, unknown).await?;
         }
         picture.note_without_host(&services);
         let unseen = picture.stopped_unseen(self.now);
         let lists = unseen.iter().map(|host| self.list(TasksOf::Host(host), Meant::ToStop));
         let listed: Vec<TaskId> = try_join_all(lists).await?.into_iter().flatten().collect();
-        let found = self.ask_for_unknown(&mut picture, &mut asked, listed).await?;
-        picture.note_unseen(unseen.len(), found);
+        let news = picture.not_stopping(listed);
+        // The list is newer than what was said of them in this look.
+        asked.retain(|id| !news.contains(id));
+        self.ask(&mut picture, &mut asked, news.clone()).await?;
+        picture.note_unseen(unseen.len(), picture.not_stopping(news.clone()).len() < news.len());
         let late = picture.late(self.now);
         for service in &mut services {
             service.placement_failed = service.placement_failed.max(late.get(&service.name).copied());
@@ -289,19 +307,6 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         }
         let ids = picture.unknown(listed).into_iter().chain(gone).collect();
         self.ask(picture, asked, ids).await
-    }
-
-    /// Asks for those of the listed tasks that are not known; whether there was one that is not STOPPED.
-    async fn ask_for_unknown(
-        &self,
-        picture: &mut Picture,
-        asked: &mut BTreeSet<TaskId>,
-        listed: Vec<TaskId>,
-    ) -> Answer<bool> {
-        let unknown = picture.unknown(listed);
-        let before = picture.len();
-        self.ask(picture, asked, unknown).await?;
-        Ok(picture.len() > before)
     }
 
     /// Asks for tasks that were not asked for in this look.

@@ -8,17 +8,16 @@
 //! [`Mark`]: evenkeel_model::observed::Mark
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::time::Duration;
 
-use evenkeel_model::observed::{EcsService, Host, HostStatus, Mark, Task, TaskPhase};
+use evenkeel_model::observed::{EcsService, Host, Mark, Task, TaskPhase};
 use evenkeel_model::resources::Resources;
 use evenkeel_model::{ClusterName, InstanceId, ServiceName, TaskId, Timestamp};
 
+use crate::compared::{Compared, unexplained};
 use crate::ports::{MOST_TASKS, OLD_ANSWERS, TaskNow};
+use crate::round::{ROUND, Round};
 
-/// Everything is asked for once in this time, whether it seems to have changed or not.
-pub(crate) const ROUND: Duration = Duration::from_secs(300);
 /// A picture that is older is not worth comparing with.
 const MOST_AGE: Duration = Duration::from_secs(600);
 /// A task that has room is placed within seconds.
@@ -58,7 +57,12 @@ pub(crate) struct Picture {
     to_ask: BTreeSet<TaskId>,
     /// Tasks that were asked for because a service named them, and when it did.
     named: BTreeMap<TaskId, Timestamp>,
+    /// Where tasks of which something was said were before, as they were compared with their hosts' versions last.
+    told: BTreeMap<TaskId, Place>,
 }
+
+/// The host of a task that is not STOPPED, and what it does there.
+type Place = Option<(InstanceId, TaskPhase)>;
 
 /// A task that is not STOPPED.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,50 +73,6 @@ enum Kept {
     Waits(Option<ServiceName>, Timestamp, bool),
     /// It will never be on a host of an Auto Scaling group.
     Elsewhere,
-}
-
-/// A host at the last look.
-#[derive(Debug, Clone, Copy)]
-struct Compared {
-    mark: Mark,
-    /// When it was seen with this mark for the first time.
-    since: Timestamp,
-    /// When its tasks were listed last.
-    listed: Option<Timestamp>,
-    /// What it has less (CPU units, MiB) than its tasks explain.
-    unexplained: [i64; 2],
-    /// The version up to which what happened on it was compared with what is known of its tasks.
-    version: u64,
-    /// What has happened on it since, as far as is known, counted as versions count.
-    events: u64,
-    /// When its stopping tasks are listed once more.
-    stops_again: Option<Timestamp>,
-    status: HostStatus,
-    connected: bool,
-}
-
-impl Compared {
-    const fn new(host: &Host, now: Timestamp, version: u64) -> Self {
-        Self {
-            mark: host.mark,
-            since: now,
-            listed: None,
-            unexplained: [0, 0],
-            version,
-            events: 0,
-            stops_again: None,
-            status: host.status,
-            connected: host.connected,
-        }
-    }
-
-    /// The same host as it is now.
-    fn with(self, host: &Host, now: Timestamp) -> Self {
-        let since = if self.mark == host.mark { self.since } else { now };
-        let changes = [self.status != host.status, self.connected != host.connected];
-        let events = self.events + changes.into_iter().map(u64::from).sum::<u64>();
-        Self { mark: host.mark, since, events, status: host.status, connected: host.connected, ..self }
-    }
 }
 
 impl Picture {
@@ -132,6 +92,7 @@ impl Picture {
             missed: 0,
             to_ask: BTreeSet::new(),
             named: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -179,53 +140,52 @@ impl Picture {
 
     /// Takes in what was said of `asked`; one of which nothing was said is gone.
     pub(crate) fn take_in<'a>(&mut self, asked: impl IntoIterator<Item = &'a TaskId>, answer: Vec<TaskNow>) {
-        let mut silent: BTreeSet<&TaskId> = asked.into_iter().collect();
-        for found in answer {
-            let (id, kept) = match found {
-                TaskNow::On(task) => (task.id.clone(), Some(Kept::On(task))),
-                TaskNow::Waits { id, service, created, for_host } => {
-                    (id, Some(Kept::Waits(service, created, for_host)))
-                }
-                TaskNow::Elsewhere(id) => (id, Some(Kept::Elsewhere)),
-                TaskNow::Stopped(id) => (id, None),
-            };
-            silent.remove(&id);
-            self.replace(&id, kept);
+        for (id, now) in as_kept(asked, answer) {
+            let before = self.place(&id);
+            // Old answers may have a task go and come again in one look, which then did not happen.
+            self.told.entry(id.clone()).or_insert(before);
+            self.replace(id, now);
         }
-        silent.into_iter().for_each(|id| self.replace(id, None));
     }
 
     /// The same for what a first look has listed: what happened to it before says nothing of what its host tells since.
     pub(crate) fn take_in_listed(&mut self, asked: &BTreeSet<TaskId>, answer: Vec<TaskNow>) {
-        let told: Vec<(InstanceId, u64)> = self.hosts.iter().map(|(id, known)| (id.clone(), known.events)).collect();
-        self.take_in(asked, answer);
-        for (id, events) in told {
-            self.hosts.entry(id).and_modify(|known| known.events = events);
+        as_kept(asked, answer).into_iter().for_each(|(id, now)| self.replace(id, now));
+    }
+
+    fn replace(&mut self, id: TaskId, now: Option<Kept>) {
+        match now {
+            Some(now) => self.tasks.insert(id, now),
+            None => self.tasks.remove(&id),
+        };
+    }
+
+    fn place(&self, id: &TaskId) -> Place {
+        match self.tasks.get(id) {
+            Some(Kept::On(task)) => Some((task.host.clone(), task.phase)),
+            Some(Kept::Waits(..) | Kept::Elsewhere) | None => None,
         }
     }
 
-    fn replace(&mut self, id: &TaskId, now: Option<Kept>) {
-        let before = self.tasks.remove(id);
-        let phase = |kept: &Option<Kept>| match kept {
-            Some(Kept::On(task)) => Some(task.phase),
-            _ => None,
-        };
-        // A placement is one event of a host, and so is the word to stop.
-        let events = match (phase(&before), phase(&now)) {
-            (None, Some(TaskPhase::Stopping)) => 2,
-            (None, Some(_)) | (Some(TaskPhase::Pending | TaskPhase::Running), Some(TaskPhase::Stopping) | None) => 1,
-            _ => 0,
-        };
-        let host = [&now, &before].into_iter().find_map(|kept| match kept {
-            Some(Kept::On(task)) => Some(&task.host),
-            _ => None,
-        });
-        if let Some(compared) = host.and_then(|host| self.hosts.get_mut(host)) {
-            compared.events += events;
+    /// What has happened on hosts since they were compared, as far as is known, counted as their versions count.
+    fn events(&self) -> BTreeMap<InstanceId, u64> {
+        let mut events: BTreeMap<InstanceId, u64> =
+            self.hosts.iter().map(|(id, known)| (id.clone(), known.changes)).collect();
+        for (id, before) in &self.told {
+            let now = self.place(id);
+            // A placement is one event of a host, and so is the word to stop.
+            let more = match (before.as_ref().map(|(_, phase)| phase), now.as_ref().map(|(_, phase)| phase)) {
+                (None, Some(TaskPhase::Stopping)) => 2,
+                (None, Some(_)) | (Some(TaskPhase::Pending | TaskPhase::Running), Some(TaskPhase::Stopping) | None) => {
+                    1
+                }
+                _ => 0,
+            };
+            if let Some(known) = now.as_ref().or(before.as_ref()).and_then(|(host, _)| events.get_mut(host)) {
+                *known += more;
+            }
         }
-        if let Some(now) = now {
-            self.tasks.insert(id.clone(), now);
-        }
+        events
     }
 
     /// Known tasks that may have changed: those on hosts that are not there any more, and on hosts that have another mark than
@@ -233,12 +193,13 @@ impl Picture {
     /// they take: what has come there is to be listed, and the list says which of them still are to run.
     pub(crate) fn on_changed(&self, hosts: &[Host]) -> BTreeSet<TaskId> {
         let live = self.live();
+        let events = self.events();
         // As long as not everything was asked for, nothing adds up.
         let whole = self.to_ask.is_empty();
         let clear = |host: &&Host| {
             let Some(known) = self.hosts.get(&host.id) else { return false };
             let unexplained = unexplained(host, &live);
-            let told = host.mark.version.saturating_sub(known.version) == known.events;
+            let told = host.mark.version.saturating_sub(known.version) == events.get(&host.id).copied().unwrap_or(0);
             let more = unexplained.iter().zip(known.unexplained).any(|(now, before)| *now > before);
             known.mark == host.mark || (whole && (more || (unexplained == known.unexplained && told)))
         };
@@ -283,6 +244,9 @@ impl Picture {
         let mut known = std::mem::take(&mut self.hosts);
         // A whole look has asked for what stops; of a host that has come since, nothing is known.
         let whole = std::mem::take(&mut self.whole);
+        if whole {
+            self.told.clear();
+        }
         let new = |host: &Host| Compared::new(host, now, if whole { host.mark.version } else { 0 });
         let compared = |host: &Host| {
             let before = known.remove(&host.id);
@@ -342,9 +306,11 @@ impl Picture {
     /// two looks. Their stopping tasks are listed twice, because the first list may be an old answer.
     pub(crate) fn stopped_unseen(&mut self, now: Timestamp) -> Vec<InstanceId> {
         let mut unseen = Vec::new();
+        let events = self.events();
         for (id, known) in &mut self.hosts {
             let happened = known.mark.version.saturating_sub(known.version);
-            let unexplained = happened > known.events && (self.in_vain < LISTS_IN_VAIN || known.events == 0);
+            let told = events.get(id).copied().unwrap_or(0);
+            let unexplained = happened > told && (self.in_vain < LISTS_IN_VAIN || told == 0);
             let again = known.stops_again.is_some_and(|due| due <= now);
             if !self.follows || !(unexplained || again) {
                 continue;
@@ -367,8 +333,9 @@ impl Picture {
         self.in_vain = if found { 0 } else { self.in_vain.saturating_add(lists) };
         for known in self.hosts.values_mut() {
             known.version = known.mark.version;
-            known.events = 0;
+            known.changes = 0;
         }
+        self.told.clear();
     }
 
     /// Services on capacity providers of which ECS counts more tasks than are known: they wait for a host, so no host tells of
@@ -475,6 +442,13 @@ impl Picture {
         listed.into_iter().filter(|id| !self.tasks.contains_key(id)).collect()
     }
 
+    /// Those of the tasks that are listed as to stop which are not known so.
+    pub(crate) fn not_stopping(&self, listed: impl IntoIterator<Item = TaskId>) -> BTreeSet<TaskId> {
+        let stops =
+            |id: &TaskId| matches!(self.tasks.get(id), Some(Kept::On(task)) if task.phase == TaskPhase::Stopping);
+        listed.into_iter().filter(|id| !stops(id)).collect()
+    }
+
     /// By service, when the newest of the tasks that wait for a host of their capacity provider should have had one: ECS says
     /// nothing of it, as it expects the provider's group to grow.
     pub(crate) fn late(&self, now: Timestamp) -> BTreeMap<ServiceName, Timestamp> {
@@ -504,11 +478,16 @@ impl Picture {
     }
 }
 
-/// What a host has less (CPU units, MiB) than the tasks that are known to be there explain.
-fn unexplained(host: &Host, live: &BTreeMap<InstanceId, Resources>) -> [i64; 2] {
-    let left = host.registered.minus(live.get(&host.id).copied().unwrap_or_default());
-    [(left.cpu, host.mark.remaining.cpu), (left.memory, host.mark.remaining.memory)]
-        .map(|(left, said)| i64::from(left) - i64::from(said))
+/// What was said of each of `asked`; one of which nothing was said is gone.
+fn as_kept<'a>(asked: impl IntoIterator<Item = &'a TaskId>, answer: Vec<TaskNow>) -> BTreeMap<TaskId, Option<Kept>> {
+    let mut kept: BTreeMap<TaskId, Option<Kept>> = asked.into_iter().map(|id| (id.clone(), None)).collect();
+    kept.extend(answer.into_iter().map(|found| match found {
+        TaskNow::On(task) => (task.id.clone(), Some(Kept::On(task))),
+        TaskNow::Waits { id, service, created, for_host } => (id, Some(Kept::Waits(service, created, for_host))),
+        TaskNow::Elsewhere(id) => (id, Some(Kept::Elsewhere)),
+        TaskNow::Stopped(id) => (id, None),
+    }));
+    kept
 }
 
 /// What to ask for before anything else is known.
@@ -518,32 +497,4 @@ pub(crate) struct Ask {
     pub(crate) unsettled: BTreeSet<TaskId>,
     /// Tasks that should be as they were.
     pub(crate) sweep: BTreeSet<TaskId>,
-}
-
-/// A walk through all tasks, a batch at a time, that begins anew every [`ROUND`].
-#[derive(Debug, Clone)]
-struct Round {
-    /// The last task that was asked for.
-    from: Option<TaskId>,
-    at: Timestamp,
-}
-
-impl Round {
-    /// The tasks whose turn has come, in whole batches.
-    fn due(&mut self, tasks: &BTreeMap<TaskId, Kept>, now: Timestamp) -> BTreeSet<TaskId> {
-        let batches = u32::try_from(tasks.len().div_ceil(MOST_TASKS)).unwrap_or(u32::MAX).max(1);
-        let each = ROUND / batches;
-        let passed = now.duration_since(self.at).unsigned_abs();
-        let due = u32::try_from(passed.as_millis() / each.as_millis().max(1)).unwrap_or(u32::MAX).min(batches);
-        if due == 0 {
-            return BTreeSet::new();
-        }
-        self.at = if due == batches { now } else { self.at + each * due };
-        let wanted = usize::try_from(due).unwrap_or(usize::MAX).saturating_mul(MOST_TASKS).min(tasks.len());
-        let after = self.from.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let later = tasks.range((after, Bound::Unbounded)).chain(tasks.iter());
-        let due: Vec<&TaskId> = later.map(|(id, _)| id).take(wanted).collect();
-        self.from = due.last().copied().cloned().or(self.from.take());
-        due.into_iter().cloned().collect()
-    }
 }

@@ -1,0 +1,40 @@
+//! What is asked for in turn, a few with each look, whether anything says that it has changed or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::time::Duration;
+
+use evenkeel_model::{TaskId, Timestamp};
+
+use crate::ports::MOST_TASKS;
+
+/// Everything is asked for once in this time.
+pub(crate) const ROUND: Duration = Duration::from_secs(300);
+
+/// A walk through all tasks, a batch at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Round {
+    /// The last task that was asked for.
+    pub(crate) from: Option<TaskId>,
+    pub(crate) at: Timestamp,
+}
+
+impl Round {
+    /// The tasks whose turn has come, in whole batches.
+    pub(crate) fn due<T>(&mut self, tasks: &BTreeMap<TaskId, T>, now: Timestamp) -> BTreeSet<TaskId> {
+        let batches = u32::try_from(tasks.len().div_ceil(MOST_TASKS)).unwrap_or(u32::MAX).max(1);
+        let each = ROUND / batches;
+        let passed = now.duration_since(self.at).unsigned_abs();
+        let due = u32::try_from(passed.as_millis() / each.as_millis().max(1)).unwrap_or(u32::MAX).min(batches);
+        if due == 0 {
+            return BTreeSet::new();
+        }
+        self.at = if due == batches { now } else { self.at + each * due };
+        let wanted = usize::try_from(due).unwrap_or(usize::MAX).saturating_mul(MOST_TASKS).min(tasks.len());
+        let after = self.from.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let later = tasks.range((after, Bound::Unbounded)).chain(tasks.iter());
+        let due: Vec<&TaskId> = later.map(|(id, _)| id).take(wanted).collect();
+        self.from = due.last().copied().cloned().or(self.from.take());
+        due.into_iter().cloned().collect()
+    }
+}
