@@ -14,6 +14,8 @@ use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 
 /// A process reads a fleet file again after this long, so that an edit acts within a minute.
 const REFRESH: Duration = Duration::from_secs(60);
+/// One that is older is read again at the end of a turn: the next one, which may have a host to save, need not wait for it.
+const RENEW: Duration = Duration::from_secs(45);
 
 /// Why a fleet has no usable file.
 #[derive(Debug, thiserror::Error)]
@@ -124,10 +126,26 @@ impl FleetCache {
     /// # Errors
     /// [`FleetError`] where there is no good file, now or earlier.
     pub async fn in_force<P: Clock + FleetFiles + Ledger>(&self, ports: &P) -> Result<InForce, FleetError> {
+        self.younger_than(REFRESH, ports).await
+    }
+
+    /// Reads the file again if that will soon be due. What goes wrong here, the next turn meets as well; a refused file was
+    /// read when this one began.
+    pub(crate) async fn renew<P: Clock + FleetFiles + Ledger>(&self, ports: &P) {
+        if self.lock().as_ref().is_none_or(|cached| cached.in_force.refused.is_none()) {
+            drop(self.younger_than(RENEW, ports).await);
+        }
+    }
+
+    async fn younger_than<P: Clock + FleetFiles + Ledger>(
+        &self,
+        age: Duration,
+        ports: &P,
+    ) -> Result<InForce, FleetError> {
         let now = ports.now();
         if let Some(cached) = self.lock().as_ref()
             && cached.in_force.refused.is_none()
-            && cached.read_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFRESH)
+            && cached.read_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < age)
         {
             return Ok(cached.in_force.clone());
         }

@@ -7,11 +7,13 @@
 mod board;
 mod body;
 mod budget;
+mod call;
 mod cluster;
 mod compared;
 mod error;
 mod files;
 mod fingerprint;
+mod found;
 mod function;
 mod handled;
 mod in_words;
@@ -42,10 +44,12 @@ pub use board::{
     stored, try_again,
 };
 pub use budget::{Budget, Out, OutCause, REPAID_WITHIN, Stands};
+pub use call::{Call, Limits};
 pub use cluster::{Memory, cluster};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, Refusal, good_file_key};
 pub use fingerprint::fingerprint;
+pub use found::state_key;
 pub use function::{Applied, Function, Given, Outlook, Remembers};
 pub use handled::Handled;
 pub use in_words::InWords;
@@ -53,7 +57,7 @@ pub use lease::Lease;
 pub use ports::OLD_ANSWERS;
 pub use record::{feed_key, records_end, records_from};
 pub use retry::{retry, retry_throttled};
-pub use run::{Call, Limits, dry_run, run, state_key};
+pub use run::{dry_run, run};
 pub use standings::Standings;
 pub use summary::Summary;
 pub use view::{Snapshot, lease_key, put_together, rest_of, shown, view_key};

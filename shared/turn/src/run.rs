@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{Outcome, Planned};
 use evenkeel_model::report::{Report, Wait};
-use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
+use evenkeel_model::{Fleet, Timestamp};
 use futures_util::future::{join, join_all};
 
 use crate::board::{
@@ -12,13 +12,15 @@ use crate::board::{
 };
 use crate::body::{parse, to_json};
 use crate::budget::Budget;
+use crate::call::{Call, Limits};
 use crate::cluster::Memory;
 use crate::error::{HandleError, TurnError};
-use crate::files::{FleetCache, InForce, in_force_key};
+use crate::files::{FleetCache, InForce};
+use crate::found::{Found, state_key};
 use crate::function::{Applied, Function, Given, Outlook, Remembers};
 use crate::lease::{Claim, Handover, Kept, Lease, Pace};
-use crate::ledger::{Expect, Item, Key, LedgerError, Write};
-use crate::observe::{self, Would, would_key};
+use crate::ledger::{Expect, LedgerError, Write};
+use crate::observe::{self, Would};
 use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 use crate::reads::{self, AHEAD};
 use crate::record::{MOST_STEPS, Record, failed, feed_key};
@@ -31,28 +33,6 @@ use crate::view::snapshot;
 const MOST_ROUNDS: usize = 10;
 /// A look takes two or three calls of Auto Scaling, whose API allows some five a second.
 const PACE: Pace = Pace { every: Duration::from_secs(1), burst: 5 };
-
-/// Who takes a turn, and with what news.
-#[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// A name that no other invocation has.
-    pub holder: &'a str,
-    /// How long it may take.
-    pub limits: Limits,
-    /// What the trigger says about hosts.
-    pub news: &'a Notices,
-    /// It is woken by a beat, which falls away where looks have cost more than they may.
-    pub beat: bool,
-}
-
-/// How long a turn may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// After this no new step is begun.
-    pub budget: Duration,
-    /// The lease's length: a little over the function's timeout, so that a killed holder is known to be dead.
-    pub lease: Duration,
-}
 
 /// Takes a turn of `function` for the fleet of `fleets`.
 ///
@@ -130,7 +110,10 @@ where
         };
         summary.not_shown = not_shown;
         begun.lease = match handover {
-            Handover::Done => return Ok(summary),
+            Handover::Done => {
+                fleets.renew(ports).await;
+                return Ok(summary);
+            }
             Handover::Lost => return Err(TurnError::LeaseLost.into()),
             Handover::Again(ours) => *ours,
         };
@@ -210,22 +193,6 @@ struct Begun<S> {
 struct Look<S> {
     at: Timestamp,
     seen: S,
-}
-
-/// What a round reads of the ledger, in one call.
-struct Found {
-    file: Option<Item>,
-    lease: Option<Item>,
-    state: Option<Item>,
-    pushed: Option<Item>,
-    notices: Option<Item>,
-    budget: Option<Item>,
-    told: Option<Item>,
-    held: Option<Item>,
-    borrow: Option<Item>,
-    orders: Option<Item>,
-    retried: Option<Item>,
-    would: Option<Item>,
 }
 
 /// What the ledger knows.
@@ -359,30 +326,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
     }
 
     async fn read(&self) -> Result<Found, TurnError> {
-        let name = &self.fleet().name;
-        let keys = [
-            in_force_key(name),
-            Lease::key(name, F::NAME),
-            state_key(name, F::NAME),
-            pushed_key(name),
-            notices_key(name),
-            Budget::key(name),
-            Told::key(name),
-            held_key(name),
-            Borrow::key(name),
-            orders_key(name),
-            retried_key(name),
-            would_key(name, F::NAME),
-        ];
-        // Nobody but a function that observes has anything there.
-        let keys = &keys[..keys.len() - usize::from(!self.observes())];
-        let items = retry(self.ports, self.deadline, || self.ports.get_together(keys)).await?;
-        let mut items = items.into_iter();
-        let mut next = || items.next().flatten();
-        let (file, lease, state, pushed) = (next(), next(), next(), next());
-        let (notices, budget, told, held) = (next(), next(), next(), next());
-        let (borrow, orders, retried, would) = (next(), next(), next(), next());
-        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried, would })
+        Found::read(self.ports, &self.fleet().name, F::NAME, self.observes(), self.deadline).await
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
@@ -575,10 +519,4 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             Err(error) => failed(error.to_string()),
         }
     }
-}
-
-/// The key of what a function remembers.
-#[must_use]
-pub fn state_key(fleet: &FleetName, function: FunctionName) -> Key {
-    Key::turn(fleet, format_args!("state#{function}"))
 }
