@@ -110,14 +110,14 @@ impl ReadEcs for Ports {
         let requests = ids(&self.lock().cluster.describe_tasks(timestamp)).len().div_ceil(MOST_TASKS).max(1);
         self.calls(Api::ListTasks, requests, |core, under, fresh| {
             let listed: BTreeSet<TaskId> = ids(&Self::all_tasks(core, fresh)).into_iter().collect();
-            // What an old list does not show can only be known from before.
+            // What a new list does not show is not so any more; what an old one does not show can only be known from before.
             let heard = core.newest.heard.entry(self.function).or_default();
             let known = core.newest.pictures.get(&self.function).map(|known| ids(known)).unwrap_or_default();
-            let unheard =
-                known.into_iter().filter(|id| !listed.contains(id) && !heard.contains(id)).map(|id| (id, None));
-            let unheard: Vec<_> = unheard.collect();
+            let not_listed = known.into_iter().filter(|id| !listed.contains(id));
+            let unknown = not_listed.filter(|id| fresh == Fresh::Yes || !heard.contains(id)).map(|id| (id, None));
+            let unknown: Vec<_> = unknown.collect();
             heard.extend(listed.iter().cloned());
-            self.tell(core, under, unheard);
+            self.tell(core, under, unknown);
             Ok(listed.into_iter().collect())
         })
         .await
