@@ -121,6 +121,30 @@ fn a_quiet_look_at_five_thousand_hosts() {
     quiet(5_000, 110.0);
 }
 
+#[test]
+fn new_processes_know_a_thousand_hosts_within_ten_seconds() {
+    let mut world = world(1_000, 1, true);
+    world.run_until(BEGUN);
+    let throttled = world.report().throttled;
+    let before = world.view().map(|view| view.at);
+    world.note_calls();
+    world.begin_processes_anew();
+    let mut now = BEGUN;
+    while world.view().map(|view| view.at) == before {
+        now += SECOND / 10;
+        assert!(now < BEGUN + 60 * SECOND, "no plan within a minute");
+        world.run_until(now);
+    }
+    let first =
+        world.noted_calls().iter().find(|taken| taken.by == FunctionName::Microscale).map_or(now, |taken| taken.at);
+    let requests = world.noted_calls().len();
+    eprintln!("a plan {} ms after the first of {requests} calls", now - first);
+    assert!(now - first <= 10 * SECOND, "{} ms", now - first);
+    world.run_until(now + 60 * SECOND);
+    assert_eq!(world.report().throttled, throttled);
+    assert_eq!(world.missed(), 0);
+}
+
 /// An hour in which demand walks about.
 fn busy(hosts: u32, seed: u64) -> Report {
     let mut world = world(hosts, seed, true);

@@ -16,7 +16,7 @@ use evenkeel_turn::ports::{
 };
 use evenkeel_turn::{
     Applied, Call, FleetCache, Function, Given, HandleError, Limits, Memory, NoticeKind, Notices, Outlook, SOON,
-    Summary, cluster, dry_run, hold, look, retry, run, state_key, stored, try_again, wake,
+    Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again, wake,
 };
 use futures_util::future::{join, join3, try_join_all};
 
@@ -228,13 +228,7 @@ impl<P: Ports> Function<P> for Backfill {
             async {
                 match &fleet.cluster {
                     Some(_) if leaves || memory.pays(given.now) => cluster(fleet, ports, deadline, memory).await,
-                    Some(cluster) => {
-                        let hosts = retry(ports, deadline, || ports.hosts(cluster)).await;
-                        if let Ok(hosts) = &hosts {
-                            memory.hosts().note(hosts, given.now);
-                        }
-                        (hosts, Ok(None))
-                    }
+                    Some(cluster) => (hosts(cluster, ports, deadline, memory).await, Ok(None)),
                     None => (Ok(Vec::new()), Ok(None)),
                 }
             },

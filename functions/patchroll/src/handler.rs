@@ -17,7 +17,7 @@ use evenkeel_turn::ports::{
 };
 use evenkeel_turn::{
     Applied, Ask, Borrow, Call, FleetCache, Function, Given, HandleError, Limits, Memory, NoticeKind, Notices, Outlook,
-    SOON, Tell, cluster, dry_run, look, order, retry, run, state_key, stored, wake,
+    SOON, Tell, cluster, dry_run, hosts, look, order, retry, run, state_key, stored, wake,
 };
 use futures_util::future::{join, join_all, try_join_all, try_join3};
 
@@ -250,7 +250,7 @@ impl<P: Ports> Function<P> for Woken {
                         let (hosts, running) = cluster(fleet, ports, deadline, memory).await;
                         Ok((hosts?, running?))
                     }
-                    (Some(cluster), LookAt::All) => Ok((retry(ports, deadline, || ports.hosts(cluster)).await?, None)),
+                    (Some(cluster), LookAt::All) => Ok((hosts(cluster, ports, deadline, memory).await?, None)),
                     (Some(cluster), LookAt::Some(hosts)) => {
                         Ok((retry(ports, deadline, || ports.some_hosts(cluster, hosts)).await?, None))
                     }

@@ -108,7 +108,7 @@ pub async fn cluster<P: ReadEcs + Clock>(
     let now = ports.now();
     let _under_way = UnderWay::new(&memory.looks);
     let kept = memory.take().filter(|picture| picture.serves(cluster, now));
-    let look = Look { ports, cluster, deadline, now, memory, hosts: kept.as_ref().map_or(0, Picture::hosts) };
+    let look = Look { ports, cluster, deadline, now, memory };
     let before = kept.clone();
     let hosts = look.hosts();
     let services = retry(ports, deadline, || ports.services(cluster, &names));
@@ -121,14 +121,24 @@ pub async fn cluster<P: ReadEcs + Clock>(
         (Err(error), _, _) => Err(error.clone()),
         (_, Err(error), _) | (_, _, Err(error)) => Err(error),
     };
-    if let Ok(hosts) = &hosts {
-        memory.hosts.note(hosts, now);
-    }
     // Who is throttled must not ask for everything the next time.
     if let (Err(PortError::Throttled), Some(before)) = (&running, before) {
         memory.keep(before);
     }
     (hosts, running.map(Some))
+}
+
+/// The cluster's hosts, and nothing of what runs there.
+///
+/// # Errors
+/// That of the last try.
+pub async fn hosts<P: ReadEcs + Clock>(
+    cluster: &ClusterName,
+    ports: &P,
+    deadline: Timestamp,
+    memory: &Memory,
+) -> Answer<Vec<Host>> {
+    Look { ports, cluster, deadline, now: ports.now(), memory }.hosts().await
 }
 
 /// So many requests for tasks are made together.
@@ -146,8 +156,6 @@ struct Look<'a, P> {
     deadline: Timestamp,
     now: Timestamp,
     memory: &'a Memory,
-    /// How many hosts there were at the last look.
-    hosts: usize,
 }
 
 /// A picture that is being brought up to date.
@@ -161,10 +169,11 @@ struct Begun {
 
 impl<P: ReadEcs + Clock> Look<'_, P> {
     async fn hosts(&self) -> Answer<Vec<Host>> {
-        let asked = pages(self.hosts);
+        let asked = pages(self.memory.hosts.count());
         let hosts = self.paced(asked, || self.ports.hosts(self.cluster)).await?;
         // How many there are is known only now: they were counted, or listed.
         self.note(1 + pages(hosts.len()).saturating_sub(asked));
+        self.memory.hosts.note(&hosts, self.now);
         Ok(hosts)
     }
 

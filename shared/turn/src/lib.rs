@@ -45,7 +45,7 @@ pub use board::{
 };
 pub use budget::{Budget, Out, OutCause, REPAID_WITHIN, Stands};
 pub use call::{Call, Limits};
-pub use cluster::{Memory, cluster};
+pub use cluster::{Memory, cluster, hosts};
 pub use error::{HandleError, TurnError};
 pub use files::{FleetCache, FleetError, InForce, Refusal, good_file_key};
 pub use fingerprint::fingerprint;

@@ -427,11 +427,6 @@ impl Picture {
         self.to_ask.len()
     }
 
-    /// How many hosts there were at the last look.
-    pub(crate) fn hosts(&self) -> usize {
-        self.hosts.len()
-    }
-
     /// How many tasks are known.
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()

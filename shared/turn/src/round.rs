@@ -8,8 +8,10 @@ use evenkeel_model::{TaskId, Timestamp};
 
 use crate::ports::MOST_TASKS;
 
-/// Everything is asked for once in this time.
+/// Everything is asked for once in this time, where it is not more than looks have requests for.
 pub(crate) const ROUND: Duration = Duration::from_secs(300);
+/// So many requests of a look at most are for what is only asked in turn.
+const MOST_BATCHES: u32 = 20;
 
 /// A walk through all tasks, a batch at a time.
 #[derive(Debug, Clone)]
@@ -25,11 +27,12 @@ impl Round {
         let batches = u32::try_from(tasks.len().div_ceil(MOST_TASKS)).unwrap_or(u32::MAX).max(1);
         let each = ROUND / batches;
         let passed = now.duration_since(self.at).unsigned_abs();
-        let due = u32::try_from(passed.as_millis() / each.as_millis().max(1)).unwrap_or(u32::MAX).min(batches);
+        let most = batches.min(MOST_BATCHES);
+        let due = u32::try_from(passed.as_millis() / each.as_millis().max(1)).unwrap_or(u32::MAX).min(most);
         if due == 0 {
             return BTreeSet::new();
         }
-        self.at = if due == batches { now } else { self.at + each * due };
+        self.at = if due == most { now } else { self.at + each * due };
         let wanted = usize::try_from(due).unwrap_or(usize::MAX).saturating_mul(MOST_TASKS).min(tasks.len());
         let after = self.from.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let later = tasks.range((after, Bound::Unbounded)).chain(tasks.iter());

@@ -36,8 +36,13 @@ impl Standings {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many hosts there were.
+    pub(crate) fn count(&self) -> usize {
+        self.seen().as_ref().map_or(0, |(_, hosts)| hosts.len())
+    }
+
     /// Notes how all hosts stand.
-    pub fn note(&self, hosts: &[Host], now: Timestamp) {
+    pub(crate) fn note(&self, hosts: &[Host], now: Timestamp) {
         let standing = |host: &Host| {
             let Host { id, mark, status, connected, .. } = host;
             (id.clone(), Standing { version: mark.version, status: *status, connected: *connected })

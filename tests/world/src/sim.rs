@@ -146,6 +146,12 @@ impl World {
         Arc::clone(self.processes.entry(function).or_insert_with(|| Arc::new(FleetCache::new(name))))
     }
 
+    /// Functions are called in processes that know nothing from now on.
+    pub fn begin_processes_anew(&mut self) {
+        self.processes.clear();
+        self.lock().newest.forget();
+    }
+
     /// Tasks that looks by difference had missed, of all processes.
     #[must_use]
     pub fn missed(&self) -> u64 {

@@ -95,6 +95,14 @@ pub(crate) struct Newest {
     images: Option<Vec<Image>>,
 }
 
+impl Newest {
+    /// Forgets what processes kept of the cluster.
+    pub(crate) fn forget(&mut self) {
+        self.listed.clear();
+        self.heard.clear();
+    }
+}
+
 /// A turn's window on the world.
 #[derive(Clone)]
 pub struct Ports {
