@@ -7,6 +7,7 @@ use evenkeel_model::report::{Report, Wait};
 use evenkeel_model::{Fleet, FleetName, FunctionName, Timestamp};
 use futures_util::future::{join, join_all};
 
+use crate::account::{self, account_key};
 use crate::board::{
     Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key, retried_key,
 };
@@ -226,6 +227,7 @@ struct Found {
     orders: Option<Item>,
     retried: Option<Item>,
     would: Option<Item>,
+    account: Option<Item>,
 }
 
 /// What the ledger knows.
@@ -373,16 +375,17 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             orders_key(name),
             retried_key(name),
             would_key(name, F::NAME),
+            account_key(name, F::NAME),
         ];
         // Nobody but a function that observes has anything there.
-        let keys = &keys[..keys.len() - usize::from(!self.observes())];
+        let keys = &keys[..keys.len() - if self.observes() { 0 } else { 2 }];
         let items = retry(self.ports, self.deadline, || self.ports.get_together(keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (file, lease, state, pushed) = (next(), next(), next(), next());
         let (notices, budget, told, held) = (next(), next(), next(), next());
-        let (borrow, orders, retried, would) = (next(), next(), next(), next());
-        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried, would })
+        let (borrow, orders, retried, would, account) = (next(), next(), next(), next(), next());
+        Ok(Found { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried, would, account })
     }
 
     fn known(&self, found: &Found) -> Result<Known<F::State>, TurnError> {
@@ -454,6 +457,10 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let before = found.would.as_ref().filter(|_| goes_on);
             let (decided, writes) = Would::new(name, F::NAME, now, &planned).news(before, goes_on, lease.epoch())?;
             keeps.extend(writes);
+            if let Some(looked) = self.function.looked(&given, &seen, &outlook, &planned) {
+                let watched = (goes_on, &mut kept);
+                keeps.extend(account::note((name, F::NAME), found.account.as_ref(), &looked, now, watched)?);
+            }
             if let Some(record) = decided {
                 not_shown = self.feed(&record).await.map(|feed| keeps.push(feed)).err().map(|error| error.to_string());
                 summary.decisions.extend(record.decisions);
