@@ -6,6 +6,8 @@
 mod hours;
 mod levels;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -151,7 +153,7 @@ impl Account {
             if span > MOST_GAP {
                 self.sums.miss(span);
             } else {
-                self.sums.change(&self.levels, &levels, (self.at, at));
+                self.sums.change(&self.levels, &levels, (self.at, self.at + span));
             }
             self.compare(&levels, at);
         }
