@@ -35,13 +35,13 @@ pub(crate) async fn scorecard<A: Account>(deployment: &Deployment<A>, options: &
     let now = deployment.account.now();
     let since = now - options.since;
     let card = Scorecard::of(standing.file.as_ref(), &deployment.accounts(&fleet, since).await?);
-    if card.watched.is_empty() {
+    let (decided, _) = deployment.decided(&fleet, since, PAGES_ASKED).await?;
+    if !show::says_anything(&card, &decided) {
         bail!(
             "nothing of fleet {fleet} was observed since {since:.0}\n  `mode = \"observe\"` in its fleet file has it observed; --since \
              14d looks further back"
         );
     }
-    let (decided, _) = deployment.decided(&fleet, since, PAGES_ASKED).await?;
     if options.json {
         say(&show::scorecard_for_machines(&fleet, &card, &decided).to_string());
     } else {

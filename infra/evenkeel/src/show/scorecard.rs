@@ -69,7 +69,15 @@ fn length(seconds: f64) -> String {
     }
 }
 
+/// Whether there is anything to say: what was seen, or what patchroll would have done, which has no figures of its own.
+pub(crate) fn says_anything(card: &Scorecard, decided: &[Recorded]) -> bool {
+    !card.watched.is_empty() || of_patches(decided).next().is_some()
+}
+
 fn heading(name: &FleetName, card: &Scorecard, now: Timestamp) -> String {
+    if card.watched.is_empty() {
+        return format!("{}  only patchroll observed it, which counts neither tasks nor hosts\n", paint(TITLE, name));
+    }
     let functions: Vec<String> = card.watched.keys().map(ToString::to_string).collect();
     let from = card.watched.values().map(|watched| watched.from).min().unwrap_or(now);
     let to = card.watched.values().map(|watched| watched.to).max().unwrap_or(now);
@@ -274,7 +282,11 @@ pub(crate) fn for_machines(fleet: &FleetName, card: &Scorecard, decided: &[Recor
     let bought = card.hosts.iter().flat_map(|hosts| &hosts.bought);
     let prices: serde_json::Map<String, Value> =
         bought.filter_map(|bought| Some((bought.instance_type.clone()?, json!(price(bought))))).collect();
-    let why = |one: &Unmet| json!({ "unmet": one, "why": reason(&one.of, one.since, decided) });
+    let why = |one: &Unmet| {
+        let mut value = json!(one);
+        value["why"] = json!(reason(&one.of, one.since, decided));
+        value
+    };
     let patches: Vec<String> = of_patches(decided).map(ToString::to_string).collect();
     let mut value = json!(card);
     value["fleet"] = json!(fleet);
@@ -332,7 +344,36 @@ mod tests {
         let machines = for_machines(&fleet.name, &card, &decided);
         assert_eq!(machines["changes"].as_array().map(Vec::len), Some(2));
         assert_eq!(machines["fleet"], "shop");
+        let whys = machines["unmet"].as_array().map(|all| all.iter().filter(|one| one["why"].is_string()).count());
+        assert!(whys.is_some_and(|whys| whys >= 3), "{machines:#}");
         assert!(machines["services"][0]["short_task_seconds"].as_f64().is_some_and(|short| short > 2_000.0));
+    }
+
+    #[test]
+    fn what_patchroll_alone_would_have_done_is_told() {
+        let windows = "windows = [\"daily 00:10-02:00 UTC\"]\nmode = \"observe\"";
+        let text =
+            include_str!("../../../fleets/shop.toml").replace("windows = [\"Sun 02:00-05:00 Europe/London\"]", windows);
+        let fleet = read(text.as_bytes(), Format::Toml).unwrap();
+        let setup = Setup::for_fleet(&fleet);
+        let mut world = World::new(fleet.clone(), setup, 1, Faults::default(), |service| {
+            service.demand.as_ref().map(|_| Source::Level(300.0))
+        });
+        world.run_until(5 * world_clock::MINUTE);
+        let (since, now) = (world_clock::timestamp(0), world_clock::timestamp(world.now()));
+        let card = |world: &World| {
+            let accounts = Accounts::of(since, &world.items(&Accounts::keys(&fleet.name, since, now)));
+            (Scorecard::of(Some(&fleet), &accounts), recorded(&world.records(since)))
+        };
+        let (before, decided) = card(&world);
+        assert!(!says_anything(&before, &decided), "nobody observed but patchroll, which had nothing to do");
+        world.publish_versions(evenkeel_world::HostKind::Sound);
+        world.run_until(15 * world_clock::MINUTE);
+        let (card, decided) = card(&world);
+        assert!(says_anything(&card, &decided), "{decided:#?}");
+        let screen = plain(&scorecard((&fleet.name, Some(&fleet)), &card, &decided, now));
+        assert!(screen.starts_with("shop  only patchroll observed it"), "{screen}");
+        assert!(screen.contains("Even Keel would have patched\n  00:1"), "{screen}");
     }
 
     #[test]
