@@ -53,8 +53,8 @@ fn shell(line: &str) -> (TempDir, Command) {
 }
 
 /// Those that are tried on a deployment, by the end-to-end stories.
-const LIVE: [&str; 11] =
-    ["status", "why", "decisions", "roll", "hold", "release", "retry", "push", "page", "look", "init"];
+const LIVE: [&str; 12] =
+    ["status", "why", "decisions", "scorecard", "roll", "hold", "release", "retry", "push", "page", "look", "init"];
 
 #[test]
 fn every_command_has_an_example() {

@@ -1,6 +1,8 @@
 //! Stories of fleets that are only observed: nothing is changed, everything that would be is recorded, and whoever then has
 //! them act begins from what is there.
 
+mod scorecard;
+
 use std::collections::BTreeMap;
 
 use evenkeel_model::decision::{Decision, Outcome, Step};

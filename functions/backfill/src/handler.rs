@@ -15,12 +15,13 @@ use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups, ReadSignals,
 };
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Memory, NoticeKind, Notices, Outlook, SOON,
-    Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again, wake,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Looked, Memory, NoticeKind, Notices, Outlook,
+    SOON, Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again, wake,
 };
 use futures_util::future::{join, join3, try_join_all};
 
 use crate::hosts::left_pools;
+use crate::looked::looked;
 use crate::plan::plan;
 use crate::seen::{Seen, known};
 use crate::state::State;
@@ -289,6 +290,16 @@ impl<P: Ports> Function<P> for Backfill {
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {
         state.settle(applied);
+    }
+
+    fn looked(
+        &self,
+        given: &Given<'_, State>,
+        seen: &Seen,
+        outlook: &Outlook<State>,
+        planned: &[Planned],
+    ) -> Option<Looked> {
+        Some(looked(given, seen, outlook, planned))
     }
 
     fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<BackfillView> {

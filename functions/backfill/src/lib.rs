@@ -11,6 +11,7 @@ mod hosts;
 mod in_words;
 mod judge;
 mod leaving;
+mod looked;
 mod need;
 mod places;
 mod plan;

@@ -24,6 +24,13 @@ use crate::state::{HostMemory, Lease, LeavingWhy, PoolMemory, Reason, State};
 
 /// Plans a turn. Pure: the same arguments give the same plan.
 pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
+    // Who only observes says what it would do if all capacities were its own to set.
+    let as_if_ours = given.fleet.observes(FunctionName::Backfill).then(|| seen.as_if_ours());
+    plan_for(given, as_if_ours.as_ref().unwrap_or(seen), seen)
+}
+
+/// Plans a turn from what was `seen`; `shown` is the same as AWS shows it.
+fn plan_for(given: &Given<'_, State>, seen: &Seen, shown: &Seen) -> Outlook<State> {
     let mut state = given.state.clone();
     let mut report = Report::default();
     let unread = seen.unread.iter().map(|(source, because)| (*source, because.clone()));
@@ -59,7 +66,7 @@ pub fn plan(given: &Given<'_, State>, seen: &Seen) -> Outlook<State> {
         planning.drain_lost();
         planning.bring_back();
     } else if given.fleet.backfill.is_some() {
-        planning.plan();
+        planning.plan(shown);
     } else {
         planning.wind_down();
     }
@@ -92,9 +99,9 @@ pub(crate) struct Planning<'a, 'h> {
 }
 
 impl Planning<'_, '_> {
-    fn plan(&mut self) {
+    fn plan(&mut self, shown: &Seen) {
         let now = self.given.now;
-        self.name_scaled_elsewhere();
+        self.name_scaled_elsewhere(shown);
         forgive(self.hosts, self.given.state, &mut self.state, now);
         let sources = sources(self.given, self.policy, self.seen, self.hosts, &mut self.state, &mut self.report);
         let there: u32 = sources.iter().map(Supply::units).sum();
@@ -132,8 +139,9 @@ impl Planning<'_, '_> {
     }
 
     /// Says which pools' capacities are not ours; what any other group counts in matters to nobody here.
-    fn name_scaled_elsewhere(&mut self) {
-        for (pool, group) in &self.hosts.groups {
+    fn name_scaled_elsewhere(&mut self, shown: &Seen) {
+        for (pool, _) in &self.hosts.groups {
+            let group = shown.groups.iter().find(|group| group.name == pool.auto_scaling_group);
             let because = group.and_then(|group| group.scaled_by.clone());
             let matters =
                 |because: &ScaledBy| pool.purchase == Purchase::OnDemand || !matches!(because, ScaledBy::Units(_));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evenkeel_model::GroupName;
-use evenkeel_model::groups::{Group, Refusal, SpotRequest};
+use evenkeel_model::groups::{Group, Refusal, ScaledBy, SpotRequest};
 use evenkeel_model::observed::{Host, Level, Running, Signal};
 use evenkeel_model::report::Source;
 use evenkeel_model::{AlarmName, Timestamp};
@@ -43,6 +43,15 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The same as if nobody else set capacities; a group that counts something else than hosts still does.
+    pub(crate) fn as_if_ours(&self) -> Self {
+        let mut seen = self.clone();
+        for group in &mut seen.groups {
+            group.scaled_by = group.scaled_by.take().filter(|by| matches!(by, ScaledBy::Units(_)));
+        }
+        seen
+    }
+
     /// Whether `source` was read.
     pub(crate) fn has(&self, source: Source) -> bool {
         !self.unread.contains_key(&source)

@@ -12,11 +12,12 @@ use evenkeel_model::view::View;
 use evenkeel_model::{AlarmName, FleetName, FunctionName, QueueName, ServiceName, Timestamp};
 use evenkeel_turn::ports::{Answer, Beats, ChangeEcs, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadSignals};
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Memory, Notices, Outlook, Pushed, SOON, Tell,
-    Told, cluster, dry_run, fingerprint, push_demand, retry, run, wake,
+    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Looked, Memory, Notices, Outlook, Pushed, SOON,
+    Tell, Told, cluster, dry_run, fingerprint, push_demand, retry, run, wake,
 };
 use futures_util::future::{Either, Ready, join, join3, ready};
 
+use crate::looked::looked;
 use crate::plan::plan;
 use crate::state::State;
 use crate::view::view;
@@ -232,6 +233,16 @@ impl<P: Ports> Function<P> for Microscale {
 
     fn settle(&self, state: &mut State, applied: &Applied<'_>) {
         state.settle(applied);
+    }
+
+    fn looked(
+        &self,
+        given: &Given<'_, State>,
+        seen: &Observed,
+        outlook: &Outlook<State>,
+        planned: &[Planned],
+    ) -> Option<Looked> {
+        Some(looked(given, seen, outlook, planned))
     }
 
     fn view(&self, given: &Given<'_, State>, seen: &Observed, outlook: &Outlook<State>) -> Option<View> {

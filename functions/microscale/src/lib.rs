@@ -8,6 +8,7 @@ pub mod constraint;
 mod demand;
 mod grant;
 pub mod handler;
+mod looked;
 mod plan;
 mod proof;
 mod short;

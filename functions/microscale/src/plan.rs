@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use evenkeel_model::decision::{Planned, Step, Why};
 use evenkeel_model::observed::{EcsService, HandsOff, Observed};
 use evenkeel_model::report::{Report, Shortfall, Wait};
-use evenkeel_model::{GroupName, ServiceName, Timestamp};
+use evenkeel_model::{FunctionName, GroupName, ServiceName, Timestamp};
 use evenkeel_turn::window::Extreme;
 use evenkeel_turn::{Given, Outlook};
 
@@ -77,6 +77,7 @@ struct Planning<'b, 'a> {
 
 impl Planning<'_, '_> {
     fn set_courses(&mut self, given: &Given<'_, State>, seen: &Observed, state: &mut State) {
+        let observes = given.fleet.observes(FunctionName::Microscale);
         for rank in 0..self.books.services.len() {
             let book = &self.books.services[rank];
             let name = book.name().clone();
@@ -84,15 +85,20 @@ impl Planning<'_, '_> {
             let want = book.file.demand.as_ref().map(|demand| {
                 want(book, demand, seen.demand.get(&name), given.board.pushed.get(&name), memory, self.now)
             });
-            let course = match self.left_alone[rank].take() {
-                Some(wait) => {
-                    self.report.waits.push(wait);
+            let left_alone = self.left_alone[rank].take();
+            // Who only observes says what it would do if the count were its own to set.
+            let as_if_ours = observes
+                && matches!(left_alone, Some(Wait::HandsOff { because: HandsOff::ScaledElsewhere, service: _ }));
+            let is_left_alone = left_alone.is_some() && !as_if_ours;
+            self.report.waits.extend(left_alone);
+            let course = match is_left_alone {
+                true => {
                     if book.ecs.and_then(|ecs| ecs.hands_off).is_none_or(HandsOff::uses_hosts) {
                         self.grants.concede(rank, book.unplaced());
                     }
                     Course::HandsOff
                 }
-                None => self.course(rank, want),
+                false => self.course(rank, want),
             };
             self.courses.push(course);
         }

@@ -12,7 +12,8 @@ mod trouble;
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use evenkeel_model::{FleetName, FunctionName};
+use evenkeel_model::{FleetName, FunctionName, Timestamp};
+use evenkeel_turn::Accounts;
 use evenkeel_turn::ports::{Answer, Clock, History, Ledger, PortError};
 
 pub(crate) use anonymous::anonymous;
@@ -102,13 +103,22 @@ impl<A: Account> Deployment<A> {
     pub(crate) async fn decided(
         &self,
         fleet: &FleetName,
-        since: evenkeel_model::Timestamp,
+        since: Timestamp,
         pages: usize,
     ) -> Result<(Vec<Recorded>, bool), Trouble> {
         let tried = format!("read what was decided about fleet {fleet}");
         let read = self.account.records(fleet, since, pages).await;
         let read = read.map_err(|error| Trouble::of(error, tried, "dynamodb:Query", &self.place))?;
         Ok((recorded(&read.bodies), read.all))
+    }
+
+    /// What observing turns took into account of a fleet since `since`.
+    pub(crate) async fn accounts(&self, fleet: &FleetName, since: Timestamp) -> Result<Accounts, Trouble> {
+        let tried = format!("read what was observed of fleet {fleet}");
+        let keys = Accounts::keys(fleet, since, self.account.now());
+        let read = self.account.get(&keys).await;
+        let items = read.map_err(|error| Trouble::of(error, tried, "dynamodb:BatchGetItem", &self.place))?;
+        Ok(Accounts::of(since, &items))
     }
 
     /// Asks a function for something, by hand.

@@ -10,6 +10,7 @@ mod page;
 mod plan;
 mod roll;
 mod run;
+mod scorecard;
 mod serve;
 mod status;
 mod why;
@@ -117,6 +118,11 @@ enum Live {
                       --follow\n  evenkeel decisions --fleet shop --since 14d --json"
     )]
     Decisions(why::DecisionsOptions),
+    /// Says of a fleet that is only observed what its own controllers did, and what Even Keel would have done.
+    #[command(
+        after_help = "Examples:\n  evenkeel scorecard shop\n  evenkeel scorecard shop --since 7d\n  evenkeel scorecard --json"
+    )]
+    Scorecard(scorecard::Options),
     /// Replaces the hosts of a fleet, wave by wave: plan, start, pause, resume, abort, status.
     Roll(roll::Options),
     /// Has no on-demand host given back until it is released.
@@ -160,6 +166,7 @@ impl Live {
             Self::Status(options) => &options.account,
             Self::Why(options) => &options.of.account,
             Self::Decisions(options) => &options.fleet.account,
+            Self::Scorecard(options) => &options.account,
             Self::Roll(options) => &options.of().account,
             Self::Hold(options) | Self::Release(options) | Self::Retry(options) => &options.of.account,
             Self::Push(options) => &options.how.of.account,
@@ -226,6 +233,7 @@ fn live(command: Live) -> Result<ExitCode> {
             Live::Status(options) => status::status(&deployment, &options).await,
             Live::Why(options) => why::why(&deployment, &options).await,
             Live::Decisions(options) => why::decisions(&deployment, &options).await,
+            Live::Scorecard(options) => scorecard::scorecard(&deployment, &options).await,
             Live::Roll(options) => roll::roll(&deployment, &options).await,
             Live::Hold(options) => ask::backfill(&deployment, "hold", &options).await,
             Live::Release(options) => ask::backfill(&deployment, "release", &options).await,

@@ -7,6 +7,7 @@ mod decisions;
 mod look;
 mod plan;
 mod roll;
+mod scorecard;
 mod status;
 mod table;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub(crate) use decisions::{for_machines, line};
 pub(crate) use look::look;
 pub(crate) use plan::{plan, waves};
 pub(crate) use roll::{Progress, ended_as, standing as roll_standing};
+pub(crate) use scorecard::{for_machines as scorecard_for_machines, says_anything, scorecard};
 pub(crate) use status::status;
 pub(crate) use why::{About, why};
 pub(crate) use words::{age, count};

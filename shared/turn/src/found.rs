@@ -2,6 +2,7 @@
 
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 
+use crate::account::account_key;
 use crate::board::{Borrow, Told, held_key, notices_key, orders_key, pushed_key, retried_key};
 use crate::budget::Budget;
 use crate::error::TurnError;
@@ -26,6 +27,7 @@ pub(crate) struct Found {
     pub(crate) orders: Option<Item>,
     pub(crate) retried: Option<Item>,
     pub(crate) would: Option<Item>,
+    pub(crate) account: Option<Item>,
 }
 
 impl Found {
@@ -51,16 +53,17 @@ impl Found {
             orders_key(name),
             retried_key(name),
             would_key(name, function),
+            account_key(name, function),
         ];
         // Nobody but a function that observes has anything there.
-        let keys = &keys[..keys.len() - usize::from(!observes)];
+        let keys = &keys[..keys.len() - if observes { 0 } else { 2 }];
         let items = retry(ports, deadline, || ports.get_together(keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (file, lease, state, pushed) = (next(), next(), next(), next());
         let (notices, budget, told, held) = (next(), next(), next(), next());
-        let (borrow, orders, retried, would) = (next(), next(), next(), next());
-        Ok(Self { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried, would })
+        let (borrow, orders, retried, would, account) = (next(), next(), next(), next(), next());
+        Ok(Self { file, lease, state, pushed, notices, budget, told, held, borrow, orders, retried, would, account })
     }
 }
 

@@ -9,6 +9,7 @@ use evenkeel_model::{Fleet, FunctionName, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::account::Looked;
 use crate::board::{Board, Tell};
 use crate::budget::Budget;
 use crate::cluster::Memory;
@@ -46,6 +47,17 @@ pub trait Function<P>: Sync {
 
     /// What another function should know, where it is news.
     fn tells(&self, _given: &Given<'_, Self::State>, _outlook: &Outlook<Self::State>) -> Option<Tell> {
+        None
+    }
+
+    /// What a turn that only observes takes into account, for the scorecard; `planned` are the steps that are not taken.
+    fn looked(
+        &self,
+        _given: &Given<'_, Self::State>,
+        _seen: &Self::Seen,
+        _outlook: &Outlook<Self::State>,
+        _planned: &[Planned],
+    ) -> Option<Looked> {
         None
     }
 

@@ -65,6 +65,9 @@ pub(crate) struct Kept {
     /// The last turn only observed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) observed: bool,
+    /// The last look of a turn that only observed: what is accounted for held until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) watched: Option<Timestamp>,
     /// How many items beside the first one it has.
     #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) parts: usize,

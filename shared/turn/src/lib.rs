@@ -4,6 +4,7 @@
 //! Architecture invariant: this crate names no AWS SDK and reads no clock of its own; all it knows of the world comes
 //! through the traits in [`ports`].
 
+mod account;
 mod board;
 mod body;
 mod budget;
@@ -30,6 +31,7 @@ mod retry;
 mod round;
 mod run;
 mod save;
+mod scorecard;
 mod standings;
 mod stored;
 mod summary;
@@ -39,6 +41,7 @@ mod view;
 mod wake;
 pub mod window;
 
+pub use account::{Account, Accounts, Change, HostLevel, Levels, Looked, Plan, PoolLevel, TaskLevel, Thing, Unmet};
 pub use board::{
     Ask, Board, Borrow, NoticeKind, Notices, Order, Orders, Pushed, Tell, Told, change, hold, order, push_demand,
     stored, try_again,
@@ -58,6 +61,7 @@ pub use ports::OLD_ANSWERS;
 pub use record::{feed_key, records_end, records_from};
 pub use retry::{retry, retry_throttled};
 pub use run::{dry_run, run};
+pub use scorecard::{Bought, HostScore, Scorecard, ServiceScore, Watched};
 pub use standings::Standings;
 pub use summary::Summary;
 pub use view::{Snapshot, lease_key, put_together, rest_of, shown, view_key};

@@ -7,6 +7,7 @@ use evenkeel_model::report::{Report, Wait};
 use evenkeel_model::{Fleet, Timestamp};
 use futures_util::future::{join, join_all};
 
+use crate::account::{self, account_key};
 use crate::board::{
     Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key, retried_key,
 };
@@ -398,6 +399,10 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let before = found.would.as_ref().filter(|_| goes_on);
             let (decided, writes) = Would::new(name, F::NAME, now, &planned).news(before, goes_on, lease.epoch())?;
             keeps.extend(writes);
+            if let Some(looked) = self.function.looked(&given, &seen, &outlook, &planned) {
+                let watched = (goes_on, &mut kept);
+                keeps.extend(account::note((name, F::NAME), found.account.as_ref(), &looked, now, watched)?);
+            }
             if let Some(record) = decided {
                 not_shown = self.feed(&record).await.map(|feed| keeps.push(feed)).err().map(|error| error.to_string());
                 summary.decisions.extend(record.decisions);

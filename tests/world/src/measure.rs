@@ -29,6 +29,7 @@ pub(crate) struct Measure {
     pub(crate) cost_usd: f64,
     pub(crate) all_on_demand_usd: f64,
     pub(crate) below_minimum: Ms,
+    pub(crate) below_steady: Ms,
     pub(crate) missing: Missing,
     pub(crate) losses: Losses,
     pub(crate) rolls: Watched<Rolls>,
@@ -83,6 +84,8 @@ pub(crate) struct Measured {
     /// Task-milliseconds of holes that were open longer than the dwell, and of those that were used.
     pub(crate) holes: u64,
     pub(crate) holes_used: u64,
+    /// Task-milliseconds of all holes, however short, that no task was in.
+    pub(crate) empty: u64,
     pub(crate) reactions: Vec<Ms>,
     pub(crate) starts: u64,
     pub(crate) stops: u64,
@@ -116,6 +119,7 @@ impl Measure {
             cost_usd: 0.0,
             all_on_demand_usd: 0.0,
             below_minimum: 0,
+            below_steady: 0,
             missing: Missing::default(),
             losses: Losses::default(),
             rolls: Watched::default(),
@@ -200,6 +204,7 @@ impl Measure {
             if measured.fill {
                 let lasting = measured.lasting_room(began, room);
                 wanted = room.min(file.ceiling());
+                measured.empty += u64::from(wanted.saturating_sub(live)) * span;
                 measured.holes += u64::from(lasting) * span;
                 measured.holes_used += u64::from(lasting.min(live)) * span;
                 measured.wanted += u64::from(lasting.min(file.ceiling())) * span;
@@ -228,6 +233,9 @@ impl Measure {
         self.losses.most_working = self.losses.most_working.max(working);
         if in_service < fleet.hosts.minimum {
             self.below_minimum += span;
+        }
+        if in_service < fleet.hosts.steady {
+            self.below_steady += span;
         }
         self.missing.note(fleet.hosts.minimum.saturating_sub(in_service), self.passed - span, self.passed);
         self.losses.note_need(fleet.hosts.steady.saturating_sub(others), self.passed - span);

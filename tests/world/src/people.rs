@@ -205,6 +205,14 @@ impl World {
         core.runs_already(task);
     }
 
+    /// Somebody else sets a service's count: a person, or another controller.
+    pub fn set_count(&mut self, service: &ServiceName, count: u32) {
+        let mut core = self.lock();
+        if let Some(number) = core.service_no(service) {
+            core.meddle(number, count);
+        }
+    }
+
     /// Protects all tasks of a service from being stopped, or ends that.
     pub fn protect_tasks(&mut self, service: &ServiceName, protected: bool) {
         let mut core = self.lock();

@@ -100,6 +100,9 @@ pub struct ServiceReport {
     /// For a fill service: the share of them that it used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holes_used: Option<f64>,
+    /// For a fill service: task-seconds of room that stood empty, however short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty_task_seconds: Option<f64>,
 }
 
 /// The middle and the tail of a distribution.
@@ -139,6 +142,8 @@ pub struct HostReport {
     pub all_on_demand_cost_usd: f64,
     /// Seconds with fewer hosts in service than the fleet file's minimum.
     pub below_minimum_seconds: f64,
+    /// The same with fewer than `steady`.
+    pub below_steady_seconds: f64,
     /// The longest that any one unit under the minimum was missing.
     pub longest_missing_seconds: f64,
 }
@@ -221,6 +226,7 @@ impl Report {
                 cost_usd: cents(measure.cost_usd),
                 all_on_demand_cost_usd: cents(measure.all_on_demand_usd),
                 below_minimum_seconds: seconds(measure.below_minimum),
+                below_steady_seconds: seconds(measure.below_steady),
                 longest_missing_seconds: seconds(measure.missing.longest),
             },
             losses: LossReport {
@@ -266,6 +272,7 @@ impl ServiceReport {
             most_flaps_in_a_minute: measured.most_flaps_in_a_minute,
             hole_task_seconds: seconds(measured.holes),
             holes_used: (measured.holes > 0).then(used),
+            empty_task_seconds: file.fill.then(|| seconds(measured.empty)),
         }
     }
 }
@@ -324,11 +331,15 @@ impl fmt::Display for HostReport {
             cost_usd,
             all_on_demand_cost_usd,
             below_minimum_seconds,
+            below_steady_seconds,
             longest_missing_seconds,
         } = self;
         writeln!(f, "hosts: {cost_usd:.2} USD, all on-demand {all_on_demand_cost_usd:.2} USD")?;
         writeln!(f, "  {reserved_hours:.1} h reserved, {spot_hours:.1} h spot, {on_demand_hours:.1} h on-demand")?;
-        write!(f, "  {below_minimum_seconds:.0} s below the minimum")?;
+        write!(
+            f,
+            "  {below_minimum_seconds:.0} s below the minimum, {below_steady_seconds:.0} s below what it runs best on"
+        )?;
         if *longest_missing_seconds > 0.0 {
             write!(f, ", no host missing for longer than {longest_missing_seconds:.0} s")?;
         }

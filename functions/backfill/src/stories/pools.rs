@@ -1,5 +1,7 @@
 //! Pools that do not deliver, and hosts that cannot go.
 
+use evenkeel_model::fleet::Mode;
+
 use super::*;
 
 #[test]
@@ -279,4 +281,20 @@ fn a_pool_that_something_else_scales_is_left_as_large_as_it_is_and_its_hosts_cou
         let done = story.minutes(30);
         assert!(!has(&done, "drain") && !has(&done, "give back"), "{by:?}: {done:?}");
     }
+}
+
+#[test]
+fn who_only_observes_says_what_it_would_set_although_something_else_scales_the_pool() {
+    let set = |by: ScaledBy, mode| {
+        let mut story = Story::new();
+        story.fleet.mode = mode;
+        story.lose_spot();
+        story.group("g-burst").scaled_by = Some(by.clone());
+        let done = story.minutes(1);
+        assert!(has(&story.waits(), &format!("pool burst is left as large as it is: {by}")), "{:?}", story.waits());
+        has(&done, "pool burst 0 -> 1")
+    };
+    assert!(set(ScaledBy::Policy("cpu".to_owned()), Mode::Observe));
+    assert!(!set(ScaledBy::Policy("cpu".to_owned()), Mode::Act));
+    assert!(!set(ScaledBy::Units("weights".to_owned()), Mode::Observe));
 }

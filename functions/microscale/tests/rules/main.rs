@@ -8,7 +8,7 @@ mod needs;
 use evenkeel_microscale::{State, moves_off, plan};
 use evenkeel_model::Timestamp;
 use evenkeel_model::decision::{Step, Why};
-use evenkeel_model::fleet::{self, Fleet, Format};
+use evenkeel_model::fleet::{self, Fleet, Format, Mode};
 use evenkeel_model::observed::{HandsOff, HostStatus, Observed, Placement, Signal, TaskPhase};
 use evenkeel_model::report::Wait;
 use evenkeel_turn::{Board, Given, Outlook};
@@ -218,6 +218,23 @@ fn a_service_that_is_not_ours_to_set_is_left_alone() {
         );
         assert_eq!(outlook.report.shortfall[0].tasks, 6);
     }
+}
+
+#[test]
+fn who_only_observes_says_what_it_would_set_although_aws_scales_the_service() {
+    let set = |because, mode| {
+        let mut story = Story::new(2, 6, 2, 12.0);
+        story.fleet.mode = mode;
+        story.seen.services[0].hands_off = Some(because);
+        let outlook = story.turn();
+        let waits = &outlook.report.waits;
+        assert!(waits.iter().any(|wait| matches!(wait, Wait::HandsOff { because: why, .. } if *why == because)));
+        counts(&outlook).iter().any(|step| step.starts_with("web 6 -> "))
+    };
+    assert!(set(HandsOff::ScaledElsewhere, Mode::Observe));
+    assert!(!set(HandsOff::ScaledElsewhere, Mode::Act));
+    // What nobody may set now, nobody would.
+    assert!(!set(HandsOff::Deploying, Mode::Observe));
 }
 
 #[test]

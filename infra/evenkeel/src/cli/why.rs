@@ -18,7 +18,7 @@ use crate::show::{self, About};
 /// Answers of the table, of 1 MB each, that are read at most where nobody said how far back: thousands of decisions.
 const PAGES: usize = 1;
 /// Where somebody did.
-const PAGES_ASKED: usize = 200;
+pub(super) const PAGES_ASKED: usize = 200;
 /// A turn takes no longer than this: a decision of which nothing is known by then was that of a turn that was killed.
 const TURN: Duration = Duration::from_secs(60);
 /// How often the table is looked at.
@@ -40,7 +40,7 @@ pub(crate) struct WhyOptions {
 }
 
 /// How far back, such as `1h`, or `14d`: days of 24 hours.
-fn back(text: &str) -> Result<Duration, String> {
+pub(super) fn back(text: &str) -> Result<Duration, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
     match days {
         Some(days @ ..=MOST_DAYS) => Ok(Duration::from_hours(24 * days)),
