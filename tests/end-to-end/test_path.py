@@ -1,5 +1,5 @@
-"""The way from a cluster that nobody has looked at to one that Even Keel works on, on four kinds of site: `init`, `check`,
-`plan --live`, `infra/deploy --observe`, and then acting. Nothing changes a fleet before that, and the first acting turns stop nothing."""
+"""The five commands of the README, on four kinds of site: from a cluster that nobody has looked at to one that Even Keel works
+on. Nothing changes a fleet before the fifth, and the first acting turns stop nothing."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from called import requests_since
-from cloud import Deployed, Fleet, eventually
+from cloud import REPOSITORY, Deployed, Fleet, eventually
 from conftest import ROOM, TICK
 from played import Played
 from test_command import Command
@@ -24,6 +24,14 @@ DESIRED = {"web": 4, "reports": 4}
 SERVICES = dict.fromkeys(DESIRED, ROOM)
 # Reports may have twice as many where there is room: `init` says so for a service of which nothing is known.
 FULL = {"web": 4, "reports": 8}
+
+
+def five_commands():
+    """What the README says to type, in order."""
+    section = (REPOSITORY / "README.md").read_text().split("## Your own cluster, in five commands\n")[1]
+    lines = section.split("```\n")[1].splitlines()
+    assert len(lines) == 5, lines
+    return lines
 
 
 def cluster(name, groups):
@@ -94,7 +102,10 @@ class Path:
             assert count == 1, f"{fleet}: {pattern} is there {count} times in\n{text}"
         self.file(fleet).write_text(text)
 
-    def deploy(self, *more):
+    def deploy(self, command):
+        """`infra/deploy` as it is typed for one fleet, for all of them."""
+        more = command.removeprefix("infra/deploy --fleet fleet.toml").split()
+        assert len(more) == len(command.split()) - 3, command
         done = self.deployed.deploy(*map(self.file, self.init), more=["--watch", "none", *more])
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
@@ -146,14 +157,19 @@ def test_from_a_cluster_that_nobody_looked_at_to_one_that_is_worked_on(path):
     cloud, clusters = path.cloud, path.clusters
     eventually(lambda: all(is_full(played, DESIRED) for played in clusters.values()), 60, "all sites at work")
     began, before = time.time(), path.stands()
-    lost = look_and_plan(path)
-    observe(path, lost, began, before)
+    init, plan, deploy, decided, act = five_commands()
+    lost = look_and_plan(path, init, plan)
+    assert "OBSERVING" in path.deploy(deploy)
+    observe(path, lost)
+    says_what_it_would(path, decided)
+    assert path.changes(began) == []
+    assert path.stands() == before
 
-    # One edit of each file, and the same command without a word.
+    # One edit of each file.
     for fleet in path.init:
         path.edit(fleet, ('^mode = "observe"', 'mode = "act"'))
     acts = time.time()
-    assert "OBSERVING" not in path.deploy()
+    assert "OBSERVING" not in path.deploy(act)
     path.until(lambda: all(is_full(played, FULL) for played in clusters.values()), 90, "holes are filled")
     path.until(lambda: path.site.sizes() == {"dune-base": 2, "dune-burst": 1}, 60, "a host stands in")
     made = path.changes(acts)
@@ -161,9 +177,9 @@ def test_from_a_cluster_that_nobody_looked_at_to_one_that_is_worked_on(path):
     stops_nothing(path, lost)
 
 
-def look_and_plan(path):
+def look_and_plan(path, init, plan):
     """With rights to read, before anything is deployed. Gives the host that the site has lost meanwhile."""
-    cloud, actions = path.cloud, set()
+    cloud, actions, planned = path.cloud, set(), {}
     urls = {name: url for name, url in cloud.environment().items() if name.startswith("AWS_ENDPOINT_URL")}
     with ExitStack() as stack:
         watched = {name: stack.enter_context(Watching(url, actions)).url for name, url in urls.items()}
@@ -173,17 +189,18 @@ def look_and_plan(path):
 
         for fleet, named in path.init.items():
             file = path.file(fleet)
-            assert f"evenkeel plan {file} --live" in says(f"init {named} --out {file}")
+            assert f"evenkeel plan {file} --live" in says(typed(init, ("--cluster shop", named), ("fleet.toml", file)))
             # As the file itself proposes: nothing acts, and what can wait takes what is left.
             path.edit(fleet, ('^# mode = "observe" +#', 'mode = "observe" #'))
             if fleet in path.clusters:
                 path.edit(fleet, (REPORTS, r'\g<1>priority = 9\g<2>fill = true\nrefill_after = "1s"\n'))
             assert f"fleet {fleet} is fine" in says(f"check {file}")
-            assert says(f"plan {file} --live").startswith(f"LIVE: fleet {fleet} in {REGION}")
+            planned[fleet] = says(typed(plan, ("fleet.toml", file)))
+            assert planned[fleet].startswith(f"LIVE: fleet {fleet} in {REGION}"), planned[fleet]
         assert 'purchase = "mixed"' in path.file("cedar").read_text()
         assert "# behind capacity provider birch-more" in path.file("birch").read_text()
         assert not re.search("^cluster = ", path.file("dune-base").read_text(), re.MULTILINE)
-        assert "reports waits until 4 holes were open for 1 s" in says(f"plan {path.file('alder')} --live")
+        assert "reports waits until 4 holes were open for 1 s" in planned["alder"], planned["alder"]
 
         lost = min(path.site.members("dune-base"))
         cloud.world("drought", group="dune-base", on=True)
@@ -193,29 +210,46 @@ def look_and_plan(path):
     return lost
 
 
+def typed(command, *others):
+    """A command of the README with other words in the place of some of its own."""
+    for words, other in others:
+        assert words in command, command
+        command = command.replace(words, str(other), 1)
+    return command.removeprefix("evenkeel ")
+
+
 # The section of reports from its priority to its demand.
 REPORTS = r'(^name = "reports"\n)priority = \d+(.*?)demand = .*?\n'
 
 
-def observe(path, lost, began, before):
-    """A deployment that only observes says what it would do, and does nothing."""
-    assert "OBSERVING" in path.deploy("--observe")
+def observe(path, lost):
+    """A deployment that only observes records what it would do, and does nothing."""
 
     def would(fleet, words):
         return any(words in json.dumps(step) and outcome == "would" for step, outcome in path.said(fleet))
 
     for fleet in path.clusters:
         path.until(lambda: would(fleet, '"reports"'), 60, f"what would be done with {fleet}")  # noqa: B023
-    path.until(lambda: would("dune-base", "dune-burst"), 60, "what would be done for the lost host")
+    path.until(lambda: would("dune-base", "dune-burst"), 60, f"what would be done for {lost}")
     done = [one for fleet in path.init for one in path.said(fleet) if one[1] == "done" and "lost" not in one[0].get("host", {})]
     assert not done, done
-    assert path.changes(began) == []
-    assert path.stands() == before
+
+
+def says_what_it_would(path, command):
+    """What people read before they let it act."""
+
+    def says(fleet):
+        return path.evenkeel.says(typed(command, ("--fleet shop", f"--fleet {fleet}")), EVENKEEL_DEPLOYMENT="path")
+
+    said = {fleet: says(fleet) for fleet in path.init}
+    assert all("reports" in said[fleet] and "would" in said[fleet] for fleet in path.clusters), said
+    assert "dune-burst" in said["dune-base"], said["dune-base"]
 
 
 def stops_nothing(path, lost):
     """No task, and no host but the one that was lost."""
     for name, played in path.clusters.items():
         assert not played.ecs.list_tasks(cluster=name, desiredStatus="STOPPED")["taskArns"], name
-    ended = [one["instance"] for one in path.cloud.world("instances")["ended"] if one["group"].startswith(("alder", "birch", "cedar", "dune"))]
-    assert ended == [lost]
+    ours = tuple(fleet.split("-")[0] for fleet in path.init)
+    ended = path.cloud.world("instances")["ended"]
+    assert [one["instance"] for one in ended if one["group"].startswith(ours)] == [lost], ended
