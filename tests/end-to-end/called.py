@@ -2,6 +2,8 @@
 
 import json
 
+from strict import models
+
 # Not called by a function, but by Lambda in its name: the log, the poller of its queue, and what is given up.
 BY_LAMBDA = {"Log", "BeWoken", "GiveUp"}
 
@@ -23,6 +25,19 @@ def calls_on_ministack(cloud, key):
 
 def called_on_ministack(cloud, key):
     return set(calls_on_ministack(cloud, key))
+
+
+def requests_since(cloud, began):
+    """The requests that went over the wire since then, in order: who made each, as its access key, the service, and the
+    operation. What the stories themselves ask is not among them."""
+    made = []
+    for path in cloud.recordings():
+        text = path.read_text()
+        # A last line may still be being written.
+        lines = map(json.loads, text[: text.rfind("\n") + 1].splitlines())
+        made += [line for line in lines if line["at"] >= began]
+    made.sort(key=lambda line: line["at"])
+    return [(line["key"], line["service"], models.operation_of(line)) for line in made]
 
 
 def actions(statements, by_lambda=False):

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evenkeel_model::decision::{HostStep, Planned, Step};
 use evenkeel_model::fleet::{Fleet, Purchase};
-use evenkeel_model::groups::Refusal;
+use evenkeel_model::groups::{Group, Refusal};
 use evenkeel_model::report::{HostWait, Source, Wait};
 use evenkeel_model::trigger::{
     BackfillVerb, HealthCategory, HealthEvent, InstanceState, LifecycleTransition, Request, ScalingKind, Trigger,
@@ -76,9 +76,7 @@ impl Backfill {
     ) -> Result<Handled, HandleError> {
         let in_force = fleets.in_force(ports).await?;
         let fleet = in_force.fleet.as_ref();
-        if let Trigger::ContainerInstanceState(change) = trigger
-            && !fleets.memory().hosts().is_news(change, ports.now())
-        {
+        if !is_news(fleets.memory(), trigger, ports.now()) {
             return Ok(Handled::NotForUs);
         }
         let news = match self.asks(fleet, trigger, ports.now()) {
@@ -167,6 +165,33 @@ impl Backfill {
     }
 }
 
+/// Whether an event about a host says what the last look has not shown.
+fn is_news(memory: &Memory, trigger: &Trigger, now: Timestamp) -> bool {
+    match trigger {
+        Trigger::ContainerInstanceState(change) => memory.hosts().is_news(change, now),
+        Trigger::InstanceState(change) => memory.hosts().is_news_of_an_end(&change.instance, now),
+        Trigger::ScalingActivity(activity) if activity.activity == ScalingKind::Terminate && activity.succeeded => {
+            activity.instance.as_ref().is_none_or(|host| memory.hosts().is_news_of_an_end(host, now))
+        }
+        Trigger::ScalingActivity(_)
+        | Trigger::Tick(_)
+        | Trigger::Beat(_)
+        | Trigger::SpotInterruption(_)
+        | Trigger::RebalanceRecommendation(_)
+        | Trigger::LifecycleAction(_)
+        | Trigger::Alarm(_)
+        | Trigger::Health(_)
+        | Trigger::Manual(_)
+        | Trigger::InstanceRefresh(_)
+        | Trigger::TaskState(_)
+        | Trigger::ServiceAction(_)
+        | Trigger::DeploymentState(_)
+        | Trigger::Finding(_)
+        | Trigger::Compliance(_)
+        | Trigger::Parameter(_) => true,
+    }
+}
+
 /// What AWS Health announces about hosts, and what it takes back.
 fn health(event: &HealthEvent, at: Timestamp) -> Asks {
     let mut notices = Notices::default();
@@ -250,6 +275,7 @@ impl<P: Ports> Function<P> for Backfill {
             refusals(given, ports, deadline),
         );
         let ((groups, (hosts, running), requests), (alarms, levels, refusals)) = join(looked, also).await;
+        memory.hosts().note_members(groups.as_ref().ok().and_then(|groups| members(&names, groups)), given.now);
         // Who knows neither of the groups nor of the cluster knows nothing.
         let (groups, hosts) = match (groups, hosts) {
             (Err(error), hosts) if fleet.cluster.is_none() || hosts.is_err() => return Err(error),
@@ -305,6 +331,12 @@ impl<P: Ports> Function<P> for Backfill {
     fn view(&self, given: &Given<'_, State>, seen: &Seen, outlook: &Outlook<State>) -> Option<BackfillView> {
         given.fleet.backfill.as_ref().map(|_| view(given, seen, outlook))
     }
+}
+
+/// The instances that are to stay in the groups; none where one of these was not shown.
+fn members(names: &[GroupName], groups: &[Group]) -> Option<BTreeSet<InstanceId>> {
+    let all = names.iter().all(|name| groups.iter().any(|group| group.name == *name));
+    all.then(|| groups.iter().flat_map(Group::staying).map(|member| member.id.clone()).collect())
 }
 
 /// Refused launches of the pools that should have launched.

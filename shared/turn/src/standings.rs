@@ -1,6 +1,6 @@
-//! Whether an event about a container instance is news to this process.
+//! Whether an event about a host is news to this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,14 +11,17 @@ use evenkeel_model::{InstanceId, Timestamp};
 /// A tick comes each minute; what was seen longer ago says nothing of what is news.
 const NEWS_WITHIN: Duration = Duration::from_secs(90);
 
-/// How a cluster's hosts stood at the last look.
+/// How a cluster's hosts stood at the last look, and which instances the fleet's groups had.
 #[derive(Debug, Default)]
 pub struct Standings {
     seen: Mutex<Seen>,
+    members: Mutex<Members>,
 }
 
 /// When, and how each host stood.
 type Seen = Option<(Timestamp, BTreeMap<InstanceId, Standing>)>;
+/// When, and which instances were to stay in their groups.
+type Members = Option<(Timestamp, BTreeSet<InstanceId>)>;
 
 #[derive(Debug)]
 struct Standing {
@@ -29,7 +32,7 @@ struct Standing {
 
 impl Standings {
     pub(crate) const fn new() -> Self {
-        Self { seen: Mutex::new(None) }
+        Self { seen: Mutex::new(None), members: Mutex::new(None) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -41,6 +44,10 @@ impl Standings {
         self.seen().as_ref().map_or(0, |(_, hosts)| hosts.len())
     }
 
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes how all hosts stand.
     pub(crate) fn note(&self, hosts: &[Host], now: Timestamp) {
         let standing = |host: &Host| {
@@ -48,6 +55,21 @@ impl Standings {
             (id.clone(), Standing { version: mark.version, status: *status, connected: *connected })
         };
         *self.seen() = Some((now, hosts.iter().map(standing).collect()));
+    }
+
+    /// Notes the instances that are to stay in the fleet's groups; none where not all of the groups were shown.
+    pub fn note_members(&self, members: Option<BTreeSet<InstanceId>>, now: Timestamp) {
+        *self.members() = members.map(|members| (now, members));
+    }
+
+    /// Whether it is news that an instance has ended, or is about to. EC2 tells of each instance of the account several times
+    /// (shutting-down, terminated), Auto Scaling and ECS do as well: those that are not the fleet's, and those that the last
+    /// look has shown on their way out, are no news.
+    #[must_use]
+    pub fn is_news_of_an_end(&self, instance: &InstanceId, now: Timestamp) -> bool {
+        let members = self.members();
+        let lately = members.as_ref().filter(|(at, _)| now.duration_since(*at).unsigned_abs() < NEWS_WITHIN);
+        lately.is_none_or(|(_, members)| members.contains(instance))
     }
 
     /// Whether an event says what the last look has not shown: a host that comes or goes, drains, or loses its agent. ECS sends
@@ -65,10 +87,12 @@ impl Standings {
         let same_status = match change.status {
             ContainerInstanceStatus::Active => known.status == HostStatus::Active,
             ContainerInstanceStatus::Draining => known.status == HostStatus::Draining,
+            // Nobody counts on a host that drains.
+            ContainerInstanceStatus::Deregistering | ContainerInstanceStatus::Inactive => {
+                return known.status != HostStatus::Draining;
+            }
             ContainerInstanceStatus::Registering
             | ContainerInstanceStatus::RegistrationFailed
-            | ContainerInstanceStatus::Deregistering
-            | ContainerInstanceStatus::Inactive
             | ContainerInstanceStatus::Other => false,
         };
         !same_status || change.agent_connected.is_some_and(|connected| connected != known.connected)
@@ -126,5 +150,29 @@ mod tests {
         }
         let later = NOW + NEWS_WITHIN;
         assert!(standings.is_news(&change("i-1", 8, Active, true), later), "what was seen is old");
+    }
+
+    #[test]
+    fn that_a_host_which_drains_goes_is_no_news() {
+        use ContainerInstanceStatus::{Active, Deregistering, Inactive};
+        let standings = Standings::new();
+        standings.note(&[Host { status: HostStatus::Draining, ..host(7) }], NOW);
+        for status in [Deregistering, Inactive] {
+            assert!(!standings.is_news(&change("i-1", 8, status, false), NOW));
+        }
+        assert!(standings.is_news(&change("i-1", 8, Active, true), NOW), "it takes tasks again");
+    }
+
+    #[test]
+    fn only_the_end_of_an_instance_that_was_to_stay_is_news() {
+        let standings = Standings::new();
+        let [mine, other]: [InstanceId; 2] = ["i-1", "i-2"].map(|id| id.parse().unwrap());
+        assert!(standings.is_news_of_an_end(&other, NOW), "nothing was seen yet");
+        standings.note_members(Some(BTreeSet::from([mine.clone()])), NOW);
+        assert!(standings.is_news_of_an_end(&mine, NOW));
+        assert!(!standings.is_news_of_an_end(&other, NOW), "it is somebody else's, or on its way out");
+        assert!(standings.is_news_of_an_end(&other, NOW + NEWS_WITHIN), "what was seen is old");
+        standings.note_members(None, NOW);
+        assert!(standings.is_news_of_an_end(&other, NOW), "a group was not shown");
     }
 }

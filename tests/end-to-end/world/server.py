@@ -37,6 +37,8 @@ class World:
         self.calls = Calls(lambda instance: self.groups.group_of(instance))
         self.paused = True
         self.faults = []
+        # The keys of those who try what a role allows: what is refused to them is what a test is about.
+        self.trying = set()
         self.begin()
 
     def begin(self):
@@ -156,6 +158,11 @@ class World:
     def do_roles(self, roles):
         self.calls.roles.update(roles)
 
+    def do_tries(self, key, statements):
+        """Whoever has this key may do what these statements allow, and tries more."""
+        self.calls.roles[key] = statements
+        self.trying.add(key)
+
     def do_calls(self):
         return self.calls.seen
 
@@ -165,7 +172,8 @@ class World:
     def do_wrong(self):
         """What must never be: faults of the world's own, events that were not taken, calls that a role did not allow."""
         lost = [one for one in self.announce.sent if one["problem"]]
-        return {"faults": self.faults + lost, "refused": [call for call in self.calls.seen if not call["allowed"]]}
+        refused = [call for call in self.calls.seen if not call["allowed"] and call["key"] not in self.trying]
+        return {"faults": self.faults + lost, "refused": refused}
 
     def run(self):
         while True:
