@@ -7,7 +7,7 @@ use evenkeel_model::report::{Report, Wait};
 use evenkeel_model::{Fleet, Timestamp};
 use futures_util::future::{join, join_all};
 
-use crate::account::{self, account_key};
+use crate::account;
 use crate::board::{
     Board, Borrow, Notices, Tell, Told, held_key, leave, notices_key, orders_key, pushed_key, retried_key,
 };
