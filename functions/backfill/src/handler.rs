@@ -15,8 +15,8 @@ use evenkeel_turn::ports::{
     Answer, Beats, ChangeGroups, ChangeHosts, Clock, FleetFiles, Ledger, PortError, ReadEcs, ReadGroups, ReadSignals,
 };
 use evenkeel_turn::{
-    Applied, Call, FleetCache, Function, Given, HandleError, Limits, Looked, Memory, NoticeKind, Notices, Outlook,
-    SOON, Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again, wake,
+    Applied, Budget, Call, FleetCache, Function, Given, HandleError, Limits, Looked, Memory, NoticeKind, Notices,
+    Outlook, SOON, Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again, wake,
 };
 use futures_util::future::{join, join3, try_join_all};
 
@@ -93,7 +93,9 @@ impl Backfill {
             Asks::Turn(news) => news,
             Asks::WindDown => {
                 let begun = stored::<_, State>(ports, &state_key(&fleet.name, FunctionName::Backfill)).await?;
-                if !begun.is_some_and(|state| state.is_begun()) {
+                let budget = stored::<_, Budget>(ports, &Budget::key(&fleet.name)).await?;
+                let ours = |budget: Budget| budget.outs.values().any(|out| out.by == FunctionName::Backfill);
+                if !begun.is_some_and(|state| state.is_begun()) && !budget.is_some_and(ours) {
                     return Ok(Handled::NotForUs);
                 }
                 Notices::default()
