@@ -49,15 +49,23 @@ fn a_drought_of_any_kind_ends_in_the_third_pool_and_then_in_spot() {
 #[test]
 fn storms_of_other_sizes_replace_every_host_once() {
     let faults = Faults { doubled: 1.0, lost: 1.0 / 3.0, killed: 0.1, ..Faults::default() };
-    for (taken, how) in [(10, Interruption::Warned), (23, Interruption::Unwarned)] {
-        let mut world = storm_of(taken, 21, faults.clone(), how, MINUTE);
+    let both = |seed| [(10, Interruption::Warned, seed), (23, Interruption::Unwarned, seed)];
+    for (taken, how, seed) in slice("storms of other sizes", 1..=30, 2).into_iter().flat_map(both) {
+        let mut world = storm_of(taken, seed, faults.clone(), how, MINUTE);
         world.run_until(20 * MINUTE);
         let report = world.report();
         quiet(&report);
-        assert_eq!(report.backfill.launches, u64::from(taken), "{taken}, {how:?}: each replaced exactly once");
-        assert_eq!(world.working(Purchase::OnDemand), taken, "{taken}, {how:?}");
-        assert_eq!((report.throttled, report.hosts.below_minimum_seconds), (0, 0.0), "{taken}, {how:?}");
-        assert!(calls(&report, "ecs:UpdateContainerInstancesState") <= u64::from(taken), "{taken}, {how:?}");
+        assert_eq!(
+            report.backfill.launches,
+            u64::from(taken),
+            "{taken}, {how:?}, seed {seed}: each replaced exactly once"
+        );
+        assert_eq!(world.working(Purchase::OnDemand), taken, "{taken}, {how:?}, seed {seed}");
+        assert_eq!((report.throttled, report.hosts.below_minimum_seconds), (0, 0.0), "{taken}, {how:?}, seed {seed}");
+        assert!(
+            calls(&report, "ecs:UpdateContainerInstancesState") <= u64::from(taken),
+            "{taken}, {how:?}, seed {seed}"
+        );
     }
 }
 
