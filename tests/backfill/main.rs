@@ -17,7 +17,7 @@ use evenkeel_model::decision::Decision;
 use evenkeel_model::fleet::{self, Fleet, Format, Purchase};
 use evenkeel_world::clock::{MINUTE, SECOND};
 use evenkeel_world::setup::Setup;
-use evenkeel_world::{Faults, Interruption, Report, Source, World};
+use evenkeel_world::{Depths, Faults, Interruption, Report, Source, World};
 use serde_json::json;
 
 const SHOP: &str = include_str!("../../infra/fleets/shop.toml");
@@ -57,11 +57,12 @@ fn feed(world: &World) -> Vec<String> {
 
 #[test]
 fn a_warned_spot_host_is_stood_in_for_and_drained_at_once_and_the_fleet_goes_back_to_spot() {
-    for seed in 1..=20 {
+    // At the tick, when the fleet file may be a minute old and is read first, and between two of them.
+    for (seed, later, most_calls) in (1..=20).flat_map(|seed| [(seed, 0, 5), (seed, 20 * SECOND, 4)]) {
         let mut world = shop(seed);
-        world.run_until(10 * MINUTE);
+        world.run_until(10 * MINUTE + later);
         assert!(world.interrupt(Interruption::Warned));
-        world.run_until(10 * MINUTE + 5 * SECOND);
+        world.run_until(10 * MINUTE + later + 5 * SECOND);
         let feed = feed(&world);
         let said = |text: &str| feed.iter().any(|line| line.contains(text));
         assert!(said("pool burst 0 -> 1"), "seed {seed}: {feed:?}");
@@ -76,7 +77,8 @@ fn a_warned_spot_host_is_stood_in_for_and_drained_at_once_and_the_fleet_goes_bac
         assert_eq!((report.losses.warned, report.losses.drained_in_time), (1, 1), "seed {seed}");
         assert_eq!(report.hosts.below_minimum_seconds, 0.0);
         // The table; what is there, and then what tasks are; the record.
-        assert!(report.losses.calls_before.launch <= 4 && report.losses.calls_before.drain <= 4, "{:?}", report.losses);
+        let Depths { launch, drain } = report.losses.calls_before;
+        assert!(launch <= most_calls && drain <= most_calls, "{:?}", report.losses);
         assert!(report.losses.replacement_over_floor.p99.is_some_and(|over| over <= 1.15), "{:?}", report.losses);
         assert_eq!(report.backfill.moves, 1);
     }

@@ -74,7 +74,7 @@ impl Backfill {
         holder: &str,
         limits: Limits,
     ) -> Result<Handled, HandleError> {
-        let in_force = fleets.in_force(ports).await?;
+        let in_force = fleets.in_force_for(trigger, ports).await?;
         let fleet = in_force.fleet.as_ref();
         if !is_news(fleets.memory(), trigger, ports.now()) {
             return Ok(Handled::NotForUs);

@@ -56,7 +56,7 @@ impl Microscale {
         holder: &str,
         limits: Limits,
     ) -> Result<Handled, HandleError> {
-        let in_force = fleets.in_force(ports).await?;
+        let in_force = fleets.in_force_for(trigger, ports).await?;
         let fleet = in_force.fleet.as_ref();
         if let Trigger::ContainerInstanceState(change) = trigger
             && !fleets.memory().hosts().is_news(change, ports.now())

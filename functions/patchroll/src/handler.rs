@@ -108,7 +108,7 @@ impl Patchroll {
         holder: &str,
         limits: Limits,
     ) -> Result<Handled, HandleError> {
-        let in_force = fleets.in_force(ports).await?;
+        let in_force = fleets.in_force_for(trigger, ports).await?;
         let fleet = in_force.fleet.as_ref();
         let at = trigger.at().unwrap_or_else(|| ports.now());
         let woken = Woken { afresh: trigger.hops() == 0 };

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel_model::fleet::{self, Format, Problems};
+use evenkeel_model::trigger::Trigger;
 use evenkeel_model::{Fleet, FleetName, Timestamp};
 use futures_util::future::try_join;
 
@@ -14,8 +15,8 @@ use crate::ports::{Clock, FleetFiles, Ledger, PortError};
 
 /// A process reads a fleet file again after this long, so that an edit acts within a minute.
 const REFRESH: Duration = Duration::from_secs(60);
-/// One that is older is read again at the end of a turn: the next one, which may have a host to save, need not wait for it.
-const RENEW: Duration = Duration::from_secs(45);
+/// A tick, which has time, reads one that is older: what comes until the next tick, and may have a host to save, need not.
+const RENEW: Duration = Duration::from_secs(30);
 
 /// Why a fleet has no usable file.
 #[derive(Debug, thiserror::Error)]
@@ -129,12 +130,16 @@ impl FleetCache {
         self.younger_than(REFRESH, ports).await
     }
 
-    /// Reads the file again if that will soon be due. What goes wrong here, the next turn meets as well; a refused file was
-    /// read when this one began.
-    pub(crate) async fn renew<P: Clock + FleetFiles + Ledger>(&self, ports: &P) {
-        if self.lock().as_ref().is_none_or(|cached| cached.in_force.refused.is_none()) {
-            drop(self.younger_than(RENEW, ports).await);
-        }
+    /// The file in force for a turn that is woken by `trigger`.
+    ///
+    /// # Errors
+    /// As [`Self::in_force`].
+    pub async fn in_force_for<P: Clock + FleetFiles + Ledger>(
+        &self,
+        trigger: &Trigger,
+        ports: &P,
+    ) -> Result<InForce, FleetError> {
+        self.younger_than(if matches!(trigger, Trigger::Tick(_)) { RENEW } else { REFRESH }, ports).await
     }
 
     async fn younger_than<P: Clock + FleetFiles + Ledger>(

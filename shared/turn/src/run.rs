@@ -111,10 +111,7 @@ where
         };
         summary.not_shown = not_shown;
         begun.lease = match handover {
-            Handover::Done => {
-                fleets.renew(ports).await;
-                return Ok(summary);
-            }
+            Handover::Done => return Ok(summary),
             Handover::Lost => return Err(TurnError::LeaseLost.into()),
             Handover::Again(ours) => *ours,
         };
