@@ -6,6 +6,7 @@ use evenkeel_world::demand::{Walk, per_task};
 use evenkeel_world::setup::Setup;
 use evenkeel_world::{Faults, Interruption, Source, World, room_for};
 
+use crate::seeds::slice;
 use crate::storm::{calls, storm_of};
 use crate::{fleet, pool, quiet, three_pools, world};
 

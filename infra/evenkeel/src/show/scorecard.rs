@@ -1,7 +1,5 @@
 //! What a fleet's own controllers did, and what Even Keel would have done, on one screen.
 
-use std::fmt::Write;
-
 use evenkeel_model::decision::{Decision, HostStep, Outcome, Step};
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
