@@ -94,6 +94,8 @@ pub(crate) struct Measured {
     pub(crate) most_flaps_in_a_minute: u64,
     recent_flaps: VecDeque<Ms>,
     rose: bool,
+    /// When a task was told to stop last.
+    stopped: Ms,
     /// Tasks that are wanted and were not running when they began to be: which, and since when.
     open: Vec<(u32, Ms)>,
     want: u32,
@@ -164,11 +166,11 @@ impl Measure {
         measured.open.retain(|(task, _)| *task > running);
     }
 
-    /// A task of the service runs.
-    pub(crate) fn started(&mut self, service: ServiceNo) {
+    /// A task of the service runs. One that was made before others were told to stop is no turn to starting again.
+    pub(crate) fn started(&mut self, service: ServiceNo, created: Ms) {
         if let Some(measured) = self.services.get_mut(service) {
             measured.starts += 1;
-            measured.rose = true;
+            measured.rose |= created >= measured.stopped;
         }
     }
 
@@ -176,6 +178,7 @@ impl Measure {
     pub(crate) fn stopped(&mut self, service: ServiceNo, now: Ms) {
         let Some(measured) = self.services.get_mut(service) else { return };
         measured.stops += 1;
+        measured.stopped = now;
         if std::mem::take(&mut measured.rose) {
             measured.flaps += 1;
             measured.recent_flaps.push_back(now);

@@ -221,10 +221,10 @@ impl Core {
         if task.agent != Agent::Starting {
             return;
         }
-        let (host, service) = (task.host, task.service);
+        let (host, service, created) = (task.host, task.service, task.created);
         self.cluster.set_running(number, now);
         if let Some(service) = service {
-            self.measure.started(service);
+            self.measure.started(service, created);
             if self.deploying(service) {
                 self.look_soon(service);
             }
