@@ -12,6 +12,8 @@ use crate::setup::Spread;
 
 /// The adapters make so many requests of one call at once.
 const TOGETHER: u32 = 8;
+/// So few pages of one call all take as long as the first.
+const MOST_ALIKE: u32 = 8;
 
 /// A call, in AWS's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -339,7 +341,12 @@ impl Apis {
         let Some((number, size, refill)) = api.bucket() else { return (latency, true) };
         let bucket = Bucket { number, size, refill };
         let together = if api == Api::ListTasks { 1 } else { TOGETHER };
-        let takes = latency * u64::from(requests.div_ceil(together));
+        let rounds = requests.div_ceil(together);
+        // Of many pages, some are slow and some are quick.
+        let takes = match rounds {
+            ..=MOST_ALIKE => latency * u64::from(rounds),
+            _ => latency + (1..rounds).map(|_| api.latency().draw(rng)).sum::<Ms>(),
+        };
         let taken = Taken::new(now, function, bucket, requests, takes - latency);
         if let Some(noted) = &mut self.noted {
             noted.push(taken);
