@@ -172,7 +172,7 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         let asked = pages(self.memory.hosts.count());
         let hosts = self.paced(asked, || self.ports.hosts(self.cluster)).await?;
         // How many there are is known only now: they were counted, or listed.
-        self.note(1 + pages(hosts.len()).saturating_sub(asked));
+        self.note(1 + pages(hosts.len()).saturating_sub(asked), self.ports.now());
         self.memory.hosts.note(&hosts, self.now);
         Ok(hosts)
     }
@@ -194,9 +194,9 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
         retry(self.ports, self.deadline, call).await
     }
 
-    /// Notes requests of which nobody knew before: those that come after them wait for it.
-    fn note(&self, requests: usize) {
-        let _others_wait = self.memory.reads().take(requests, self.ports.now());
+    /// Notes requests since `from` of which nobody knew before: those that come after them wait for it.
+    fn note(&self, requests: usize, from: Timestamp) {
+        let _others_wait = self.memory.reads().take(requests, from);
     }
 
     /// Everything, whatever was known.
@@ -328,8 +328,10 @@ impl<P: ReadEcs + Clock> Look<'_, P> {
     }
 
     async fn list(&self, of: TasksOf<'_>, meant: Meant) -> Answer<Vec<TaskId>> {
+        let from = self.ports.now();
         let listed = self.paced(1, || self.ports.task_ids(self.cluster, of, meant)).await?;
-        self.note(pages(listed.len()) - 1);
+        // One page comes after the other, no faster than looks may ask.
+        self.note(pages(listed.len()) - 1, from);
         Ok(listed)
     }
 

@@ -41,14 +41,14 @@ impl Pacer {
         Self { left: None, spent: 0 }
     }
 
-    /// How long to wait before so many requests, which are counted.
+    /// How long to wait before so many requests at `now`, or a little earlier, which are counted.
     pub(crate) fn take(&mut self, requests: usize, now: Timestamp) -> Duration {
         let requests = u32::try_from(requests).unwrap_or(u32::MAX);
         self.spent += u64::from(requests);
         let (left, since) = self.left.unwrap_or((BURST, now));
         let passed = now.duration_since(since).as_secs_f64().max(0.0);
         let left = RATE.mul_add(passed, left).min(BURST) - f64::from(requests);
-        self.left = Some((left, now));
+        self.left = Some((left, now.max(since)));
         Duration::from_secs_f64((-left).max(0.0) / RATE)
     }
 
