@@ -1,7 +1,7 @@
 //! A look at a cluster: everything the first time, and then what has changed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use evenkeel_model::observed::{EcsService, Host, Running, Task};
@@ -21,6 +21,8 @@ pub struct Memory {
     picture: Mutex<Option<Picture>>,
     /// So many looks at a cluster are under way.
     looks: AtomicUsize,
+    /// A turn's whole look has succeeded.
+    has_looked: AtomicBool,
     reads: Mutex<Pacer>,
     hosts: Standings,
 }
@@ -32,6 +34,7 @@ impl Memory {
         Self {
             picture: Mutex::new(None),
             looks: AtomicUsize::new(0),
+            has_looked: AtomicBool::new(false),
             reads: Mutex::new(Pacer::new()),
             hosts: Standings::new(),
         }
@@ -63,6 +66,15 @@ impl Memory {
 
     fn reads(&self) -> MutexGuard<'_, Pacer> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a turn of this process has looked before.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.has_looked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_look(&self) {
+        self.has_looked.store(true, Ordering::Relaxed);
     }
 
     /// Whether another look has the picture, so that one which begins now would be a look at everything.

@@ -263,7 +263,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
             let claim = Lease::claim(self.ports, &key, found.lease.clone(), holder, now, length);
             // Before the first turn of all, everybody finds the lease free, and a fleet that is just built wakes many at once.
             // Nor is everything looked at by many at once, of whom one gets the lease.
-            let knows = self.fleet().cluster.is_none() || (self.memory.hosts().are_known() && !self.memory.is_in_use());
+            let knows = self.memory.has_looked() && !self.memory.is_in_use();
             let looks = found.lease.is_some() && !taken && !waits && knows;
             let (claim, look) = if looks { join(claim, self.look(&found)).await } else { (claim.await, None) };
             match claim? {
@@ -313,6 +313,7 @@ impl<'a, P: Clock + FleetFiles + Ledger, F: Function<P>> Turn<'a, P, F> {
         let given = known.given(self.fleet(), at);
         let seen =
             self.function.observe(&given, self.ports, self.deadline, self.memory).await.map_err(TurnError::Observe)?;
+        self.memory.note_look();
         Ok(Look { at, seen })
     }
 

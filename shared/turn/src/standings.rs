@@ -39,11 +39,6 @@ impl Standings {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this process has looked at them before.
-    pub(crate) fn are_known(&self) -> bool {
-        self.seen().is_some()
-    }
-
     /// How many hosts there were.
     pub(crate) fn count(&self) -> usize {
         self.seen().as_ref().map_or(0, |(_, hosts)| hosts.len())
