@@ -66,7 +66,7 @@ impl Page {
     fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !is(self) {
-            assert!(begun.elapsed() < Duration::from_secs(240), "{what} did not come: {}", self.world());
+            assert!(begun.elapsed() < Duration::from_secs(120), "{what} did not come: {}", self.world());
             sleep(Duration::from_millis(100));
         }
     }
@@ -101,27 +101,22 @@ fn the_page_of_a_thousand_hosts_answers_at_once_and_keeps_step() {
     assert!(number(&first, "behind_seconds") > 30.0, "{first}");
 
     let in_step = |page: &Page| number(&page.world(), "behind_seconds") < 20.0;
-    // Where other tests have the machine, no world keeps step with a clock: one of several windows is enough.
-    for window in 1..=5 {
-        page.until("the clock's time", in_step);
-        eprintln!("it was in step after {} ms", begun.elapsed().as_millis());
-        let (from, before) = (Instant::now(), number(&page.world(), "simulated_seconds"));
-        let mut slowest = Duration::ZERO;
-        while from.elapsed() < Duration::from_secs(6) {
-            let asked = Instant::now();
-            assert!(page.json("/api/view").is_some() && page.json("/api/history").is_some());
-            slowest = slowest.max(asked.elapsed());
-            sleep(Duration::from_millis(200));
-        }
-        let after = page.world();
-        let (passed, real) = (number(&after, "simulated_seconds") - before, from.elapsed().as_secs_f64());
-        eprintln!("{passed:.0} simulated seconds in {real:.1} s, the slowest answer after {} ms", slowest.as_millis());
-        let kept = number(&after, "behind_seconds") < 20.0 && (passed / real - 10.0).abs() < 4.0;
-        if kept && slowest < Duration::from_secs(2) {
-            break;
-        }
-        assert!(window < 5, "{passed} simulated seconds in {real} s, slowest {slowest:?}: {after}");
+    page.until("the clock's time", in_step);
+    eprintln!("it was in step after {} ms", begun.elapsed().as_millis());
+    let (from, before) = (Instant::now(), number(&page.world(), "simulated_seconds"));
+    let mut slowest = Duration::ZERO;
+    while from.elapsed() < Duration::from_secs(6) {
+        let asked = Instant::now();
+        assert!(page.json("/api/view").is_some() && page.json("/api/history").is_some());
+        slowest = slowest.max(asked.elapsed());
+        sleep(Duration::from_millis(200));
     }
+    let after = page.world();
+    let (passed, real) = (number(&after, "simulated_seconds") - before, from.elapsed().as_secs_f64());
+    eprintln!("{passed:.0} simulated seconds in {real:.1} s, the slowest answer after {} ms", slowest.as_millis());
+    assert!(number(&after, "behind_seconds") < 20.0, "{after}");
+    assert!((passed / real - 10.0).abs() < 4.0, "{passed} simulated seconds in {real} s");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 
     let view = page.json("/api/view").unwrap();
     let tasks: u64 =

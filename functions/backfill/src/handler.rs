@@ -16,7 +16,8 @@ use evenkeel_turn::ports::{
 };
 use evenkeel_turn::{
     Applied, Budget, Call, FleetCache, Function, Given, HandleError, Limits, Looked, Memory, NoticeKind, Notices,
-    Outlook, SOON, Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again, wake,
+    Outlook, SOON, Standings, Summary, cluster, dry_run, hold, hosts, look, retry, run, state_key, stored, try_again,
+    wake,
 };
 use futures_util::future::{join, join3, try_join_all};
 
@@ -76,10 +77,7 @@ impl Backfill {
     ) -> Result<Handled, HandleError> {
         let in_force = fleets.in_force_for(trigger, ports).await?;
         let fleet = in_force.fleet.as_ref();
-        if !is_news(fleets.memory(), trigger, ports.now()) {
-            return Ok(Handled::NotForUs);
-        }
-        let news = match self.asks(fleet, trigger, ports.now()) {
+        let news = match self.asks(fleet, fleets.memory().hosts(), trigger, ports.now()) {
             Asks::Nothing => return Ok(Handled::NotForUs),
             Asks::DryRun => return Ok(Handled::Planned(Box::new(dry_run(self, ports, fleets, limits, |_| {}).await?))),
             Asks::Hold(held) => {
@@ -107,8 +105,8 @@ impl Backfill {
     }
 
     /// What a trigger asks of this function. Events say "look now"; those about one host are also believed, as long as
-    /// they are fresh, because AWS's answers may lag behind them.
-    fn asks(&self, fleet: &Fleet, trigger: &Trigger, now: Timestamp) -> Asks {
+    /// they are fresh, because AWS's answers may lag behind them. What the last look has shown asks for nothing.
+    fn asks(&self, fleet: &Fleet, seen: &Standings, trigger: &Trigger, now: Timestamp) -> Asks {
         let Some(policy) = &fleet.backfill else {
             return if matches!(trigger, Trigger::Tick(_)) { Asks::WindDown } else { Asks::Nothing };
         };
@@ -130,22 +128,28 @@ impl Backfill {
                 news(std::slice::from_ref(&warning.instance), NoticeKind::Interruption)
             }
             Trigger::RebalanceRecommendation(risk) => news(std::slice::from_ref(&risk.instance), NoticeKind::AtRisk),
-            Trigger::InstanceState(change) => match change.state {
-                InstanceState::ShuttingDown
-                | InstanceState::Terminated
-                | InstanceState::Stopping
-                | InstanceState::Stopped => news(std::slice::from_ref(&change.instance), NoticeKind::Gone),
-                InstanceState::Pending | InstanceState::Running | InstanceState::Other => Asks::Nothing,
-            },
+            Trigger::InstanceState(change) => {
+                use InstanceState::{ShuttingDown, Stopped, Stopping, Terminated};
+                let ends = matches!(change.state, ShuttingDown | Terminated | Stopping | Stopped);
+                if ends && seen.is_news_of_an_end(&change.instance, now) {
+                    news(std::slice::from_ref(&change.instance), NoticeKind::Gone)
+                } else {
+                    Asks::Nothing
+                }
+            }
             Trigger::LifecycleAction(action) => {
                 look_if(ours(&action.group) && action.transition == LifecycleTransition::Terminating)
             }
             Trigger::ScalingActivity(activity) => {
                 // With a cluster, a host counts from its registration on, which ECS announces.
                 let arrives = activity.activity == ScalingKind::Launch && activity.succeeded && fleet.cluster.is_some();
-                look_if(ours(&activity.group) && !arrives)
+                let ended = activity.instance.as_ref().filter(|_| activity.activity == ScalingKind::Terminate);
+                let known = activity.succeeded && ended.is_some_and(|host| !seen.is_news_of_an_end(host, now));
+                look_if(ours(&activity.group) && !arrives && !known)
             }
-            Trigger::ContainerInstanceState(change) => look_if(fleet.cluster.as_ref() == Some(&change.cluster)),
+            Trigger::ContainerInstanceState(change) => {
+                look_if(fleet.cluster.as_ref() == Some(&change.cluster) && seen.is_news(change, now))
+            }
             Trigger::Alarm(change) => look_if(policy.alarms.contains(&change.alarm)),
             Trigger::Health(event) => health(event, at),
             Trigger::Manual(manual) if manual.fleet == fleet.name => match &manual.request {
@@ -164,33 +168,6 @@ impl Backfill {
             | Trigger::Compliance(_)
             | Trigger::Parameter(_) => Asks::Nothing,
         }
-    }
-}
-
-/// Whether an event about a host says what the last look has not shown.
-fn is_news(memory: &Memory, trigger: &Trigger, now: Timestamp) -> bool {
-    match trigger {
-        Trigger::ContainerInstanceState(change) => memory.hosts().is_news(change, now),
-        Trigger::InstanceState(change) => memory.hosts().is_news_of_an_end(&change.instance, now),
-        Trigger::ScalingActivity(activity) if activity.activity == ScalingKind::Terminate && activity.succeeded => {
-            activity.instance.as_ref().is_none_or(|host| memory.hosts().is_news_of_an_end(host, now))
-        }
-        Trigger::ScalingActivity(_)
-        | Trigger::Tick(_)
-        | Trigger::Beat(_)
-        | Trigger::SpotInterruption(_)
-        | Trigger::RebalanceRecommendation(_)
-        | Trigger::LifecycleAction(_)
-        | Trigger::Alarm(_)
-        | Trigger::Health(_)
-        | Trigger::Manual(_)
-        | Trigger::InstanceRefresh(_)
-        | Trigger::TaskState(_)
-        | Trigger::ServiceAction(_)
-        | Trigger::DeploymentState(_)
-        | Trigger::Finding(_)
-        | Trigger::Compliance(_)
-        | Trigger::Parameter(_) => true,
     }
 }
 

@@ -91,14 +91,13 @@ impl Planning<'_, '_> {
                 && matches!(left_alone, Some(Wait::HandsOff { because: HandsOff::ScaledElsewhere, service: _ }));
             let is_left_alone = left_alone.is_some() && !as_if_ours;
             self.report.waits.extend(left_alone);
-            let course = match is_left_alone {
-                true => {
-                    if book.ecs.and_then(|ecs| ecs.hands_off).is_none_or(HandsOff::uses_hosts) {
-                        self.grants.concede(rank, book.unplaced());
-                    }
-                    Course::HandsOff
+            let course = if is_left_alone {
+                if book.ecs.and_then(|ecs| ecs.hands_off).is_none_or(HandsOff::uses_hosts) {
+                    self.grants.concede(rank, book.unplaced());
                 }
-                false => self.course(rank, want),
+                Course::HandsOff
+            } else {
+                self.course(rank, want)
             };
             self.courses.push(course);
         }

@@ -41,3 +41,35 @@ impl Round {
         due.into_iter().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_have_their_turn_and_no_look_asks_for_more_than_it_has_requests_for() {
+        let tasks: BTreeMap<TaskId, ()> =
+            (0..32_500).map(|number| (format!("t-{number:05}").parse().unwrap(), ())).collect();
+        let most = usize::try_from(MOST_BATCHES).unwrap() * MOST_TASKS;
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut round = Round { from: None, at: now };
+        let mut asked = BTreeSet::new();
+        assert_eq!(round.due(&tasks, now), BTreeSet::new());
+        for look in 1..=17 {
+            now += Duration::from_secs(60);
+            let due = round.due(&tasks, now);
+            assert_eq!(due.len(), most, "look {look}");
+            asked.extend(due);
+        }
+        assert_eq!(asked.len(), tasks.len(), "32,500 tasks are 325 requests: 17 looks of 20");
+        // A few have theirs within the time of a round, however often they are looked at.
+        let few: BTreeMap<TaskId, ()> = tasks.into_iter().take(950).collect();
+        let mut round = Round { from: None, at: now };
+        let mut asked = BTreeSet::new();
+        for _ in 0..30 {
+            now += ROUND / 30;
+            asked.extend(round.due(&few, now));
+        }
+        assert_eq!(asked.len(), few.len());
+    }
+}

@@ -1,6 +1,6 @@
 //! What a fleet's own controllers did, and what Even Keel would have done, on one screen.
 
-use evenkeel_model::decision::{Decision, HostStep, Outcome, Step};
+use evenkeel_model::decision::{Decision, HostStep, HostWhy, Outcome, Step, Why};
 use evenkeel_model::fleet::{Fleet, Purchase};
 use evenkeel_model::{FleetName, FunctionName, Timestamp};
 use evenkeel_turn::{Bought, Change, Plan, Scorecard, Thing, Unmet};
@@ -44,10 +44,7 @@ pub(crate) fn scorecard(
         &mut screen,
         "  Nothing was done, so each line stands alone: after the first thing that Even Keel had done, much would have gone otherwise.",
     );
-    line(
-        &mut screen,
-        "  How many task-seconds or dollars it would have saved is therefore not said; `evenkeel compare` answers that in the simulated cloud.",
-    );
+    line(&mut screen, "  How many task-seconds or dollars it would have saved is therefore not said.");
     screen
 }
 
@@ -252,13 +249,14 @@ fn unmet(unmet: &[&Unmet], decided: &[Recorded], now: Timestamp) -> Vec<String> 
 
 /// Why something would have been done that was planned first at `since`.
 fn reason(of: &Thing, since: Timestamp, decided: &[Recorded]) -> Option<String> {
-    let is_about = |decision: &&Decision| match (&decision.step, of) {
-        (Step::SetDesiredCount { service, .. }, Thing::Service(name)) => service == name,
-        (Step::Host(HostStep::SetCapacity { pool, .. } | HostStep::Terminate { pool, .. }), Thing::Pool(name)) => {
+    let is_about = |decision: &&Decision| match (&decision.step, &decision.why, of) {
+        (Step::SetDesiredCount { service, .. }, _, Thing::Service(name)) => service == name,
+        (Step::Host(HostStep::SetCapacity { pool, .. } | HostStep::Terminate { pool, .. }), _, Thing::Pool(name)) => {
             pool == name
         }
-        (Step::Host(HostStep::SetStatus { .. }), Thing::Pool(_)) => true,
-        (Step::SetDesiredCount { .. } | Step::Host(_) | Step::Image(_) | Step::Roll(_), _) => false,
+        // Hosts are given back by draining them, whichever pool they are of.
+        (Step::Host(HostStep::SetStatus { .. }), Why::Host(HostWhy::NoReason { .. }), Thing::Pool(_)) => true,
+        (Step::SetDesiredCount { .. } | Step::Host(_) | Step::Image(_) | Step::Roll(_), _, _) => false,
     };
     let then = decided.iter().filter_map(|one| one.decision.as_ref()).filter(|decision| decision.at == since);
     then.filter(is_about).map(|decision| decision.why.to_string()).next()
